@@ -1,0 +1,79 @@
+"""Ports: what a package needs from another, so that tests can hand it a fake or a peer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+"""(n, dimensions), unit length."""
+Rows = NDArray[np.int64]
+"""Row numbers in the catalogue."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One judged request: a query's words, or a user's history; ids are catalogue item_ids."""
+
+    request_id: str
+    """Normalised query, or user id: the resampling unit."""
+    text: str | None = None
+    history: tuple[str, ...] = ()
+    """Past items, oldest first."""
+    exclude: frozenset[str] = field(default_factory=frozenset)
+    """Items taken out of this request's ranking (already bought)."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Top k of each request. rows: (requests, k) catalogue row numbers, -1 where there are fewer than k
+    candidates; scores: the same shape, descending, ties by item_id ascending."""
+
+    rows: Rows
+    scores: NDArray[np.float32]
+
+
+class Retriever(Protocol):
+    """Anything that ranks a catalogue: a candidate's own path, an exact scan, BM25, a peer."""
+
+    name: str
+
+    @property
+    def item_ids(self) -> Sequence[str]:
+        """The catalogue, in row order (ascending item_id)."""
+        ...
+
+    def search(self, requests: Sequence[Request], k: int, among: NDArray[np.bool_] | None = None) -> Ranking:
+        """Ranks all items, or only those where `among` (catalogue length) is true."""
+        ...
+
+
+class Encoder(Protocol):
+    """Text → unit vectors."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over weights, tokenizer and settings."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors: ...
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors: ...
+
+
+class ObjectStore(Protocol):
+    """A folder or an S3 prefix; keys use '/'."""
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Writes `data` only if `key` is absent, durably; False if it was there."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """Raises StorageError where the key is absent."""
+        ...
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys that start with `prefix`, sorted."""
+        ...

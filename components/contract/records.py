@@ -1,0 +1,127 @@
+"""The small frozen records that travel between stages; bytes stay on disk or in S3.
+
+All of them are JSON-safe (`model_dump(mode="json")` and back), so that a flow can
+cache and show them. Paths in them are relative to the workspace.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Verdict = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
+Outcome = Literal["pass", "fail", "unsure", "not judged", "not applicable", "missing"]
+Entrance = Literal["search", "recommendation"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoadedData(Record):
+    """What `load` left: `<table>.parquet` per table, contract columns and key columns."""
+
+    path: str
+    digest: str
+    """SHA-256 over all its files."""
+    input_digests: dict[str, str]
+    """Per source name the SHA-256 (or S3 ETag) of what was read."""
+    rows: dict[str, int]
+    """Rows per table."""
+    control_characters: dict[str, int]
+    """Per source, control characters that decoding left in the text."""
+
+
+class CheckedData(Record):
+    """What `check` left: the clean tables, quarantine.parquet, quality.json and quality.html."""
+
+    path: str
+    digest: str
+    rows: dict[str, int]
+    quarantined: dict[str, int]
+    """Bad rows per table."""
+    broken: dict[str, int]
+    """Bad rows per "table: expectation"."""
+
+
+class PreparedData(Record):
+    """What `split` left: the catalogue, training rows, and validation and test requests apart."""
+
+    path: str
+    digest: str
+    counts: dict[str, int]
+    """Requests, items and pairs by name (new_items, train_pairs, test_queries, …)."""
+    entrances: tuple[Entrance, ...]
+    """The first is the primary one."""
+    cutoff: datetime | None
+
+
+class TrainedModel(Record):
+    """What `train` left: encoder weights as safetensors and the history of its metrics."""
+
+    path: str
+    encoder_digest: str
+    epochs: int
+    steps: int
+    pairs: int
+    seconds: float
+    best_validation_recall: float | None
+
+
+class Candidate(Record):
+    """An immutable directory with one digest D."""
+
+    path: str
+    digest: str
+    encoder_digest: str
+    data_digest: str
+    baseline: bool = False
+
+
+class Gate(Record):
+    """One line of a gate report."""
+
+    name: str
+    kind: Literal["primary", "guardrail", "slice", "bound", "baseline", "check"]
+    champion: float | None
+    challenger: float | None
+    difference: float | None
+    low: float | None
+    """Lower end of the interval of the difference (or, for a one-sided test, its bound)."""
+    high: float | None
+    margin: float | None
+    requests: int
+    p_value: float | None = None
+    outcome: Outcome
+    sentence: str
+
+
+class GateReport(Record):
+    """Every gate, the verdict, and the candidate it is about. No clock in it: a re-run is byte-identical."""
+
+    challenger_digest: str
+    champion_digest: str | None
+    verdict: Verdict
+    sentence: str
+    gates: tuple[Gate, ...]
+    queries_needed: int | None
+    """For INCONCLUSIVE: requests for the planned power at `min_gain`; None where it cannot be told."""
+    policy: dict[str, Any]
+
+
+class Decision(Record):
+    """One record of the decision log."""
+
+    number: int
+    kind: Literal["promotion", "rejection", "inconclusive", "override", "rollback", "replay", "key_change"]
+    release: str | None
+    """Digest D of the candidate that is promoted, refused or rolled back to."""
+    predecessor: str | None
+    """Champion's D when this was decided."""
+    at: datetime
+    actor: str
+    reason: str
+    run_id: str | None = None
+    gate_report_digest: str | None = None
+    previous_hash: str | None
+    """SHA-256 of the record numbered one less."""

@@ -1,0 +1,203 @@
+"""The whole of debut.yaml as frozen, typed sections; nonsense is refused where it is built."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from components.contract.tables import TableName
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of debut.yaml: unknown keys are errors, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Section):
+    """One file (or s3:// object) that the shop's SQL can select from by its name."""
+
+    path: str
+    """Relative to --root (default: the folder of debut.yaml), absolute, or s3://bucket/key."""
+    format: Literal["csv", "parquet", "json"] | None = None
+    """Read off the file's suffix where not given (.gz and .zst are looked through)."""
+    encoding: str = "utf-8"
+    """Python's name of the text encoding; decoded once to UTF-8."""
+
+
+class QualitySettings(Section):
+    tolerance: Share = 0.05
+    """Share of a table's rows that may be quarantined before the run stops."""
+    table_tolerance: dict[TableName, Share] = {}
+    """The same for single tables."""
+    max_title_characters: int = Field(default=2_000, ge=1)
+    max_text_characters: int = Field(default=100_000, ge=1)
+    max_price: float = Field(default=1e7, gt=0)
+    ignore_item_pattern: str | None = None
+    """Regular expression (re.search): item ids that are no products (postage, fees), quarantined as such."""
+    max_grade: float = Field(default=10.0, gt=0)
+
+
+class SplitSettings(Section):
+    method: Literal["auto", "by_time", "by_item"] = "auto"
+    """auto: by_time where events decide relevance, by_item where judgements do."""
+    cutoff: datetime | None = None
+    """T. Not given: the latest event minus the judge window."""
+    judge_window_days: int = Field(default=14, ge=1)
+    validation_window_days: int | None = Field(default=None, ge=1)
+    """Not given: as long as the judge window."""
+    refit_on_validation: bool = False
+    """After the number of epochs was chosen on the validation window, train again on all before T."""
+    new_item_share: Share = 0.2
+    """by_item: share of the items, last in item_id order, that are held out as new."""
+    validation_new_item_share: Share = 0.1
+    """by_item: share of the established items, last in order, kept for validation."""
+    test_queries: int = Field(default=3_000, ge=1)
+    validation_queries: int = Field(default=1_500, ge=1)
+    """by_item: the next queries of the same shuffle."""
+    max_test_requests: int | None = Field(default=None, ge=1)
+    """by_time: at most so many judged queries or users, drawn by seed."""
+    seed: int = 0
+    relevant_grade: float = 1.0
+    """A judged item counts as relevant from this grade on."""
+    positive_grade: float = 1.0
+    """A judged item is trained on as a positive from this grade on."""
+
+
+class AugmentSettings(Section):
+    typo_share: Share = 0.1
+    """Share of training queries that get one typing error."""
+    attribute_dropout: Share = 0.1
+    """Share of training items whose brand, category and attributes are left out."""
+    hard_negatives: int = Field(default=1, ge=0, le=8)
+    """Mined items per pair that look right and are not."""
+    mining_depth: int = Field(default=50, ge=1)
+    """Negatives come from the top so many items of the current champion."""
+    positive_ceiling: Share = 0.95
+    """A negative scoring above this share of its positive's score is dropped (arXiv 2407.15831)."""
+
+
+class EncoderSettings(Section):
+    name: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A hub name, or a local folder with config.json and safetensors."""
+    revision: str | None = None
+    pooling: Literal["mean", "cls", "last_token"] = "mean"
+    query_prefix: str = ""
+    item_prefix: str = ""
+    max_length: int = Field(default=64, ge=4, le=8192)
+    """Tokens; longer texts are cut."""
+    item_fields: tuple[str, ...] = ("title", "brand", "attributes")
+    """Columns of items that make up an item's text, in this order."""
+
+
+class TrainingSettings(Section):
+    method: Literal["full", "lora"] = "full"
+    lora_rank: int = Field(default=16, ge=1)
+    max_epochs: int = Field(default=1, ge=1)
+    patience: int = Field(default=1, ge=1)
+    """Epochs without a better validation recall before training stops."""
+    max_pairs: int | None = Field(default=None, ge=2)
+    """Training pairs per run, drawn by seed; None: all."""
+    batch_size: int = Field(default=128, ge=2)
+    """Pairs per optimizer step, across all ranks."""
+    learning_rate: float = Field(default=1e-4, gt=0)
+    warmup_share: Share = 0.1
+    weight_decay: float = Field(default=0.01, ge=0)
+    temperature: float = Field(default=0.05, gt=0)
+    dropout: Share | None = None
+    """None: as the encoder's own configuration has it."""
+    logq_correction: bool = True
+    logq_floor: float = Field(default=1e-6, gt=0)
+    """Lowest sampling probability assumed for an item, so that unseen ones get no huge bonus."""
+    history_length: int = Field(default=8, ge=1)
+    """Past items per training history."""
+    validation_items: int | None = Field(default=10_000, ge=100)
+    """Early stopping ranks the validation's relevant items among so many; None: all."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the GPU or CPU has instructions for it."""
+    ranks: int | Literal["auto"] = "auto"
+    """Processes; auto: one per GPU, else one."""
+    checkpoint_every_steps: int = Field(default=100, ge=1)
+    seed: int = 0
+
+
+class RetrievalSettings(Section):
+    history_scoring: Literal["auto", "mean", "top3"] = "auto"
+    """How a user's history scores an item: similarity to its mean vector, or the mean of the three
+    most similar past items; auto: chosen on validation."""
+
+
+class JudgeSettings(Section):
+    primary: Literal["auto", "search", "recommendation"] = "auto"
+    k: int = Field(default=10, ge=1)
+    """The k of the gate's recall@k and of the exposure measures."""
+    age_bucket_days: tuple[int, ...] = (1, 7, 14, 30, 60)
+    max_categories: int = Field(default=12, ge=0)
+    """Category slices reported, largest first; the rest are one slice "other"."""
+
+
+class Bound(Section):
+    """A limit on one measure of the challenger."""
+
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+class GatePolicy(Section):
+    """DESIGN.md, "The gate". All margins are shares of the champion's value."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
+    guardrail_margin: Share = 0.05
+    slice_margin: Share = 0.05
+    min_queries: int = Field(default=50, ge=1)
+    """Slices with fewer requests read "not judged"."""
+    resamples: int = Field(default=10_000, ge=100)
+    seed: int = 0
+    min_gain: float = Field(default=0.02, gt=0)
+    """Recall points (0.02 = 2 points) at which an INCONCLUSIVE verdict plans for 80 % power."""
+    power: float = Field(default=0.8, gt=0.5, lt=1.0)
+    bounds: dict[str, Bound] = {
+        "typo_recall_loss": Bound(at_most=0.5),
+        "attribute_dropout_recall_loss": Bound(at_most=0.5),
+        "exposure_new_item_share_ratio": Bound(at_most=3.0),
+        "exposure_top_1_percent_share": Bound(at_most=0.5),
+        "exposure_small_brand_share_ratio": Bound(at_least=0.5),
+        "p95_latency_ms": Bound(at_most=250.0),
+        "size_mb": Bound(at_most=2_000.0),
+    }
+
+
+class TrackingSettings(Section):
+    uri: str | None = None
+    """MLflow tracking URI; None: SQLite in the workspace."""
+    experiment: str | None = None
+    """None: the shop's name."""
+    system_metrics: bool = True
+
+
+class Settings(Section):
+    shop: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    workspace: str = ".debut"
+    """Folder for caches, runs and candidates; relative to the current folder."""
+    decisions: str | None = None
+    """Folder or s3:// prefix of the decision log; None: in the workspace."""
+    sources: dict[str, Source] = {}
+    tables: dict[TableName, str]
+    """Per table a SELECT over the sources' names whose columns are the contract's."""
+    quality: QualitySettings = QualitySettings()
+    split: SplitSettings = SplitSettings()
+    augment: AugmentSettings = AugmentSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    training: TrainingSettings = TrainingSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    judge: JudgeSettings = JudgeSettings()
+    gate: GatePolicy = GatePolicy()
+    tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def _has_items(self) -> "Settings":
+        if "items" not in self.tables:
+            raise ValueError("tables: `items` is missing: a SELECT that gives item_id and title")
+        return self
