@@ -1,0 +1,107 @@
+"""The leakage check: reads a split folder as training would and stops the run on what must not be there.
+
+It trusts nothing that the split says about itself: dates, queries, groups and statistics are looked up
+again in the checked tables.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from components.contract.errors import LeakageError
+from components.split.catalogue import normalised, with_groups
+
+_NOTHING_TRAINED = "Nothing was trained; mend the split."
+
+
+def check_leakage(split: Path, checked: Path) -> dict[str, int]:
+    """Rows checked by kind; raises LeakageError at the first leak, naming file and row.
+
+    - dated: a training row at or after its cut-off (validation cut-off for train/, T for refit/);
+    - undated: a held-out query, or a held-out item or its duplicate group, in a training row;
+    - a request frequency that counts rows at or past T;
+    - a judged test row among the validation or training rows.
+    """
+    description = json.loads((split / "split.json").read_text())
+    cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
+    checked_rows = 0
+    for folder, until in (("train", validation_cutoff), ("refit", cutoff)):
+        for path in sorted((split / folder).glob("*.parquet")):
+            rows = pl.read_parquet(path)
+            checked_rows += len(rows)
+            if until is None:
+                _check_undated(rows, path, split, checked)
+            else:
+                _check_dated(rows, path, until)
+    _check_test_apart(split, dated=cutoff is not None)
+    _check_statistics(split, checked, description, cutoff)
+    return {"training_rows": checked_rows}
+
+
+def _check_dated(rows: pl.DataFrame, path: Path, until: datetime) -> None:
+    late = rows.filter(pl.col("at").is_null() | (pl.col("at") >= until))
+    if len(late):
+        raise LeakageError(
+            f"{path}: {len(late)} training rows are dated at or after the cut-off {until} or not at all, "
+            f"first: {late.row(0, named=True)}. {_NOTHING_TRAINED}"
+        )
+
+
+def _check_undated(rows: pl.DataFrame, path: Path, split: Path, checked: Path) -> None:
+    if "query" in rows.columns:
+        held_out = pl.concat(
+            pl.read_parquet(split / part / "requests.parquet").select(query="request_id")
+            for part in ("test", "validation")
+        )
+        leaked = rows.with_columns(query=normalised("query")).join(held_out, on="query", how="semi")
+        _stop(leaked, path, "hold a test or validation query")
+    items = with_groups(pl.read_parquet(checked / "items.parquet"))
+    marks = pl.read_parquet(split / "items.parquet").filter(pl.col("is_new") | pl.col("is_validation_new"))
+    groups = items.join(marks.select("item_id"), on="item_id", how="semi").get_column("group").unique()
+    held = items.filter(pl.col("group").is_in(groups.implode())).select("item_id")
+    _stop(rows.join(held, on="item_id", how="semi"), path, "hold a held-out item or its duplicate")
+
+
+def _check_test_apart(split: Path, dated: bool) -> None:
+    """Undated: no request is in test and validation; dated: windows may share a query, never a row."""
+    if dated:
+        return
+    test, validation = (
+        pl.read_parquet(split / part / "requests.parquet").select("entrance", "request_id")
+        for part in ("test", "validation")
+    )
+    shared = test.join(validation, on=["entrance", "request_id"], how="semi")
+    _stop(shared, split / "validation" / "requests.parquet", "are test requests too")
+
+
+def _check_statistics(
+    split: Path, checked: Path, description: dict[str, dict[str, str]], cutoff: datetime | None
+) -> None:
+    for name, until in description["statistics"].items():
+        if cutoff is not None and (until is None or datetime.fromisoformat(until) > cutoff):
+            raise LeakageError(f"{split / 'split.json'}: {name} was computed up to {until}, past {cutoff}.")
+    if cutoff is None:
+        return
+    events = pl.read_parquet(checked / "events.parquet").filter(pl.col("at") < cutoff)
+    queries = events.filter(pl.col("query").is_not_null()).select(request_id=normalised("query"))
+    allowed = queries.group_by("request_id").agg(_most=pl.len())
+    requests = pl.read_parquet(split / "test" / "requests.parquet").filter(pl.col("entrance") == "search")
+    counted = requests.join(allowed, on="request_id", how="left").with_columns(pl.col("_most").fill_null(0))
+    _stop(
+        counted.filter(pl.col("frequency") > pl.col("_most")),
+        split / "test" / "requests.parquet",
+        "have a frequency that counts events past the cut-off",
+    )
+
+
+def _stop(leaked: pl.DataFrame, path: Path, what: str) -> None:
+    if len(leaked):
+        raise LeakageError(
+            f"{path}: {len(leaked)} rows {what}, first: {leaked.row(0, named=True)}. {_NOTHING_TRAINED}"
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,133 @@
+"""From checked tables to a split folder: catalogue, training rows, validation and test apart."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from components.contract.digests import sha256_tree
+from components.contract.errors import DataError, JudgeError
+from components.contract.files import write_json
+from components.contract.records import Entrance, PreparedData
+from components.contract.settings import SplitSettings
+from components.split.by_item import split_by_item
+from components.split.by_time import split_by_time
+from components.split.catalogue import with_first_seen, with_groups
+from components.split.parts import SplitParts
+
+
+def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "auto") -> PreparedData:
+    """Splits the checked tables into `out` (layout: docs/layout.md) and returns the record of it.
+
+    Raises JudgeError where neither judgements nor events say which item answers a request, or no
+    request has a relevant new item; DataError where the cut-off leaves nothing to train on.
+    """
+    tables = {path.stem: pl.read_parquet(path) for path in sorted(checked.glob("*.parquet"))}
+    parts = _parts(tables, settings)
+    _require_judged(parts)
+    entrances = _entrances(parts, primary)
+    _write(parts, entrances, out)
+    return PreparedData(
+        path=out.name,
+        digest=sha256_tree(out),
+        counts=_counts(parts),
+        entrances=entrances,
+        cutoff=parts.cutoff,
+    )
+
+
+def _parts(tables: dict[str, pl.DataFrame], settings: SplitSettings) -> SplitParts:
+    judgements, events = tables.get("judgements"), tables.get("events")
+    method = settings.method
+    if method == "auto":
+        method = "by_time" if judgements is None else "by_item"
+    items = with_first_seen(with_groups(tables["items"]), events)
+    source = judgements if method == "by_item" else events
+    if source is None or not len(source):
+        wanted = "judgements" if method == "by_item" else "events"
+        raise JudgeError(
+            f"tables: there are no {wanted}, so nothing says which item answers a query or suits a user. "
+            f"Add a SELECT for judgements or events; `debut check` works without."
+        )
+    split_rows = split_by_item if method == "by_item" else split_by_time
+    return split_rows(items, source, settings)
+
+
+def _require_judged(parts: SplitParts) -> None:
+    new = set(parts.items.filter("is_new").get_column("item_id"))
+    if not new:
+        raise JudgeError(
+            f"items: none is new (listed or first seen at or after {parts.cutoff}); there is nothing to "
+            f"judge. Set split.cutoff earlier, or give items a listed_at."
+        )
+    relevant = parts.test[1].filter("relevant").get_column("item_id")
+    if not new & set(relevant):
+        raise JudgeError(
+            f"{len(new)} items are new, but none of the {len(parts.test[0])} judged requests has one of them "
+            f"as relevant, so new-item recall does not exist. Judge queries that ask for them, or widen "
+            f"split.judge_window_days."
+        )
+    if parts.train_search is None and parts.train_purchases is None:
+        raise DataError("nothing is left to train on before the validation window; set split.cutoff later.")
+
+
+def _entrances(parts: SplitParts, primary: str) -> tuple[Entrance, ...]:
+    """Search first where judged queries exist, unless the configuration names the primary."""
+    names: list[Entrance] = ["search", "recommendation"]
+    judged = parts.test[0].get_column("entrance").unique().to_list()
+    found = [name for name in names if name in judged]
+    if primary != "auto" and primary not in found:
+        raise JudgeError(f"judge.primary is {primary}, but no request of that entrance is judged: {found}.")
+    return tuple(sorted(found, key=lambda name: name != primary)) if primary != "auto" else tuple(found)
+
+
+def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> None:
+    frames = {
+        "items": parts.items,
+        "train/search": parts.train_search,
+        "train/purchases": parts.train_purchases,
+        "refit/search": parts.refit_search,
+        "refit/purchases": parts.refit_purchases,
+        "validation/requests": parts.validation[0],
+        "validation/judgements": parts.validation[1],
+        "test/requests": parts.test[0],
+        "test/judgements": parts.test[1],
+    }
+    for name, frame in frames.items():
+        if frame is not None:
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            frame.write_parquet(out / f"{name}.parquet")
+    write_json(out / "split.json", _description(parts, entrances))
+
+
+def _description(parts: SplitParts, entrances: tuple[Entrance, ...]) -> dict[str, Any]:
+    return {
+        "cutoff": parts.cutoff.isoformat() if parts.cutoff else None,
+        "validation_cutoff": parts.validation_cutoff.isoformat() if parts.validation_cutoff else None,
+        "entrances": entrances,
+        "counts": _counts(parts),
+        # Every statistic of behaviour that the split hands on, and the moment it was computed up to.
+        "statistics": {"request_frequency": parts.cutoff.isoformat() if parts.cutoff else None},
+    }
+
+
+def _counts(parts: SplitParts) -> dict[str, int]:
+    items = parts.items
+    requests, judgements = parts.test
+    new = items.filter("is_new").select("item_id")
+    with_new = judgements.filter("relevant").join(new, on="item_id", how="semi")
+    held_back = items.filter(~pl.col("is_new") & ~pl.col("is_validation_new") & ~pl.col("trainable"))
+    counts = {
+        "items": len(items),
+        "new_items": len(new),
+        "validation_new_items": int(items.get_column("is_validation_new").sum()),
+        "duplicates_held_back": len(held_back),
+        "validation_requests": len(parts.validation[0]),
+        "requests_with_new": with_new.select("entrance", "request_id").unique().height,
+    }
+    for entrance in ("search", "recommendation"):
+        counts[f"test_{entrance}_requests"] = requests.filter(pl.col("entrance") == entrance).height
+    for name in ("train_search", "train_purchases", "refit_search", "refit_purchases"):
+        frame = getattr(parts, name)
+        counts[name] = 0 if frame is None else len(frame)
+    return counts
