@@ -1,0 +1,49 @@
+# One-word commands; `make help` lists them. Everything runs in .venv, made with PYTHON.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# torch: on a machine without an NVIDIA GPU a CPU build must be installed, never gigabytes of CUDA.
+#   pip's own configuration offers a CPU wheel: nothing to set.
+#   elsewhere:  make demo TORCH_INDEX=<address of PyTorch's CPU wheel index>
+#   CUDA build: make demo CUDA=1
+TORCH_INDEX ?=
+CUDA ?=
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup demo test lint types check-layers coverage lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: $(STAMP)  ## make .venv and install debut with its pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	CUDA="$(CUDA)" TORCH_INDEX="$(TORCH_INDEX)" sh infra/install_torch.sh $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[weights,dev]'
+	touch $(STAMP)
+
+demo: setup  ## the whole loop on a generated shop
+	$(BIN)/debut demo
+
+test: setup  ## all tests, linters, types and layers
+	$(MAKE) --no-print-directory lint types check-layers
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy components flows
+
+check-layers:
+	$(BIN)/lint-imports
+
+lock: setup  ## write constraints.txt from what is installed
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:  ## remove .venv and caches (never a workspace)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,196 @@
+"""Splits: what is held out, what is judged, and what of it lands in which file."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from components.contract.errors import DataError, JudgeError, LeakageError
+from components.contract.settings import SplitSettings
+from components.split.judged import read_judged
+from components.split.split import split
+from components.split.trained_on import trained_on
+
+Write = Callable[..., Path]
+UNDATED = SplitSettings(test_queries=10, validation_queries=6, relevant_grade=2.0, positive_grade=2.0)
+DATED = SplitSettings(cutoff=datetime(2026, 3, 1), judge_window_days=60, validation_window_days=20)
+
+
+def run(folder: Path, settings: SplitSettings) -> Path:
+    out = folder.parent / "split"
+    out.mkdir()
+    split(folder, settings, out)
+    return out
+
+
+def test_the_last_items_in_id_order_are_new_and_none_of_them_is_trained_on(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """By item: 20 % of 40 are new; an established item with a new item's title leaves training too."""
+    out = run(write_tables(**undated), UNDATED)
+    items = pl.read_parquet(out / "items.parquet")
+    assert items.filter("is_new").get_column("item_id").to_list() == [f"{i}" for i in range(132, 140)]
+    assert items.filter("is_validation_new").get_column("item_id").to_list() == ["128", "129", "130", "131"]
+    held_back = items.filter(~pl.col("trainable") & ~pl.col("is_new") & ~pl.col("is_validation_new"))
+    assert held_back.get_column("item_id").to_list() == ["105"]
+    trained = pl.read_parquet(out / "train" / "search.parquet")
+    assert trained.join(items.filter(~pl.col("trainable")), on="item_id", how="semi").is_empty()
+    assert (trained.get_column("grade") >= 2.0).all()
+
+
+def test_numeric_ids_are_ordered_as_numbers(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
+    """Item 1000 is newer than item 999."""
+    renamed = {
+        name: frame.with_columns(item_id=(pl.col("item_id").cast(pl.Int64) + 870).cast(pl.String))
+        for name, frame in undated.items()
+    }
+    items = pl.read_parquet(run(write_tables(**renamed), UNDATED) / "items.parquet")
+    assert set(items.filter("is_new").get_column("item_id")) == {f"{i}" for i in range(1002, 1010)}
+
+
+def test_queries_are_held_out_whole_and_validation_never_sees_a_new_item(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """Train, validation and test share no normalised query."""
+    out = run(write_tables(**undated), UNDATED)
+    trained, _ = trained_on(out)
+    validation = read_judged(out, "validation", "training")["search"]
+    test = read_judged(out, "test", "judge")["search"]
+    new = set(pl.read_parquet(out / "items.parquet").filter("is_new").get_column("item_id"))
+    assert not set(trained) & (set(validation.judged) | set(test.judged))
+    assert not set(validation.judged) & set(test.judged)
+    assert not new & {item for items in validation.judged.values() for item in items}
+    assert test.has_nonrelevant and all(test.relevant[request.request_id] for request in test.requests)
+
+
+def test_a_shops_own_split_column_is_followed(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
+    """Queries marked test and validation are those, and no others."""
+    part = pl.col("query").replace_strict({"Query 1": "test", "Query 2": "validation"}, default=None)
+    judgements = undated["judgements"].with_columns(split=part)
+    judgements = judgements.with_columns(grade=pl.lit(3.0))
+    marked = pl.DataFrame({"query": ["Query 1"], "item_id": ["135"], "grade": [3.0], "split": ["test"]})
+    folder = write_tables(items=undated["items"], judgements=pl.concat([judgements, marked]))
+    assert [r.text for r in read_judged(run(folder, UNDATED), "test", "judge")["search"].requests] == [
+        "Query 1"
+    ]
+
+
+def test_only_the_judge_reads_test_rows(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
+    """Any other reader is stopped, and told what to use."""
+    out = run(write_tables(**undated), UNDATED)
+    with pytest.raises(LeakageError, match="only the judge"):
+        read_judged(out, "test", "training")
+
+
+def test_dated_training_ends_before_the_validation_window_and_refit_before_the_cutoff(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Rows are cut at T - 20 days and at T; an item first seen from T on is new."""
+    out = run(write_tables(**dated), DATED.model_copy(update={"refit_on_validation": True}))
+    description = json.loads((out / "split.json").read_text())
+    for folder, until in (("train", "validation_cutoff"), ("refit", "cutoff")):
+        for name in ("search", "purchases"):
+            latest = pl.read_parquet(out / folder / f"{name}.parquet").get_column("at").max()
+            assert latest < datetime.fromisoformat(description[until])
+    items = pl.read_parquet(out / "items.parquet")
+    new = items.filter("is_new")
+    assert (new.get_column("first_seen") >= datetime(2026, 3, 1)).all() and len(new) == 41
+    assert items.filter("is_validation_new").get_column("first_seen").min() >= datetime(2026, 2, 9)
+
+
+def test_a_users_judged_items_are_first_acts_after_the_cutoff(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """What a user had before T is his history, is excluded, and is never relevant."""
+    out = run(write_tables(**dated), DATED)
+    judged = read_judged(out, "test", "judge")["recommendation"]
+    assert judged.requests
+    for request in judged.requests:
+        assert set(request.history) == set(request.exclude)
+        assert not judged.relevant[request.request_id] & request.exclude
+        assert judged.frequency[request.request_id] == len(request.history)
+
+
+def test_listed_at_decides_before_the_first_event(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """An item listed long ago and first sold after T is established."""
+    listed = pl.when(pl.col("item_id") == "i080").then(datetime(2025, 5, 5)).otherwise(None)
+    items = dated["items"].with_columns(listed_at=listed)
+    out = run(write_tables(items=items, events=dated["events"]), DATED)
+    split_items = pl.read_parquet(out / "items.parquet")
+    assert not split_items.filter(item_id="i080").get_column("is_new").item()
+
+
+def test_the_cutoff_rolls_with_the_latest_event(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
+    """Without split.cutoff, T is the latest event minus the judge window."""
+    out = run(write_tables(**dated), SplitSettings(judge_window_days=10))
+    latest = dated["events"].get_column("at").max()
+    cutoff = datetime.fromisoformat(json.loads((out / "split.json").read_text())["cutoff"])
+    assert (latest - cutoff).days == 10
+
+
+def test_sampled_requests_keep_whole_requests(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
+    """max_test_requests draws requests per entrance, and all rows of those drawn stay."""
+    out = run(write_tables(**dated), DATED.model_copy(update={"max_test_requests": 3}))
+    judged = read_judged(out, "test", "judge")
+    assert all(len(entrance.requests) == 3 for entrance in judged.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"cutoff": datetime(2030, 1, 1)}, DataError, "nothing is left"),
+        ({"validation_window_days": 5}, JudgeError, "none is new"),
+        ({"method": "by_item"}, JudgeError, "no judgements"),
+    ],
+)
+def test_a_split_that_cannot_be_judged_says_why(
+    write_tables: Write,
+    dated: dict[str, pl.DataFrame],
+    changes: dict[str, object],
+    error: type[Exception],
+    says: str,
+) -> None:
+    """No new items, a cut-off past the data, no judgements: one sentence each."""
+    items = dated["items"].with_columns(listed_at=datetime(2025, 1, 1))
+    frames = {"items": items, "events": dated["events"]} if error is JudgeError else dated
+    with pytest.raises(error, match=says):
+        run(write_tables(**frames), DATED.model_copy(update=changes))
+
+
+def test_one_query_is_too_few_to_split(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
+    """A single judged query cannot be both tested and validated on."""
+    judgements = undated["judgements"].filter(query="Query 1")
+    with pytest.raises(DataError, match="1 test and 0 validation"):
+        run(write_tables(items=undated["items"], judgements=judgements), UNDATED)
+
+
+def test_the_primary_entrance_can_be_named(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
+    """Search is primary where there are judged queries, unless the configuration says otherwise."""
+    folder = write_tables(**dated)
+    for primary, first in (("auto", "search"), ("recommendation", "recommendation")):
+        out = folder.parent / primary
+        out.mkdir()
+        assert split(folder, DATED, out, primary).entrances[0] == first
+
+
+@pytest.mark.real_data
+def test_home_depot_is_split_as_its_readme_fixes(real_data: Path, write_tables: Write) -> None:
+    """10,934 new items, 2,466 test queries, 608 of them with a relevant new item."""
+    import gzip
+    import io
+
+    text = gzip.decompress((real_data / "home_depot" / "train.csv.gz").read_bytes()).decode("latin-1")
+    rows = pl.read_csv(io.StringIO(text), schema_overrides={"product_uid": pl.String})
+    items = rows.group_by(item_id="product_uid").agg(title=pl.col("product_title").first())
+    judgements = rows.select(query="search_term", item_id="product_uid", grade="relevance")
+    settings = SplitSettings(relevant_grade=2.67, positive_grade=2.33)
+    out = run(write_tables(items=items, judgements=judgements), settings)
+    counts = json.loads((out / "split.json").read_text())["counts"]
+    assert counts["new_items"] == 10_934
+    assert counts["test_search_requests"] == 2_466
+    assert counts["requests_with_new"] == 608
