@@ -1,14 +1,21 @@
 """What a person sees in the terminal: steps, progress, one table, a verdict in colour."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+from components.contract.records import Decision
+
+if TYPE_CHECKING:  # its module imports Great Expectations, which takes seconds
+    from components.quality.replay import ReplayResult
 
 _VERDICT_STYLE = {"PROMOTE": "bold white on green", "REJECT": "bold white on red"}
 _UNDECIDED_STYLE = "bold black on yellow"
@@ -18,15 +25,22 @@ _OUTCOME = {
     "unsure": "[yellow]? unsure[/]",
     "missing": "[red]! missing[/]",
 }
+_POPULATIONS = {
+    "new": "new items",
+    "new_only": "new items only",
+    "established": "established",
+    "all": "all items",
+}
 _SHOWN_KINDS = ("primary", "guardrail", "baseline", "check")
 
 # Progress goes where --json does not: the last line of stdout belongs to the JSON object.
-_console = Console(highlight=False)
+_console = Console(highlight=False, quiet=True)
 
 
-def use_stderr() -> None:
-    """Sends everything but the JSON line to stderr."""
-    _console.stderr = True
+def open_terminal(as_json: bool) -> None:
+    """Starts printing (a flow that a worker runs prints nothing); to stderr where stdout is for JSON."""
+    _console.quiet = False
+    _console.stderr = as_json
 
 
 def say(text: str) -> None:
@@ -51,17 +65,23 @@ def json_line(text: str) -> None:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Any]:
-    """Yields a callback(done, total, note) that moves one bar; the bar stays when the block ends."""
+def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Yields what `training.launch.train` calls with each line of metrics; moves one bar."""
     columns = (
-        TextColumn("  {task.description:<22}"),
+        TextColumn("  [dim]{task.description:<22}[/]"),
         BarColumn(bar_width=36),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+        TextColumn("step {task.completed:.0f} of {task.total:.0f}  {task.fields[note]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=_console) as bar:
-        line = bar.add_task(label, total=1, note="")
-        yield lambda done, total, note="": bar.update(line, completed=done, total=total, note=note)
+        line = bar.add_task("fine-tuning", total=1, note="")
+
+        def show(metrics: dict[str, Any]) -> None:
+            if metrics["kind"] == "step":
+                note = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
+                bar.update(line, completed=metrics["step"], total=metrics["steps"], note=note)
+
+        yield show
 
 
 def gate_table(report: dict[str, Any]) -> None:
@@ -101,3 +121,80 @@ def _gate_cells(gate: dict[str, Any]) -> list[str]:
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+def nothing_new(result: dict[str, Any]) -> None:
+    say(
+        f"[bold]Nothing new[/] since run {result['run_id']}: data, configuration, code, versions and base "
+        f"weights are the same. Its verdict was {result['verdict']}; --force runs again."
+    )
+
+
+def summary(result: dict[str, Any]) -> None:
+    """A run's figures: recall of the three systems, the gates, the verdict."""
+    recall_table(result)
+    chapter("Gate")
+    gate_table(result)
+    verdict(result["verdict"], result["sentence"])
+
+
+def recall_table(result: dict[str, Any]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
+    table.add_column(f"recall@10, {result['entrance']}")
+    for name in ("BM25", "champion", "challenger", "requests"):
+        table.add_column(name, justify="right")
+    for name, label in _POPULATIONS.items():
+        systems = [result[system].get(name, {}) for system in ("bm25", "champion", "challenger")]
+        values = [_number(system.get("recall@10"), ".3f") for system in systems]
+        table.add_row(label, *values[:2], f"[bold]{values[2]}[/]", f"{systems[2].get('requests', 0):,}")
+    _console.print()
+    _console.print(table)
+
+
+def quality(found: dict[str, Any]) -> None:
+    """Rows and bad rows per table, and why."""
+    for name, rows in found["rows"].items():
+        fact(name, f"{rows:,} rows, {found['quarantined'].get(name, 0):,} in quarantine")
+    for reason, rows in sorted(found["reasons"].items(), key=lambda item: -item[1]):
+        fact("", f"[dim]{rows:>9,}  {reason}[/]")
+    fact("report", found["report"])
+
+
+def decision(record: Decision) -> None:
+    fact(f"decision {record.number}", f"{record.kind} of {(record.release or '')[:12]}: {record.reason}")
+
+
+def status(found: dict[str, Any]) -> None:
+    for name in ("champion", "previous", "challenger"):
+        fact(name, found[name] or "–")
+    fact("since", found["since"] or "–")
+    fact("records", str(found["records"]))
+
+
+def quarantined(rows: pl.DataFrame, most: int = 20) -> None:
+    """Counts per reason, then the first rows."""
+    reasons = rows.group_by("table", "expectation").len().sort("len", descending=True)
+    for name, expectation, count in reasons.iter_rows():
+        fact(name, f"{count:>9,}  {expectation}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("table", "file", "row", "column", "value", "expectation"):
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    columns = rows.select("table", "source_file", "source_row", "column", "value", "expectation")
+    for line in columns.head(most).iter_rows():
+        table.add_row(*(escape(str(cell)) for cell in line))
+    _console.print(table)
+    if len(rows) > most:
+        say(f"[dim]  and {len(rows) - most:,} more; --export writes all of them[/]")
+
+
+def replayed(result: "ReplayResult") -> None:
+    for name, count in result.accepted.items():
+        fact(name, f"{count:,} rows are part of the data from the next run on")
+    for refusal in result.refused:
+        fact("refused", f"{refusal.table} row {refusal.source_row}: {refusal.expectation} ({refusal.value})")
+
+
+def next_steps(steps: dict[str, str]) -> None:
+    chapter("Look at")
+    for name, where in steps.items():
+        fact(name, where)

@@ -6,6 +6,8 @@ Nothing here overrides what the user set: with PREFECT_API_URL the run goes to t
 import os
 from pathlib import Path
 
+from components.contract.files import disk_errors
+
 _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",
@@ -18,13 +20,20 @@ _QUIET = {
 }
 
 
-def prepare_environment(workspace: Path, debug: bool) -> None:
-    """Telemetry off; Prefect's database and results inside the workspace unless a server is named."""
+def prepare_environment(debug: bool) -> None:
+    """Telemetry off and, unless debugging, the libraries quiet: a failure reaches the user as a sentence."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_API_URL" not in os.environ:
-        os.environ.setdefault("PREFECT_HOME", str((workspace / "prefect").resolve()))
     if not debug:
-        # Failures reach the user as one sentence from the command line; Prefect would print tracebacks.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
+
+
+def keep_prefect_in(workspace: Path) -> None:
+    """Prefect's database and results inside the workspace, unless a server or a home is named."""
+    if "PREFECT_API_URL" in os.environ or "PREFECT_HOME" in os.environ:
+        return
+    home = workspace.resolve() / "prefect"
+    with disk_errors(home):  # its server does not make a missing folder, and then waits in vain
+        home.mkdir(parents=True, exist_ok=True)
+    os.environ["PREFECT_HOME"] = str(home)

@@ -11,11 +11,12 @@ from typing import Any
 
 import components
 from components.contract.digests import sha256_file, sha256_json, sha256_tree
-from components.contract.settings import Settings
 from components.data.sources import source_digests
 from components.encoder.base import base_digest
+from flows.shop import Shop
 
-_CODE_SUFFIXES = (".py", ".yaml", ".html", ".sql")
+LATEST = "latest.json"
+_CODE_SUFFIXES = (".py", ".yaml", ".html", ".jinja")
 
 
 def code_digest() -> str:
@@ -29,22 +30,22 @@ def installed_versions_digest() -> str:
     return sha256_json(installed)
 
 
-def run_fingerprint(settings: Settings, root: Path, workspace: Path) -> dict[str, Any]:
+def run_fingerprint(shop: Shop) -> dict[str, Any]:
     """The parts of the fingerprint, each a digest or a dictionary of them."""
-    replayed = sorted((workspace / "replayed").glob("*.parquet"))
+    replayed = sorted((shop.workspace / "replayed").glob("*.parquet"))
     return {
-        "data": source_digests(settings, root),
+        "data": source_digests(shop.settings, shop.root),
         "replayed": {path.name: sha256_file(path) for path in replayed},
-        "configuration": sha256_json(settings.model_dump(mode="json")),
+        "configuration": sha256_json(shop.settings.model_dump(mode="json")),
         "code": code_digest(),
         "versions": installed_versions_digest(),
-        "base_weights": base_digest(settings.encoder),
+        "base_weights": base_digest(shop.settings.encoder),
     }
 
 
-def last_result(workspace: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+def last_result(shop: Shop, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
     """The newest run's result where its fingerprint equals this one, else None."""
-    path = workspace / "runs" / "latest.json"
+    path = shop.runs / LATEST
     if not path.is_file():
         return None
     latest: dict[str, Any] = json.loads(path.read_text())

@@ -54,6 +54,8 @@ class PreparedData(Record):
     entrances: tuple[Entrance, ...]
     """The first is the primary one."""
     cutoff: datetime | None
+    judged_until: datetime | None
+    """End of the judge window."""
 
 
 class TrainedModel(Record):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.contract.tables import TableName
 
+HistoryScoring = Literal["mean", "top3"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

@@ -36,6 +36,7 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
         test=_judged(judgements.filter(pl.col("request_id").is_in(test)), settings),
         cutoff=None,
         validation_cutoff=None,
+        judged_until=None,
     )
 
 

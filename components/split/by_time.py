@@ -36,6 +36,7 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,
         validation_cutoff=validation_cutoff,
+        judged_until=end,
     )
 
 

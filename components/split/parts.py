@@ -42,6 +42,8 @@ class SplitParts:
     test: JudgedRows
     cutoff: datetime | None
     validation_cutoff: datetime | None
+    judged_until: datetime | None
+    """End of the judge window; like the cut-offs None for undated judgements."""
 
 
 def judgement_rows(graded: pl.DataFrame, entrance: Entrance, relevant_grade: float) -> pl.DataFrame:

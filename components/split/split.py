@@ -1,5 +1,6 @@
 """From checked tables to a split folder: catalogue, training rows, validation and test apart."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "aut
         counts=_counts(parts),
         entrances=entrances,
         cutoff=parts.cutoff,
+        judged_until=parts.judged_until,
     )
 
 
@@ -102,13 +104,18 @@ def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> Non
 
 def _description(parts: SplitParts, entrances: tuple[Entrance, ...]) -> dict[str, Any]:
     return {
-        "cutoff": parts.cutoff.isoformat() if parts.cutoff else None,
-        "validation_cutoff": parts.validation_cutoff.isoformat() if parts.validation_cutoff else None,
+        "cutoff": _iso(parts.cutoff),
+        "validation_cutoff": _iso(parts.validation_cutoff),
+        "judged_until": _iso(parts.judged_until),
         "entrances": entrances,
         "counts": _counts(parts),
         # Every statistic of behaviour that the split hands on, and the moment it was computed up to.
-        "statistics": {"request_frequency": parts.cutoff.isoformat() if parts.cutoff else None},
+        "statistics": {"request_frequency": _iso(parts.cutoff)},
     }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
 
 
 def _counts(parts: SplitParts) -> dict[str, int]:

@@ -1,0 +1,163 @@
+"""debut.yaml, or an example's name, to frozen settings; every complaint names the file and the line."""
+
+import difflib
+from datetime import UTC
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from components.contract.errors import ConfigError
+from components.contract.settings import Settings
+
+Location = tuple[int | str, ...]
+"""Keys and list positions from the top of the file to a value, as pydantic reports them."""
+
+
+def example_names() -> list[str]:
+    """Names of the configurations that come with the package, sorted."""
+    examples = resources.files("components.data") / "examples"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in examples.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def load_settings(config: str) -> tuple[Settings, Path]:
+    """Settings of an example (by its name) or of a YAML file (by its path), and the default root.
+
+    The root, relative to which sources are found, is the file's folder; for an example the current
+    folder. Raises ConfigError: unknown name, missing file, bad YAML, unknown or duplicate key, wrong type.
+    """
+    text, name, root = _read(config)
+    settings = parse_settings(text, name)
+    return settings, root
+
+
+def parse_settings(text: str, name: str) -> Settings:
+    """Settings from YAML text; `name` stands in the messages. Raises ConfigError."""
+    try:
+        node, values = _composed(text, name)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{name}, line {line}: this is not YAML: {error.problem}.") from error
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date like 2011-13-01
+        raise ConfigError(f"{name}: this is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: expected keys such as `shop:` and `tables:` at the top of the file.")
+    return _validated(values, node, name)
+
+
+def _composed(text: str, name: str) -> tuple[yaml.Node | None, Any]:
+    """The tree, which knows its lines, and the plain values built from it."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _refuse_duplicate_keys(node, name, set())
+        return node, loader.construct_document(node) if node is not None else None
+    finally:
+        loader.dispose()
+
+
+def _read(config: str) -> tuple[str, str, Path]:
+    """Text, the name for messages, and the default root."""
+    if config in example_names():
+        example = resources.files("components.data") / "examples" / f"{config}.yaml"
+        return example.read_text(encoding="utf-8"), f"example {config}", Path.cwd()
+    path = Path(config).expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"{config}: there is no such file, and no example of that name; "
+            f"the examples are {', '.join(example_names())}."
+        )
+    try:
+        return path.read_text(encoding="utf-8"), str(path), path.resolve().parent
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}.") from error
+
+
+def _refuse_duplicate_keys(node: yaml.Node | None, name: str, visited: set[int]) -> None:
+    """YAML keeps the last of two equal keys in silence; a second `tables:` would hide the first."""
+    if node is None or id(node) in visited:  # an alias may point back at what holds it
+        return
+    visited.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.value in lines:
+                raise ConfigError(
+                    f"{name}, line {line}: `{key.value}` stands here a second time; "
+                    f"the first is on line {lines[key.value]}."
+                )
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = line
+            _refuse_duplicate_keys(value, name, visited)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicate_keys(value, name, visited)
+
+
+def _validated(values: dict[str, Any], node: yaml.Node | None, name: str) -> Settings:
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        first, *others = error.errors()
+        line = _line(node, first["loc"])
+        more = f" ({len(others)} more errors follow it.)" if others else ""
+        raise ConfigError(f"{name}, line {line}: {_sentence(dict(first))}{more}") from None
+    return _with_utc_cutoff(settings)
+
+
+def _with_utc_cutoff(settings: Settings) -> Settings:
+    """A cut-off with an offset becomes naive UTC, as all loaded times are."""
+    cutoff = settings.split.cutoff
+    if cutoff is None or cutoff.tzinfo is None:
+        return settings
+    split = settings.split.model_copy(update={"cutoff": cutoff.astimezone(UTC).replace(tzinfo=None)})
+    return settings.model_copy(update={"split": split})
+
+
+def _line(node: yaml.Node | None, location: Location) -> int:
+    """1-based line of the deepest key of `location` that the file has."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:  # pydantic's name for a branch of a union, not a key
+            return line
+    return line
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    location: Location = error["loc"]
+    key = ".".join(str(part) for part in location if part != "[key]")
+    if error["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+        return f"`{key}` is not a known key" + (f"; did you mean `{close[0]}`?" if close else ".")
+    if error["type"] == "missing":
+        return f"`{key}` is missing."
+    message = error["msg"].removeprefix("Value error, ").rstrip(".")
+    given = error["input"]
+    shown = f", not {given!r}" if isinstance(given, str | int | float) and len(str(given)) <= 80 else ""
+    return f"`{key}`: {message}{shown}." if key else f"{message}."
+
+
+def _known_keys(location: Location) -> list[str]:
+    """Keys that the section at `location` may have."""
+    kind: Any = Settings
+    for part in location:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(part)].annotation
+        else:
+            kind = get_args(kind)[-1]  # dict[str, Section]
+    return list(kind.model_fields)

@@ -1,0 +1,117 @@
+"""The check stage: loaded tables in; clean tables, the quarantine and the report out."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from components.contract.digests import sha256_tree
+from components.contract.errors import DataError, QualityError
+from components.contract.files import disk_errors
+from components.contract.records import CheckedData
+from components.contract.settings import QualitySettings
+from components.contract.tables import TABLES, TableName
+from components.quality import quarantine, report
+from components.quality.facts import Catalogue
+from components.quality.inspection import Inspection, inspect_rows
+
+log = logging.getLogger(__name__)
+
+
+def check(loaded: Path, settings: QualitySettings, out: Path) -> CheckedData:
+    """`inspect`, then `enforce`: the quarantine and the report are in `out` even where it raises."""
+    checked = inspect(loaded, settings, out)
+    enforce(out, settings)
+    return checked
+
+
+def inspect(loaded: Path, settings: QualitySettings, out: Path, now: datetime | None = None) -> CheckedData:
+    """Writes into the folder `out`: clean `<table>.parquet`, quarantine.parquet, quality.json, quality.html.
+
+    `now` (naive UTC; default: the clock) bounds the rows' dates. Items are checked first, because
+    events, judgements and reviews must name a good item. Whether too many rows are bad is
+    `enforce`'s question. Raises DataError where there are no items, ConfigError for a bad pattern.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None) if now is None else now
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    summaries, quarantines = [], []
+    for table, inspection in _inspections(loaded, settings, now):
+        _write(inspection.clean, out / f"{table}.parquet")
+        summaries.append(report.table_summary(table, inspection, settings))
+        quarantines.append(inspection.quarantine)
+        log.info("%s: %d rows clean", table, inspection.clean.height)
+    _write(pl.concat(quarantines), out / quarantine.FILE)
+    report.write(out, {"tables": summaries, "coverage": None})
+    return _record(out, summaries)
+
+
+def enforce(stage: Path, settings: QualitySettings, shown: Path | None = None) -> None:
+    """Raises QualityError where a table that `inspect` left in `stage` is past its tolerance.
+
+    `shown` is the folder's name in the sentence where the stage will move before a person reads it.
+    """
+    for table in report.read(stage)["tables"]:
+        tolerance = settings.table_tolerance.get(table["table"], settings.tolerance)
+        share = table["quarantined"] / max(table["rows"], 1)
+        if share > tolerance:
+            raise QualityError(
+                _sentence(table, f"the tolerance is {report.percent(tolerance)}", shown or stage)
+            )
+        if table["table"] == "items" and table["clean"] == 0:
+            raise QualityError(_sentence(table, "no item is left", shown or stage))
+
+
+def _sentence(table: dict[str, Any], limit: str, stage: Path) -> str:
+    name, bad, rows = table["table"], table["quarantined"], table["rows"]
+    causes = [each for each in table["expectations"] if each["rows"]][:3]
+    reasons = "; ".join(f'{each["rows"]:,} break "{each["expectation"]}"' for each in causes)
+    return (
+        f"{name}: {bad:,} of {rows:,} rows ({report.percent(bad / rows)}) are in quarantine "
+        f"({stage / quarantine.FILE}) and {limit}: {reasons}. Read {report.PAGE} beside it, then correct the "
+        "rows (`debut quarantine list --export bad.csv`, `debut quarantine replay bad.csv`) or, if they are "
+        f"rightly left out, raise quality.table_tolerance.{name} in debut.yaml."
+    )
+
+
+def _inspections(
+    loaded: Path, settings: QualitySettings, now: datetime
+) -> Iterator[tuple[TableName, Inspection]]:
+    """Every loaded table, items first."""
+    if not (loaded / "items.parquet").is_file():
+        raise DataError(f"{loaded}: there is no items table; give `tables: items:` a SELECT in debut.yaml.")
+    catalogue = None
+    for table in TABLES:
+        path = loaded / f"{table}.parquet"
+        if not path.is_file():
+            continue
+        rows = pl.read_parquet(path)
+        if table == "items" and rows.is_empty():
+            raise DataError(f"{path}: items has no rows; check its SELECT in debut.yaml.")
+        inspection = inspect_rows(table, rows, settings, now, catalogue)
+        if table == "items":
+            catalogue = Catalogue(listed=rows["item_id"], clean=inspection.clean["item_id"])
+        yield table, inspection
+
+
+def _record(out: Path, summaries: list[dict[str, Any]]) -> CheckedData:
+    return CheckedData(
+        path=out.as_posix(),
+        digest=sha256_tree(out, suffixes=(".parquet",)),
+        rows={each["table"]: each["clean"] for each in summaries},
+        quarantined={each["table"]: each["quarantined"] for each in summaries},
+        broken={
+            f"{each['table']}: {line['expectation']}": line["rows"]
+            for each in summaries
+            for line in each["expectations"]
+            if line["rows"]
+        },
+    )
+
+
+def _write(rows: pl.DataFrame, path: Path) -> None:
+    with disk_errors(path):
+        rows.write_parquet(path)

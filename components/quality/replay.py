@@ -1,0 +1,139 @@
+"""Takes corrected rows back: those that now pass join the next run, the others are refused with a reason."""
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from components.contract.files import write_bytes
+from components.contract.records import Record
+from components.contract.settings import QualitySettings
+from components.contract.tables import KEY_COLUMNS, TABLES, TableName
+from components.quality import corrections, quarantine
+from components.quality.facts import Catalogue
+from components.quality.inspection import inspect_rows
+
+UNKNOWN_KEY = "row is in the quarantine (leave table, source_file, source_row and row_hash as exported)"
+TWICE = "row stands once in the file (the first line counts)"
+
+
+class Refusal(Record):
+    """A corrected row that still cannot be taken, under the key it has in quarantine, and what it breaks."""
+
+    table: TableName
+    source_file: str
+    source_row: int
+    row_hash: str
+    column: str | None
+    value: str | None
+    expectation: str
+
+
+class ReplayResult(Record):
+    accepted: dict[TableName, int]
+    """Rows per table that the next run will load."""
+    refused: tuple[Refusal, ...]
+    """One entry per row × broken expectation."""
+
+
+def replay(
+    fixed: Path, workspace: Path, checked: Path, settings: QualitySettings, now: datetime | None = None
+) -> ReplayResult:
+    """Checks the rows of `fixed` – a file that `quarantine.export` made, with corrected cells – against
+    the same suites, beside the clean rows of the check stage `checked`.
+
+    Rows that pass go to `workspace`/replayed/<table>.parquet under the key of the row they correct;
+    the load stage puts them in its place. A row replayed again replaces itself. Items come first, so
+    that an item and its events can return together. Raises DataError where the file cannot be read,
+    lacks a column or names an unknown table.
+    """
+    now = datetime.now(UTC).replace(tzinfo=None) if now is None else now
+    found = quarantine.read(checked)
+    accepted: dict[TableName, int] = {}
+    refused: list[Refusal] = []
+    for table, corrected in corrections.read(fixed).items():
+        candidates, problems = _candidates(table, corrected, found, workspace)
+        inspection = inspect_rows(
+            table,
+            candidates,
+            settings,
+            now,
+            catalogue=_catalogue(table, workspace, checked, found),
+            earlier=_good_rows(table, workspace, checked).join(candidates, on=KEY_COLUMNS, how="anti"),
+        )
+        refused += _refusals(table, problems) + _refusals(table, inspection.quarantine)
+        accepted[table] = inspection.clean.height
+        _append(inspection.clean, _replayed(table, workspace))
+    return ReplayResult(accepted=accepted, refused=tuple(refused))
+
+
+def _candidates(
+    table: TableName, corrected: pl.DataFrame, found: pl.DataFrame, workspace: Path
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Typed rows whose key is in quarantine (or was, before an earlier replay), once each; and the others."""
+    pending = _read(table, _replayed(table, workspace))
+    known = pl.concat(
+        [each.select(KEY_COLUMNS) for each in (found.filter(pl.col("table") == table), pending)]
+    )
+    foreign = corrected.join(known, on=KEY_COLUMNS, how="anti")
+    ours = corrected.join(known, on=KEY_COLUMNS, how="semi", maintain_order="left")
+    first = ours.select(pl.struct(KEY_COLUMNS).is_first_distinct()).to_series()
+    rows, uncastable = corrections.typed(table, ours.filter(first))
+    problems = [_problem(foreign, UNKNOWN_KEY), _problem(ours.filter(~first), TWICE), uncastable]
+    return rows, pl.concat(problems, how="diagonal_relaxed")
+
+
+def _problem(rows: pl.DataFrame, expectation: str) -> pl.DataFrame:
+    return rows.select(*KEY_COLUMNS, pl.lit(expectation).alias("expectation"))
+
+
+def _catalogue(table: TableName, workspace: Path, checked: Path, found: pl.DataFrame) -> Catalogue | None:
+    if table == "items":
+        return None
+    clean = _good_rows("items", workspace, checked)["item_id"]
+    return Catalogue(listed=pl.concat([clean, quarantine.item_ids(found)]), clean=clean)
+
+
+def _good_rows(table: TableName, workspace: Path, checked: Path) -> pl.DataFrame:
+    """Clean rows of the last run and rows replayed since; both where a row is in both."""
+    return pl.concat([_read(table, checked / f"{table}.parquet"), _read(table, _replayed(table, workspace))])
+
+
+def _read(table: TableName, path: Path) -> pl.DataFrame:
+    if path.is_file():
+        return pl.read_parquet(path)
+    contract = {name: corrections.TYPES[kind] for name, kind in TABLES[table].columns.items()}
+    return pl.DataFrame(
+        schema=contract | {"source_file": pl.String, "source_row": pl.Int64, "row_hash": pl.String}
+    )
+
+
+def _replayed(table: TableName, workspace: Path) -> Path:
+    return workspace / "replayed" / f"{table}.parquet"
+
+
+def _append(rows: pl.DataFrame, path: Path) -> None:
+    if rows.is_empty():
+        return
+    if path.is_file():
+        older = pl.read_parquet(path).join(rows, on=KEY_COLUMNS, how="anti", maintain_order="left")
+        rows = pl.concat([older, rows])
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def _refusals(table: TableName, problems: pl.DataFrame) -> list[Refusal]:
+    return [
+        Refusal(
+            table=table,
+            source_file=each["source_file"],
+            source_row=each["source_row"],
+            row_hash=each["row_hash"],
+            column=each["column"],
+            value=each["value"],
+            expectation=each["expectation"],
+        )
+        for each in problems.iter_rows(named=True)
+    ]

@@ -1,0 +1,59 @@
+"""What a candidate was trained on, kept with it: the next judge asks whether that overlaps its test."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from components.contract.records import Record
+
+
+class Fingerprint(Record):
+    """fingerprint.json of a candidate. Requests and items are hashed: users' ids stay out of a release.
+
+    (Unsalted hashes of ids or queries that can be guessed can be recomputed; they hide nothing from someone
+    who has the list.)
+    """
+
+    data_digest: str
+    encoder_digest: str
+    base_digest: str
+    lock_digest: str
+    code_digest: str
+    cutoff: datetime | None
+    """T: dated rows at or after it were not used. None: undated data, split by item and query."""
+    settings: dict[str, Any]
+    requests: tuple[str, ...] = ()
+    """`hashed` request_ids of all training rows."""
+    items: tuple[str, ...] = ()
+    """`hashed` item_ids of all training rows."""
+    baseline: bool = False
+    """Version 0: the untrained encoder."""
+
+
+def hashed(values: Iterable[str]) -> tuple[str, ...]:
+    """Distinct values as the first 16 hexadecimal digits of their SHA-256, sorted."""
+    return tuple(sorted({hashlib.sha256(value.encode()).hexdigest()[:16] for value in values}))
+
+
+def overlap(
+    champion: Fingerprint, *, cutoff: datetime | None, requests: Iterable[str], new_items: Iterable[str]
+) -> str | None:
+    """One sentence where the champion was trained on what is judged now; None where it was not.
+
+    requests, new_items: request_ids and new item_ids of the judged set. Dated data: its training must end at
+    or before this cut-off; the same query or user at an earlier time is no overlap. Undated data: no judged
+    request may be among its training requests. In both, no new item may be among its training items.
+    """
+    if not champion.requests and not champion.items:
+        return None
+    dated = cutoff is not None and champion.cutoff is not None
+    if dated and champion.cutoff > cutoff:  # type: ignore[operator]  # both are set where `dated`
+        return f"The champion was trained on rows up to {champion.cutoff}, past this cut-off, {cutoff}."
+    shared_items = len(set(champion.items) & set(hashed(new_items)))
+    if shared_items:
+        return f"The champion was trained on {shared_items} of the items that are new in this test."
+    shared_requests = 0 if dated else len(set(champion.requests) & set(hashed(requests)))
+    if shared_requests:
+        return f"The champion was trained on {shared_requests} of the requests that are judged in this test."
+    return None

@@ -1,0 +1,126 @@
+"""Judging what would be released: a candidate through its own retrieval path, and BM25 beside it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from components.augment.noise import drop_attributes, typos
+from components.contract.ports import Retriever, Vectors
+from components.contract.records import PreparedData
+from components.contract.settings import JudgeSettings
+from components.encoder.texts import item_texts
+from components.encoder.transformer import TransformerEncoder
+from components.evaluation.judge import judge
+from components.evaluation.scorecard import Scorecard
+from components.evaluation.slices import trained_items
+from components.index.bm25 import BM25Index
+from components.index.exact import ExactIndex
+from components.index.vectors import read_vectors
+from components.release.candidate import load_retrieval
+from components.split.judged import JUDGE, read_judged
+
+_MEGABYTE = 1_000_000
+
+
+def judge_candidate(
+    candidate: Path,
+    vectors: Path,
+    split: Path,
+    prepared: PreparedData,
+    settings: JudgeSettings,
+    *,
+    name: str,
+    out: Path,
+) -> Scorecard:
+    """Judges a candidate on the test part of `split` and writes its scorecard into `out`.
+
+    candidate: folder `candidates/<D>`; vectors: this split's catalogue as the candidate's encoder sees it
+    (index.vectors), because a champion of an earlier week indexed another catalogue. A candidate that was
+    built on this split holds the same vectors in its own index.
+    """
+    catalogue = pl.read_parquet(split / "items.parquet")
+    encoder = TransformerEncoder.load_saved(candidate / "encoder")
+    item_ids, item_vectors = read_vectors(vectors)
+    scoring = load_retrieval(candidate)["history_scoring"]
+    retriever = ExactIndex(name, item_ids, item_vectors, encoder, scoring)
+    plain = _plain_vectors(catalogue, encoder, item_vectors, split)
+    size = sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file())
+    return _judged(
+        retriever,
+        split,
+        catalogue,
+        prepared,
+        settings,
+        digest=candidate.name,
+        without_attributes=None if plain is None else ExactIndex(name, item_ids, plain, encoder, scoring),
+        size_mb=size / _MEGABYTE,
+        out=out,
+    )
+
+
+def judge_bm25(
+    split: Path, prepared: PreparedData, settings: JudgeSettings, fields: tuple[str, ...], out: Path
+) -> Scorecard:
+    """Judges BM25 over the same item texts on the same requests."""
+    catalogue = pl.read_parquet(split / "items.parquet")
+    retriever = BM25Index("BM25", catalogue.get_column("item_id").to_list(), item_texts(catalogue, fields))
+    return _judged(
+        retriever,
+        split,
+        catalogue,
+        prepared,
+        settings,
+        digest=None,
+        without_attributes=None,
+        size_mb=None,
+        out=out,
+    )
+
+
+def _judged(
+    retriever: Retriever,
+    split: Path,
+    catalogue: pl.DataFrame,
+    prepared: PreparedData,
+    settings: JudgeSettings,
+    *,
+    digest: str | None,
+    without_attributes: Retriever | None,
+    size_mb: float | None,
+    out: Path,
+) -> Scorecard:
+    scorecard = judge(
+        retriever,
+        read_judged(split, "test", reader=JUDGE),
+        catalogue,
+        settings,
+        primary=prepared.entrances[0],
+        digest=digest,
+        trained=trained_items(split),
+        judged_until=prepared.judged_until,
+        typos=typos,
+        without_attributes=without_attributes,
+        size_mb=size_mb,
+    )
+    scorecard.write(out)
+    return scorecard
+
+
+def _plain_vectors(
+    catalogue: pl.DataFrame, encoder: TransformerEncoder, vectors: Vectors, split: Path
+) -> Vectors | None:
+    """The vectors with those of the relevant new items made from their text without brand, category and
+    attributes; None where the texts hold none of these. Only new-item recall is measured on them."""
+    fields = encoder.settings.item_fields
+    kept = drop_attributes(fields)
+    dropped = [field for field in fields if field not in kept]
+    if not any(catalogue.get_column(field).is_not_null().any() for field in dropped):
+        return None
+    judged = read_judged(split, "test", reader=JUDGE).values()
+    relevant = {item for entrance in judged for items in entrance.relevant.values() for item in items}
+    affected = catalogue.with_row_index("_row").filter(
+        pl.col("is_new") & pl.col("item_id").is_in(list(relevant))
+    )
+    plain = vectors.copy()
+    plain[affected.get_column("_row").to_numpy()] = encoder.encode_items(item_texts(affected, kept))
+    return plain

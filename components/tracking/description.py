@@ -1,0 +1,166 @@
+"""What a reviewer reads on a model version's page: enough to decide without opening anything else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.contract.digests import sha256_json
+from components.contract.records import Candidate, Gate, GateReport, PreparedData
+
+DESCRIPTION_CHARACTERS = 5_000
+"""MLflow's registry column; Postgres refuses more."""
+SLICES_NAMED = 10
+
+Summary = Mapping[str, Mapping[str, float | int | None]]
+"""{slice: {metric: mean, …, "requests": n}}, as Scorecard.summary gives it."""
+
+
+@dataclass(frozen=True)
+class VersionCard:
+    """All that a model version says about itself."""
+
+    shop: str
+    candidate: Candidate
+    prepared: PreparedData
+    summary: Summary
+    """Of the candidate's own scorecard, primary entrance."""
+    report: GateReport | None
+    """None: version 0, which is judged against nothing."""
+    encoder: str
+    """Name of the base encoder."""
+    quarantined: Mapping[str, int]
+    """Bad rows per table that were left out."""
+    tracking: str
+    """The tracking URI without secrets, for the loading instruction."""
+
+    @property
+    def verdict(self) -> str:
+        return self.report.verdict if self.report else "BASELINE"
+
+
+def version_tags(card: VersionCard) -> dict[str, str]:
+    """Tags to filter by; a figure that does not exist has no tag."""
+    candidate, figures = card.candidate, card.summary
+    tags: dict[str, str | float | int | None] = {
+        "shop": card.shop,
+        "verdict": card.verdict,
+        "digest": candidate.digest,
+        "digest_short": candidate.digest[:12],
+        "encoder_digest": candidate.encoder_digest,
+        "data_digest": candidate.data_digest,
+        "cutoff": _cutoff(card),
+        "baseline": str(candidate.baseline).lower(),
+        "primary_entrance": card.prepared.entrances[0],
+        "new_recall_at_10": _figure(figures, "new"),
+        "new_only_recall_at_10": _figure(figures, "new_only"),
+        "established_recall_at_10": _figure(figures, "established"),
+        "champion_digest": card.report.champion_digest if card.report else None,
+        "gate_report_digest": sha256_json(card.report.model_dump(mode="json")) if card.report else None,
+    }
+    return {
+        name: f"{value:.4f}" if isinstance(value, float) else str(value)
+        for name, value in tags.items()
+        if value is not None
+    }
+
+
+def describe(card: VersionCard, version: str) -> str:
+    """Markdown of at most 5,000 characters for the version of that number."""
+    parts = [
+        _verdict(card),
+        _gates(card.report.gates) if card.report else _figures(card.summary),
+        _data(card),
+        _loading(card, version),
+        _limits(card),
+    ]
+    text = "\n\n".join(part for part in parts if part)
+    cut = "… (the gate report in the run has the rest)"
+    return text if len(text) <= DESCRIPTION_CHARACTERS else text[: DESCRIPTION_CHARACTERS - len(cut)] + cut
+
+
+def _verdict(card: VersionCard) -> str:
+    if card.report is None:
+        return (
+            "**BASELINE** – version 0: the encoder as it was downloaded, without training on this shop. "
+            "It serves until a trained candidate is promoted."
+        )
+    needed = card.report.queries_needed
+    more = f" About {needed:,} judged requests would settle it." if needed else ""
+    against = f" Judged against champion `{(card.report.champion_digest or 'none')[:12]}`."
+    return f"**{card.report.verdict}** – {card.report.sentence}{more}{against}"
+
+
+def _gates(gates: Sequence[Gate]) -> str:
+    slices = [gate for gate in gates if gate.kind == "slice"]
+    others = [gate for gate in gates if gate.kind in ("baseline", "bound", "check")]
+    open_others = [gate for gate in others if gate.outcome not in ("pass", "not applicable")]
+    sections = {
+        "Primary figures": [gate for gate in gates if gate.kind == "primary"],
+        "Guardrails": [gate for gate in gates if gate.kind == "guardrail"],
+        "Bounds and checks that did not pass": open_others,
+        "Slices shown harmed": [gate for gate in slices if gate.outcome == "fail"],
+    }
+    blocks = [_section(title, found) for title, found in sections.items()]
+    unjudged = sum(gate.outcome == "not judged" for gate in slices)
+    counts = f"{len(slices)} slices, {unjudged} of them too small to judge; {len(others)} bounds and checks."
+    return "\n\n".join([*blocks, counts])
+
+
+def _section(title: str, gates: Sequence[Gate]) -> str:
+    lines = [f"- {gate.outcome}: {gate.sentence}" for gate in gates[:SLICES_NAMED]]
+    rest = [f"- and {len(gates) - SLICES_NAMED} more"] if len(gates) > SLICES_NAMED else []
+    return "\n".join([f"**{title}**", *(lines or ["- none"]), *rest])
+
+
+def _figures(summary: Summary) -> str:
+    names = ("new", "new_only", "established", "all")
+    lines = [
+        f"- {name}: recall@10 {value:.3f} over {summary[name]['requests']:,} requests"
+        for name in names
+        if (value := _figure(summary, name)) is not None
+    ]
+    return "\n".join(["**Figures**", *(lines or ["- not judged"])])
+
+
+def _data(card: VersionCard) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in sorted(card.prepared.counts.items()))
+    left_out = ", ".join(
+        f"{count:,} of {table}" for table, count in sorted(card.quarantined.items()) if count
+    )
+    return "\n".join(
+        [
+            "**Data**",
+            f"- shop {card.shop}, cut-off {_cutoff(card)}, data `{card.candidate.data_digest[:12]}`",
+            f"- {counts}",
+            f"- rows in quarantine: {left_out or 'none'}",
+            f"- base encoder {card.encoder}; candidate `{card.candidate.digest}`",
+        ]
+    )
+
+
+def _loading(card: VersionCard, version: str) -> str:
+    return (
+        "**How to load** (needs the `debut` package installed)\n"
+        "```python\n"
+        "import mlflow\n"
+        f'mlflow.set_tracking_uri("{card.tracking}")\n'
+        f'model = mlflow.pyfunc.load_model("models:/{card.shop}/{version}")\n'
+        'model.predict(["your query"])  # per query the best items: item_id, title, score\n'
+        "```"
+    )
+
+
+def _limits(card: VersionCard) -> str:
+    limits = ["Figures are offline: recall of known relevant items, not clicks or sales."]
+    if card.prepared.cutoff is None:
+        limits.append("The data is undated: new items are held out by id; there is no figure by age.")
+    limits.append("It answers from the catalogue it was judged on; items added later are not in it.")
+    return "\n".join(["**Known limits**", *(f"- {limit}" for limit in limits)])
+
+
+def _cutoff(card: VersionCard) -> str:
+    return card.prepared.cutoff.isoformat() if card.prepared.cutoff else "undated"
+
+
+def _figure(summary: Summary, name: str) -> float | None:
+    value = summary.get(name, {}).get("recall@10")
+    return None if value is None else float(value)

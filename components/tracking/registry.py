@@ -1,0 +1,135 @@
+"""Model versions and aliases. MLflow mirrors the decision log; it decides nothing.
+
+The registered model is named after the shop; a version is found by its tag `digest`, the candidate's D.
+"""
+
+import importlib.metadata
+import logging
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from components.tracking.client import (
+    Connection,
+    LoggedModelOutput,
+    MlflowException,
+    Model,
+    mlflow,
+    mlflow_errors,
+)
+from components.tracking.description import VersionCard, describe, version_tags
+from components.tracking.run import Tracker
+
+logger = logging.getLogger(__name__)
+
+MODEL_CODE = Path(__file__).with_name("served_model.py")
+# What served_model.py imports. Written down, because MLflow would load the model to find out (6 s).
+REQUIREMENTS = ("debut", "mlflow", "numpy", "polars", "pydantic", "safetensors", "torch", "transformers")
+
+
+def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
+    """Makes the candidate in folder `candidates/<D>` a version of the shop's model; returns its number.
+
+    The version holds a copy of the candidate's files and answers `predict(queries)`. A D that is registered
+    already keeps its version, whose description and tags are renewed: after a crash just run again.
+    Raises TrackingError.
+    """
+    connection, shop = tracker.connection, card.shop
+    with mlflow_errors(connection.uri):
+        _ensure_model(connection, shop)
+        version = find_version(connection, shop, card.candidate.digest)
+        if version is None:
+            version = _create_version(tracker, candidate, card)
+        connection.client.update_model_version(shop, version, description=describe(card, version))
+        for name, value in version_tags(card).items():
+            connection.client.set_model_version_tag(shop, version, name, value)
+    return version
+
+
+def find_version(connection: Connection, shop: str, digest: str) -> str | None:
+    """The highest version that holds the candidate `digest`."""
+    with mlflow_errors(connection.uri):
+        found = connection.client.search_model_versions(f"name='{shop}' and tags.digest='{digest}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def mirror_aliases(
+    connection: Connection, shop: str, aliases: Mapping[str, str | None]
+) -> dict[str, str | None]:
+    """Points each alias at the version of its D, and removes it where there is none; returns the versions.
+
+    aliases: `release.promotion.aliases` of the decision log. Only what differs is written, so it may run at
+    any time: the next run repairs what a crash between promotion and alias left. A release that this store
+    does not hold (the store is new) loses its alias rather than leaving it at another release.
+    """
+    versions = {name: _version_for(connection, shop, name, digest) for name, digest in aliases.items()}
+    with mlflow_errors(connection.uri):
+        current = _current_aliases(connection, shop)
+        for name, version in versions.items():
+            if version == current.get(name):
+                continue
+            if version is None:
+                connection.client.delete_registered_model_alias(shop, name)
+            else:
+                connection.client.set_registered_model_alias(shop, name, version)
+    return versions
+
+
+def _version_for(connection: Connection, shop: str, alias: str, digest: str | None) -> str | None:
+    version = find_version(connection, shop, digest) if digest else None
+    if digest and version is None:
+        logger.warning(
+            "The %s %s is not registered as %s here; the alias is removed.", alias, digest[:12], shop
+        )
+    return version
+
+
+def _current_aliases(connection: Connection, shop: str) -> dict[str, str]:
+    try:
+        model = connection.client.get_registered_model(shop)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+    return {name: str(version) for name, version in model.aliases.items()}
+
+
+def _ensure_model(connection: Connection, shop: str) -> None:
+    try:
+        connection.client.create_registered_model(shop)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _create_version(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
+    client = tracker.connection.client
+    # The SQL registry resolves models:/ addresses through the process's default store.
+    mlflow.set_tracking_uri(tracker.connection.uri)
+    logged = client.create_logged_model(tracker.experiment_id, name=card.shop, source_run_id=tracker.run_id)
+    client.log_outputs(tracker.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    with tempfile.TemporaryDirectory(prefix="debut-model-") as folder:
+        path = Path(folder) / "model"
+        mlflow.pyfunc.save_model(
+            path,
+            python_model=str(MODEL_CODE),
+            artifacts={"candidate": str(candidate)},
+            pip_requirements=_requirements(),
+            mlflow_model=Model(
+                artifact_path=logged.artifact_location, run_id=tracker.run_id, model_id=logged.model_id
+            ),
+        )
+        client.log_model_artifacts(logged.model_id, str(path))
+    client.finalize_logged_model(logged.model_id, "READY")
+    version = client.create_model_version(
+        card.shop,
+        source=f"models:/{logged.model_id}",
+        run_id=tracker.run_id,
+        tags=version_tags(card),
+        model_id=logged.model_id,
+    )
+    return str(version.version)
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]

@@ -1,0 +1,260 @@
+"""One MLflow run per retrain, open from the flow's beginning to its end."""
+
+import json
+import logging
+import math
+import re
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.contract.errors import DebutError, TrackingError
+from components.contract.settings import Settings
+from components.tracking.client import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    Connection,
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    MlflowException,
+    Param,
+    RunTag,
+    SystemMetricsMonitor,
+    connect,
+    mlflow_errors,
+    without_secrets,
+)
+
+logger = logging.getLogger(__name__)
+
+# Limits of MLflow's own (mlflow.utils.validation): longer values are refused.
+PARAMS_PER_REQUEST = 100
+METRICS_PER_REQUEST = 1_000
+PARAM_CHARACTERS = 6_000
+DIGEST_CHARACTERS = 36
+
+
+@dataclass(frozen=True)
+class DataInput:
+    """Data that a run read: a source, or what a stage made of it."""
+
+    name: str
+    uri: str
+    digest: str
+    context: str
+    """What for: "source", "training", "test"."""
+    profile: Mapping[str, int]
+    """Rows or other counts by name."""
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Writes to one run. Every method raises TrackingError where MLflow refuses or is gone; it holds no
+    state of its own, so threads may share it and another process may open it again by `resume`."""
+
+    connection: Connection
+    run_id: str
+    experiment_id: str
+
+    @property
+    def url(self) -> str | None:
+        """The run's page; None for a store without a server."""
+        if not self.connection.uri.startswith("http"):
+            return None
+        base = without_secrets(self.connection.uri).rstrip("/")
+        return f"{base}/#/experiments/{self.experiment_id}/runs/{self.run_id}"
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """Nested values as `a.b.c`; URIs lose their user names, passwords and query parts."""
+        params = [
+            Param(mlflow_name(name), without_secrets(str(value))[:PARAM_CHARACTERS])
+            for name, value in flatten(values).items()
+        ]
+        for start in range(0, len(params), PARAMS_PER_REQUEST):
+            self._log_batch(params=params[start : start + PARAMS_PER_REQUEST])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        self._log_batch(tags=[RunTag(name, value) for name, value in values.items()])
+
+    def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
+        """Finite numbers; anything else is left out, because MLflow holds numbers only."""
+        self._log_metrics([(name, value, step) for name, value in values.items()])
+
+    def epochs(self, metrics_file: Path) -> None:
+        """Training's metrics.jsonl: one JSON object per line; "step" (or "epoch") is the step, every other
+        number a metric. A last line that was cut off by a kill is left out."""
+        self._log_metrics(list(read_steps(metrics_file)))
+
+    def inputs(self, data: Sequence[DataInput]) -> None:
+        with mlflow_errors(self.connection.uri):
+            self.connection.client.log_inputs(self.run_id, [_dataset_input(one) for one in data])
+
+    def files(self, folder: str, paths: Sequence[Path]) -> None:
+        """Files and whole folders into the run's artifact folder `folder`."""
+        for path in paths:
+            with mlflow_errors(self.connection.uri):
+                if path.is_dir():
+                    self.connection.client.log_artifacts(self.run_id, str(path), f"{folder}/{path.name}")
+                else:
+                    self.connection.client.log_artifact(self.run_id, str(path), folder)
+
+    def _log_metrics(self, values: Sequence[tuple[str, Any, int]]) -> None:
+        now = int(time.time() * 1_000)
+        metrics = [
+            Metric(mlflow_name(name), float(value), now, step)
+            for name, value, step in values
+            if _is_number(value)
+        ]
+        for start in range(0, len(metrics), METRICS_PER_REQUEST):
+            self._log_batch(metrics=metrics[start : start + METRICS_PER_REQUEST])
+
+    def _log_batch(self, **batch: Any) -> None:
+        with mlflow_errors(self.connection.uri):
+            self.connection.client.log_batch(self.run_id, **batch)
+
+
+@contextmanager
+def start(
+    settings: Settings, workspace: Path, *, name: str | None = None, tags: Mapping[str, str] | None = None
+) -> Iterator[Tracker]:
+    """Opens a run with the settings as parameters; system metrics are measured until the block ends.
+
+    The run ends FINISHED; where the block raises, FAILED (KILLED at Ctrl-C) with the error's sentence as its
+    description, and the error goes on.
+    """
+    connection = connect(settings, workspace)
+    tracker = _create(connection, settings, name, tags or {})
+    monitor = _system_metrics(tracker) if settings.tracking.system_metrics else None
+    status, sentence = "FINISHED", None
+    try:
+        tracker.parameters(_shown(settings))
+        yield tracker
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        sentence = without_secrets(str(error) if isinstance(error, DebutError) else repr(error))
+        raise
+    finally:
+        if monitor:
+            monitor.finish()  # before the run ends: it logs to running runs only
+        _end(tracker, status, sentence)
+
+
+def resume(settings: Settings, workspace: Path, run_id: str) -> Tracker:
+    """The tracker of a run that `start` opened, for another process; ending the run stays with `start`."""
+    connection = connect(settings, workspace)
+    with mlflow_errors(connection.uri):
+        run = connection.client.get_run(run_id)
+    return Tracker(connection, run_id, run.info.experiment_id)
+
+
+def browse_command(settings: Settings, workspace: Path) -> str:
+    """The shell command (or address) that shows the runs in a browser."""
+    if settings.tracking.uri:
+        return without_secrets(settings.tracking.uri)
+    uri = f"sqlite:///{workspace.resolve() / 'mlflow.db'}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} → {"a.b": 1}; empty mappings and None keep their place as they are."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def mlflow_name(name: str) -> str:
+    """A name that MLflow takes: recall@10 → recall_at_10, other signs → _."""
+    return re.sub(r"[^\w.\- :/]", "_", name.replace("@", "_at_"), flags=re.ASCII)
+
+
+def read_steps(metrics_file: Path) -> Iterator[tuple[str, Any, int]]:
+    """(name, value, step) of every number in a metrics.jsonl; raises TrackingError for a broken line that
+    is not the last."""
+    lines = metrics_file.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            step = int(row.get("step", row.get("epoch", number - 1)))
+        except (ValueError, TypeError, AttributeError) as error:
+            if number == len(lines):
+                return  # the writer was killed in the middle of it
+            raise TrackingError(
+                f"{metrics_file}, line {number}: no JSON object with a step; delete the file and train again."
+            ) from error
+        yield from ((name, value, step) for name, value in row.items() if name != "step")
+
+
+def _create(connection: Connection, settings: Settings, name: str | None, tags: Mapping[str, str]) -> Tracker:
+    every = {"shop": settings.shop, MLFLOW_SOURCE_NAME: "debut", **tags}
+    with mlflow_errors(connection.uri):
+        experiment_id = _experiment(connection, settings.tracking.experiment or settings.shop)
+        run = connection.client.create_run(experiment_id, tags=every, run_name=name)
+    return Tracker(connection, run.info.run_id, experiment_id)
+
+
+def _experiment(connection: Connection, name: str) -> str:
+    """The experiment's id; made where it is absent, brought back where it was deleted."""
+    client = connection.client
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=connection.artifacts))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another run was faster
+            if found is None:
+                raise
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
+
+
+def _system_metrics(tracker: Tracker) -> SystemMetricsMonitor:
+    monitor = SystemMetricsMonitor(tracker.run_id, tracking_uri=tracker.connection.uri)
+    monitor.start()
+    return monitor
+
+
+def _end(tracker: Tracker, status: str, sentence: str | None) -> None:
+    """Closes the run. Where a failure is being reported already, a lost server must not hide it."""
+    try:
+        if sentence:
+            tracker.tags({"error": sentence[:PARAM_CHARACTERS], MLFLOW_RUN_NOTE: sentence[:PARAM_CHARACTERS]})
+        with mlflow_errors(tracker.connection.uri):
+            tracker.connection.client.set_terminated(tracker.run_id, status)
+    except TrackingError as error:
+        if status == "FINISHED":
+            raise
+        logger.warning("The run %s could not be marked %s: %s", tracker.run_id, status, error)
+
+
+def _shown(settings: Settings) -> dict[str, Any]:
+    """The settings without the tracking URI, whose secrets no pattern can be trusted to find."""
+    return settings.model_dump(mode="json", exclude={"tracking": {"uri"}})
+
+
+def _dataset_input(data: DataInput) -> DatasetInput:
+    uri = without_secrets(data.uri)
+    dataset = Dataset(
+        name=data.name,
+        digest=data.digest[:DIGEST_CHARACTERS],
+        source_type="s3" if uri.startswith("s3://") else "local",
+        source=json.dumps({"uri": uri}),
+        profile=json.dumps(dict(data.profile)),
+    )
+    tags = {MLFLOW_DATASET_CONTEXT: data.context, "digest": data.digest}
+    return DatasetInput(dataset, [InputTag(name, value) for name, value in tags.items()])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,124 @@
+"""One rank's run: read, train, and – on rank 0 – write the encoder and, last of all, the result."""
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from components.contract.errors import TrainingError
+from components.contract.files import write_json
+from components.encoder.transformer import TransformerEncoder
+from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
+from components.training.batches import steps_per_epoch
+from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint
+from components.training.data import PairData, PairLoader
+from components.training.examples import read_examples
+from components.training.module import ContrastiveModule, merge_adapters
+from components.training.precision import choose_precision
+from components.training.spec import TrainingSpec, read_spec
+from components.training.validation import read_validation
+
+logger = logging.getLogger(__name__)
+CLIP_NORM = 1.0
+
+
+def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
+    """Trains as the rank that the environment names (torchrun's RANK, WORLD_SIZE; alone without them).
+
+    Continues from the attempt's checkpoint where there is one. `extra`: callbacks for tests.
+    """
+    attempt = read_attempt(attempt_folder)
+    spec = read_spec(attempt.spec)
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    encoder = TransformerEncoder.load(Path(spec.base), spec.encoder)
+    examples = read_examples(Path(spec.examples))
+    per_epoch = steps_per_epoch(examples, spec.training, ranks)
+    if not per_epoch:
+        raise TrainingError(f"{len(examples)} training pairs are too few for {ranks} ranks; set fewer ranks.")
+    steps = spec.epochs * per_epoch
+    module = ContrastiveModule(encoder, spec.training, steps)
+    loader = PairLoader(
+        examples,
+        spec.training,
+        spec.augment,
+        lambda texts: encoder.tokenize(texts, "query"),
+        epochs=spec.epochs,
+        rank=int(os.environ.get("RANK", "0")),
+        ranks=ranks,
+    )
+    callbacks = _callbacks(attempt, spec, per_epoch)
+    trainer = _trainer(spec, ranks, [*extra, *callbacks])
+    trainer.fit(module, datamodule=PairData(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
+    if trainer.is_global_zero:
+        _finish(attempt, trainer, module, callbacks, pairs=len(examples))
+
+
+def _callbacks(
+    attempt: Attempt, spec: TrainingSpec, per_epoch: int
+) -> tuple[Metrics, EpochEnd, StepCheckpoint]:
+    validation = None
+    if spec.validation is not None:
+        validation = read_validation(Path(spec.validation), spec.encoder, spec.training)
+    steps = spec.epochs * per_epoch
+    metrics = Metrics(attempt.metrics, steps)
+    epoch_end = EpochEnd(
+        attempt,
+        metrics,
+        validation,
+        steps_per_epoch=per_epoch,
+        primary=spec.primary,
+        patience=spec.training.patience,
+    )
+    every = spec.training.checkpoint_every_steps
+    return metrics, epoch_end, StepCheckpoint(attempt, every=every, steps_per_epoch=per_epoch, steps=steps)
+
+
+def _trainer(spec: TrainingSpec, ranks: int, callbacks: list[Callback]) -> Trainer:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision, sentence = choose_precision(spec.training, device)
+    nodes = ranks // int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
+    logger.info("%s, %d ranks on %d nodes, %d threads each", sentence, ranks, nodes, torch.get_num_threads())
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of torch, about its own internals
+    return Trainer(
+        accelerator=device,
+        devices=ranks // nodes,
+        num_nodes=nodes,
+        strategy="ddp" if ranks > 1 else "auto",  # gloo on CPUs, nccl on GPUs
+        precision=precision,
+        max_epochs=1,  # one pass over all steps, see callbacks.py
+        gradient_clip_val=CLIP_NORM,
+        callbacks=callbacks,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _finish(
+    attempt: Attempt,
+    trainer: Trainer,
+    module: ContrastiveModule,
+    callbacks: tuple[Metrics, EpochEnd, StepCheckpoint],
+    pairs: int,
+) -> None:
+    metrics, epoch_end, _ = callbacks
+    epoch_end.restore_best(module.model)
+    if module.settings.method == "lora":
+        merge_adapters(module.encoder)
+    result = Result(
+        token=attempt.token,
+        encoder_digest=module.encoder.save(attempt.model),
+        epochs=epoch_end.best_epoch,
+        steps=trainer.global_step,
+        pairs=pairs,
+        seconds=metrics.seconds,
+        best_validation_recall=epoch_end.best_recall,
+    )
+    write_json(attempt.result, json.loads(result.model_dump_json()))

@@ -1,0 +1,77 @@
+"""Symmetric InfoNCE over a batch that may be spread over ranks.
+
+Legend of shapes: b pairs of this rank, R ranks, B = R · b pairs of the step, H hard negatives per pair,
+C = B + B · H candidate items of the step (first every pair's positive, then all hard negatives), d
+dimensions.
+
+What is gathered: anchors, positives and hard negatives of all ranks, in rank order, with gradients (the
+gradient of a gathered vector is summed over the ranks on its way back to the rank that made it). A rank
+scores only its own b anchors and b positives against what was gathered, so its labels are the columns
+`first` … `first + b`, with first = rank · b. The mean over ranks that DDP takes of these losses' gradients
+is the gradient of one rank's loss over the whole step.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+@dataclass(frozen=True)
+class StepVectors:
+    """Unit vectors of one step as one rank sees them."""
+
+    anchors: Tensor
+    """(b, d)"""
+    positives: Tensor
+    """(b, d)"""
+    all_anchors: Tensor
+    """(B, d)"""
+    candidates: Tensor
+    """(C, d)"""
+
+
+def symmetric_loss(
+    vectors: StepVectors,
+    not_negatives: Tensor,
+    not_anchors: Tensor,
+    *,
+    first: int,
+    temperature: float,
+    log_expected: Tensor | None = None,
+) -> Tensor:
+    """Mean of two cross-entropies: anchor → its item among C, item → its anchor among B; a scalar.
+
+    InfoNCE (van den Oord et al. 2018, section 2.3) in both directions (CLIP, Radford et al. 2021, figure
+    3), with two repairs of in-batch negatives:
+
+    - Candidates that are no negatives of an anchor (its other known positives, their duplicates, absent
+      hard negatives) are left out of its sum, and so are anchors that an item also answers.
+    - logQ (Yi et al. 2019, "Sampling-bias-corrected neural modeling", section 3): popular items come up as
+      in-batch negatives more often than a uniform draw would have it. With `log_expected` every candidate's
+      logit loses the log of how often it is expected among the step's candidates. Here an item comes up as
+      somebody's positive or as somebody's hard negative; both are counted (`expected_counts`), which is the
+      balance heuristic of multiple importance sampling (Veach 1997, section 9.2), so that hard negatives
+      are on the same scale as the others.
+
+      The anchor's own positive is corrected too, as Yi et al. do. Leaving it uncorrected (arXiv 2507.09331)
+      turns the sum into an estimate of the softmax over the whole catalogue; see docs/decisions for what
+      was measured.
+
+    The item → anchor direction has no correction: anchors are not what a catalogue is ranked by.
+
+    Args:
+        not_negatives: (b, C) true where a candidate is no negative; never at the anchor's own positive.
+        not_anchors: (b, B) true where an anchor is no negative of the item; never at the item's own anchor.
+        first: column of this rank's first pair in `all_anchors` and `candidates`.
+        log_expected: (C,) or None for no correction.
+    """
+    labels = torch.arange(first, first + len(vectors.anchors), device=vectors.anchors.device)
+    to_items = vectors.anchors @ vectors.candidates.T / temperature  # (b, C)
+    if log_expected is not None:
+        to_items = to_items - log_expected
+    to_anchors = vectors.positives @ vectors.all_anchors.T / temperature  # (b, B)
+    to_items = to_items.masked_fill(not_negatives, -torch.inf)
+    to_anchors = to_anchors.masked_fill(not_anchors, -torch.inf)
+    return (cross_entropy(to_items, labels) + cross_entropy(to_anchors, labels)) / 2

@@ -1,0 +1,143 @@
+"""The Lightning module: one step of contrastive fine-tuning.
+
+Legend of shapes: b pairs of this rank, R ranks, B = R · b, H hard negatives per pair, C = B + B · H
+candidates, h items of the longest history, d dimensions.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from components.contract.settings import TrainingSettings
+from components.encoder.transformer import TransformerEncoder
+from components.training.batches import Batch
+from components.training.length_groups import OVERHEAD_TOKENS, length_groups
+from components.training.loss import StepVectors, symmetric_loss
+
+
+class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning ships no types that mypy follows here
+    """Trains the encoder's model in place.
+
+    steps: optimizer steps of the whole run; the learning rate rises over `warmup_share` of them and falls
+    to zero at the last.
+    """
+
+    def __init__(self, encoder: TransformerEncoder, settings: TrainingSettings, steps: int) -> None:
+        super().__init__()
+        prepare_model(encoder, settings)
+        self.encoder = encoder
+        self.model = encoder.model
+        self.settings = settings
+        self._steps = steps
+        # A checkpoint holds the trained parameters only (with LoRA a small part of all).
+        self.strict_loading = False
+
+    def training_step(self, batch: Batch, _batch_index: int) -> Tensor:
+        vectors = self._encode(batch.texts)
+        anchors = _mean(vectors, self._tensor(batch.anchors))
+        positives = vectors[self._tensor(batch.positives)]
+        negatives = vectors[self._tensor(batch.negatives)]
+        share = None if batch.log_expected is None else self._tensor(batch.log_expected)
+        # Scores in full precision: bf16 has steps of 0.004 near 1, an eighth of the temperature.
+        with torch.autocast(self.device.type, enabled=False):
+            return symmetric_loss(
+                self._gather(anchors, positives, negatives),
+                self._tensor(batch.not_negatives),
+                self._tensor(batch.not_anchors),
+                first=batch.first,
+                temperature=self.settings.temperature,
+                log_expected=share,
+            )
+
+    def on_train_batch_start(self, batch: Batch, _batch_index: int) -> None:
+        """Dropout depends on (seed, step, rank) alone, so that a resumed run equals an uninterrupted one."""
+        seed = np.random.SeedSequence((self.settings.seed, batch.step, self.global_rank))
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def transfer_batch_to_device(self, batch: Batch, _device: torch.device, _loader: int) -> Batch:
+        return batch  # its arrays become tensors where they are used
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(
+            trained, self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
+        )
+        warmup = round(self.settings.warmup_share * self._steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: _learning_rate_share(step, warmup, self._steps)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if name in trained}
+
+    def _encode(self, texts: list[list[int]]) -> Tensor:
+        """Token ids → (texts, d) unit vectors, in groups of like length."""
+        lengths = np.asarray([len(tokens) for tokens in texts])
+        groups = length_groups(lengths, OVERHEAD_TOKENS.get(self.device.type, OVERHEAD_TOKENS["cuda"]))
+        parts = [self.encoder.forward_ids([texts[place] for place in group]) for group in groups]
+        back = np.argsort(np.concatenate(groups))
+        return torch.cat(parts)[self._tensor(back)]
+
+    def _gather(self, anchors: Tensor, positives: Tensor, negatives: Tensor) -> StepVectors:
+        """(b, d), (b, d), (b, H, d) of this rank → the step's, in rank order, by one collective."""
+        b, count, d = negatives.shape
+        own = torch.cat([anchors, positives, negatives.reshape(b * count, d)])
+        ranks = self.all_gather(own, sync_grads=True).reshape(-1, (2 + count) * b, d)  # (R, (2 + H) · b, d)
+        return StepVectors(
+            anchors=anchors,
+            positives=positives,
+            all_anchors=ranks[:, :b].reshape(-1, d),
+            candidates=torch.cat([ranks[:, b : 2 * b].reshape(-1, d), ranks[:, 2 * b :].reshape(-1, d)]),
+        )
+
+    def _tensor(self, array: np.ndarray[Any, Any]) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> None:
+    """Puts the encoder's model into training mode, with the settings' dropout and adapters, in place."""
+    if settings.dropout is not None:
+        _set_dropout(encoder.model, settings.dropout)
+    if settings.method == "lora":
+        torch.manual_seed(settings.seed)  # the adapters' first weights are drawn at random
+        adapters = LoraConfig(
+            r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear", bias="none"
+        )
+        encoder.model = get_peft_model(encoder.model, adapters)
+    encoder.model.train()
+
+
+def merge_adapters(encoder: TransformerEncoder) -> None:
+    """Adds LoRA adapters to the weights they adapt, in place, so that the encoder loads without peft."""
+    encoder.model = encoder.model.merge_and_unload()
+
+
+def _set_dropout(model: torch.nn.Module, share: float) -> None:
+    """Dropout layers, and the attention's share where a model keeps it as a number."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = share
+        for name in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, share)
+
+
+def _mean(vectors: Tensor, places: Tensor) -> Tensor:
+    """(texts, d) and (b, h) places, -1 for none → (b, d) normalised means."""
+    present = (places >= 0).unsqueeze(-1)
+    return normalize((vectors[places.clamp(min=0)] * present).sum(dim=1), dim=-1)
+
+
+def _learning_rate_share(step: int, warmup: int, steps: int) -> float:
+    """Share of the top learning rate at 0-based step: linear up to 1, then linear down to 0."""
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return max(0.0, (steps - step) / max(1, steps - warmup))

@@ -1,0 +1,188 @@
+"""Training pairs of both kinds: a query and an item that answers it, a history and the item bought next.
+
+Item numbers are catalogue rows (row numbers of the split's items.parquet).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from components.contract.errors import DataError, LeakageError
+from components.contract.ports import Rows
+from components.contract.settings import TrainingSettings
+
+TrainingPart = Literal["train", "refit"]
+SEARCH, RECOMMENDATION = 0, 1
+"""Kinds of a pair, in the order in which pairs are numbered."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """p pairs. Anchors are numbered: first the queries, then one per history.
+
+    An owner is who knows what is relevant: the query itself, or the user of a history. All that an owner
+    is known to like is never a negative of its anchors, the history's own items included.
+    """
+
+    kinds: Rows
+    """(p,) SEARCH or RECOMMENDATION."""
+    anchors: Rows
+    """(p,)"""
+    positives: Rows
+    """(p,) item rows."""
+    queries: tuple[str, ...]
+    histories: tuple[Rows, ...]
+    """Per history anchor up to `history_length` past items, oldest first."""
+    owners: Rows
+    """(anchors,) owner of each anchor."""
+    known: tuple[Rows, ...]
+    """Per owner all its known positive items."""
+    available: int
+    """Pairs there were before `max_pairs` was applied."""
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Candidate pairs of one kind before the draw: owner number, target item and its place in the owner's
+    purchases (-1 for a query)."""
+
+    owners: Rows
+    items: Rows
+    places: Rows
+    names: tuple[str, ...]
+    known: tuple[Rows, ...]
+
+
+def read_pairs(split: Path, part: TrainingPart, settings: TrainingSettings) -> Pairs:
+    """The pairs of a split folder's training rows, at most `max_pairs`, drawn by seed over both kinds.
+
+    A history is a seeded draw of up to `history_length` of the items that the user bought strictly before
+    the target, because the served vector is the mean over all of a history, not over its last items; items
+    bought at the same moment (one basket) are no past of each other.
+
+    Raises LeakageError where a row names an item that may not be trained on, DataError where there is no
+    pair at all.
+    """
+    items = pl.read_parquet(split / "items.parquet")
+    searches = _search_targets(_training_rows(split, part, "search", items))
+    purchases = _purchase_targets(_training_rows(split, part, "purchases", items))
+    kept = _draw(len(searches.items) + len(purchases.items), settings)
+    if not len(kept):
+        raise DataError(
+            f"{split / part}: there is no training pair (no query with a relevant item, and no user with an "
+            f"item bought after another); set split.cutoff later or add judgements."
+        )
+    of_search, of_purchase = kept[kept < len(searches.items)], kept[kept >= len(searches.items)]
+    return _joined(searches, of_search, purchases, of_purchase - len(searches.items), settings)
+
+
+def trainable(items: pl.DataFrame, part: TrainingPart) -> pl.Series:
+    """Which items of the catalogue may appear in this part's training."""
+    refit = part == "refit" and "refit_trainable" in items.columns
+    return items.get_column("refit_trainable" if refit else "trainable")
+
+
+def _training_rows(split: Path, part: TrainingPart, name: str, items: pl.DataFrame) -> pl.DataFrame | None:
+    """The file's rows with the column `row`, the item's catalogue row; None where there is no file."""
+    path = split / part / f"{name}.parquet"
+    if not path.is_file():
+        return None
+    catalogue = items.select("item_id", trainable=trainable(items, part)).with_row_index("row")
+    rows = pl.read_parquet(path).join(catalogue, on="item_id", how="left", maintain_order="left")
+    forbidden = rows.filter(~pl.col("trainable").fill_null(False))
+    if len(forbidden):
+        raise LeakageError(
+            f"{path}: {len(forbidden)} rows name items that may not be trained on, first "
+            f"{forbidden.item(0, 'item_id')!r}. Nothing was trained; mend the split."
+        )
+    return rows.with_columns(pl.col("row").cast(pl.Int64))
+
+
+def _search_targets(rows: pl.DataFrame | None) -> _Targets:
+    if rows is None or not len(rows):
+        return _no_targets()
+    pairs = rows.select("query", "row").unique().sort("query", "row")
+    known = pairs.group_by("query", maintain_order=True).agg("row")
+    owners = pairs.get_column("query").rle_id().cast(pl.Int64).to_numpy()
+    return _Targets(
+        owners=owners,
+        items=pairs.get_column("row").to_numpy(),
+        places=np.full(len(pairs), -1, dtype=np.int64),
+        names=tuple(known.get_column("query")),
+        known=_arrays(known.get_column("row")),
+    )
+
+
+def _purchase_targets(rows: pl.DataFrame | None) -> _Targets:
+    """Every purchase of a user that has an earlier one; `places` counts the purchases strictly before it."""
+    if rows is None or not len(rows):
+        return _no_targets()
+    acts = rows.sort("user_id", "at", "row").with_columns(
+        # rank("min") − 1 = how many of the user's purchases are strictly earlier, whatever the basket.
+        earlier=pl.col("at").rank("min").over("user_id").cast(pl.Int64) - 1,
+    )
+    known = acts.group_by("user_id", maintain_order=True).agg("row")
+    acts = acts.with_columns(owner=pl.col("user_id").rle_id().cast(pl.Int64)).filter(pl.col("earlier") > 0)
+    return _Targets(
+        owners=acts.get_column("owner").to_numpy(),
+        items=acts.get_column("row").to_numpy(),
+        places=acts.get_column("earlier").to_numpy(),
+        names=tuple(known.get_column("user_id")),
+        known=_arrays(known.get_column("row")),
+    )
+
+
+def _no_targets() -> _Targets:
+    empty = np.empty(0, dtype=np.int64)
+    return _Targets(empty, empty, empty, (), ())
+
+
+def _draw(count: int, settings: TrainingSettings) -> Rows:
+    """Ascending numbers of the pairs that are trained on."""
+    if settings.max_pairs is None or count <= settings.max_pairs:
+        return np.arange(count, dtype=np.int64)
+    rng = np.random.default_rng((settings.seed, count))
+    return np.sort(rng.choice(count, settings.max_pairs, replace=False)).astype(np.int64)
+
+
+def _joined(
+    searches: _Targets, of_search: Rows, purchases: _Targets, of_purchase: Rows, settings: TrainingSettings
+) -> Pairs:
+    queries = len(searches.names)
+    histories = _histories(purchases, of_purchase, settings)
+    return Pairs(
+        kinds=np.repeat([SEARCH, RECOMMENDATION], [len(of_search), len(of_purchase)]).astype(np.int64),
+        anchors=np.concatenate([searches.owners[of_search], queries + np.arange(len(of_purchase))]),
+        positives=np.concatenate([searches.items[of_search], purchases.items[of_purchase]]),
+        queries=searches.names,
+        histories=histories,
+        owners=np.concatenate([np.arange(queries), queries + purchases.owners[of_purchase]]),
+        known=(*searches.known, *purchases.known),
+        available=len(searches.items) + len(purchases.items),
+    )
+
+
+def _histories(purchases: _Targets, of_purchase: Rows, settings: TrainingSettings) -> tuple[Rows, ...]:
+    rng = np.random.default_rng((settings.seed, len(of_purchase), settings.history_length))
+    return tuple(
+        _past(purchases.known[owner], int(earlier), settings.history_length, rng)
+        for owner, earlier in zip(purchases.owners[of_purchase], purchases.places[of_purchase], strict=True)
+    )
+
+
+def _past(bought: Rows, earlier: int, length: int, rng: np.random.Generator) -> Rows:
+    if earlier <= length:
+        return bought[:earlier]
+    return bought[np.sort(rng.choice(earlier, length, replace=False))]
+
+
+def _arrays(lists: pl.Series) -> tuple[Rows, ...]:
+    rows: Sequence[list[int]] = lists.to_list()
+    return tuple(np.asarray(row, dtype=np.int64) for row in rows)

@@ -1,0 +1,141 @@
+"""From a split folder to training examples: pairs, mined negatives, tokens."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from components.augment.negatives import NONE, Flags, Mined, mine
+from components.augment.noise import drop_attributes
+from components.contract.digests import sha256_tree
+from components.contract.ports import Encoder, Rows, Vectors
+from components.contract.settings import AugmentSettings, TrainingSettings
+from components.encoder.texts import item_texts
+from components.encoder.transformer import TransformerEncoder
+from components.training.examples import Examples, PreparedExamples, write_description
+from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
+from components.training.ragged import Ragged
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_examples(
+    split: Path,
+    out: Path,
+    *,
+    part: TrainingPart = "train",
+    base: TransformerEncoder,
+    training: TrainingSettings,
+    augment: AugmentSettings,
+    champion: Encoder | None = None,
+    item_vectors: Vectors | None = None,
+) -> PreparedExamples:
+    """Writes the examples of a split's training rows into the folder `out`.
+
+    Args:
+        base: the encoder that is fine-tuned; its tokenizer cuts the texts.
+        champion: encoder that the hard negatives are mined with; None: no hard negatives.
+        item_vectors: the champion's vectors of the whole catalogue, (items, d), where they are at hand;
+            None: the items that may be trained on are encoded here.
+
+    Raises LeakageError (an item that may not be trained on), DataError (no pair).
+    """
+    items = pl.read_parquet(split / "items.parquet")
+    pairs = read_pairs(split, part, training)
+    mined = Mined(np.empty((len(pairs), 0), dtype=np.int64), {})
+    if champion is not None and augment.hard_negatives:
+        eligible = trainable(items, part).to_numpy()
+        texts = item_texts(items, base.settings.item_fields)
+        vectors = _encode_eligible(champion, texts, eligible) if item_vectors is None else item_vectors
+        mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
+        logger.info("mined negatives: %s", mined.counts)
+    _tokenised(pairs, mined.rows, items, base).write(out)
+    prepared = PreparedExamples(
+        path=out.name,
+        digest=sha256_tree(out),
+        pairs={
+            "search": int((pairs.kinds == SEARCH).sum()),
+            "recommendation": int((pairs.kinds == RECOMMENDATION).sum()),
+        },
+        available_pairs=pairs.available,
+        mined=mined.counts,
+    )
+    write_description(out, prepared)
+    return prepared
+
+
+def _groups(items: pl.DataFrame) -> Rows:
+    """(n,) number of each item's duplicate group."""
+    return items.get_column("group").rank("dense").cast(pl.Int64).to_numpy()
+
+
+def _encode_eligible(champion: Encoder, texts: list[str], eligible: Flags) -> Vectors:
+    """(n, d); zeros where an item may not be trained on, which no draw looks at."""
+    rows = np.flatnonzero(eligible)
+    found = champion.encode_items([texts[row] for row in rows])
+    vectors = np.zeros((len(texts), found.shape[1]), dtype=np.float32)
+    vectors[rows] = found
+    return vectors
+
+
+def _mine(
+    pairs: Pairs,
+    groups: Rows,
+    eligible: Flags,
+    champion: Encoder,
+    item_vectors: Vectors,
+    augment: AugmentSettings,
+    seed: int,
+) -> Mined:
+    if len(item_vectors) != len(groups):
+        raise ValueError(f"item_vectors: {len(item_vectors)} rows for {len(groups)} items")
+    anchors, requests = np.unique(pairs.anchors, return_inverse=True)
+    return mine(
+        _anchor_vectors(pairs, anchors, champion, item_vectors),
+        item_vectors,
+        (requests, pairs.positives),
+        [pairs.known[pairs.owners[anchor]] for anchor in anchors],
+        groups,
+        eligible,
+        depth=augment.mining_depth,
+        per_pair=augment.hard_negatives,
+        ceiling=augment.positive_ceiling,
+        seed=seed,
+    )
+
+
+def _anchor_vectors(pairs: Pairs, anchors: Rows, champion: Encoder, item_vectors: Vectors) -> Vectors:
+    """(anchors, d): a query's vector, or the normalised mean of a history's items."""
+    vectors = np.zeros((len(anchors), item_vectors.shape[1]), dtype=np.float32)
+    queries = anchors[anchors < len(pairs.queries)]
+    if len(queries):
+        vectors[: len(queries)] = champion.encode_queries([pairs.queries[query] for query in queries])
+    for line, anchor in enumerate(anchors[len(queries) :], start=len(queries)):
+        mean = item_vectors[pairs.histories[anchor - len(pairs.queries)]].mean(axis=0)
+        vectors[line] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return vectors
+
+
+def _tokenised(pairs: Pairs, negatives: Rows, items: pl.DataFrame, base: TransformerEncoder) -> Examples:
+    """Renumbers the items that occur and cuts their texts, and the queries, into tokens."""
+    histories = Ragged.of(pairs.histories)
+    used = np.unique(np.concatenate([pairs.positives, negatives[negatives != NONE], histories.values]))
+    number = np.full(len(items), NONE, dtype=np.int64)
+    number[used] = np.arange(len(used))
+    groups, fields = _groups(items), base.settings.item_fields
+    texts = items[used]
+    return Examples(
+        kinds=pairs.kinds,
+        anchors=pairs.anchors,
+        positives=number[pairs.positives],
+        negatives=np.where(negatives == NONE, NONE, number[negatives]),
+        owners=pairs.owners,
+        groups=groups[used],
+        item_tokens=Ragged.of(base.tokenize(item_texts(texts, fields), "item")),
+        short_tokens=Ragged.of(base.tokenize(item_texts(texts, drop_attributes(fields)), "item")),
+        query_tokens=Ragged.of(base.tokenize(pairs.queries, "query")),
+        histories=Ragged(number[histories.values], histories.offsets),
+        known_groups=Ragged.of(np.unique(groups[rows]) for rows in pairs.known),
+        queries=pairs.queries,
+    )

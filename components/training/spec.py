@@ -1,0 +1,45 @@
+"""What the ranks of one training run are told, as one JSON file."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from components.contract.errors import TrainingError
+from components.contract.files import write_json
+from components.contract.records import Entrance, Record
+from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
+
+
+class TrainingSpec(Record):
+    """A training run. Two runs with equal specifications and files give the same weights on one machine."""
+
+    base: str
+    """Folder of the encoder to start from."""
+    base_digest: str
+    encoder: EncoderSettings
+    training: TrainingSettings
+    augment: AugmentSettings
+    examples: str
+    """Folder that `prepare_examples` wrote."""
+    examples_digest: str
+    validation: str | None
+    """Split folder whose validation part chooses the epoch; None: train `epochs` epochs, keep the last."""
+    primary: Entrance
+    """Entrance whose validation recall decides."""
+    epochs: int
+    """At most so many; with no validation exactly so many."""
+
+
+def write_spec(path: Path, spec: TrainingSpec) -> Path:
+    return write_json(path, spec.model_dump(mode="json"))
+
+
+def read_spec(path: Path) -> TrainingSpec:
+    """Raises TrainingError where the file is absent or no specification."""
+    try:
+        return TrainingSpec.model_validate(json.loads(path.read_text()))
+    except (OSError, ValueError, ValidationError) as error:
+        raise TrainingError(
+            f"{path} is no training specification ({type(error).__name__}); start the training again."
+        ) from error

@@ -1,0 +1,77 @@
+"""Acts of people on releases: promote, override, roll back. The decision log decides; MLflow mirrors it."""
+
+from pathlib import Path
+
+from components.contract.errors import PromotionError, TrackingError
+from components.contract.records import Decision, GateReport
+from components.release import promotion
+from components.tracking.client import connect
+from components.tracking.registry import mirror_aliases
+from flows import console
+from flows.shop import Shop
+
+
+def promote_by_hand(
+    shop: Shop, digest: str, actor: str, *, override: bool, reason: str, role: str
+) -> Decision:
+    """Promotes a candidate by its newest gate report, or against it with a reason and a role."""
+    candidate = _candidate(shop, digest)
+    log = shop.decision_log()
+    report = _newest_report(shop, candidate.name)
+    champion = log.champion()
+    if override:
+        record = promotion.override(
+            log, candidate, report, expected_champion=champion, actor=actor, role=role, reason=reason
+        )
+    elif report is None:
+        raise PromotionError(
+            f"{candidate.name[:12]} has no gate report here: `debut retrain` judges it, or give --override "
+            f"with --reason and --role."
+        )
+    else:
+        record = promotion.promote(
+            log,
+            candidate,
+            report,
+            expected_champion=champion,
+            actor=actor,
+            run_id=None,
+            reason=reason or None,
+        )
+    mirror(shop)
+    return record
+
+
+def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decision:
+    """Makes an earlier champion the champion again."""
+    record = promotion.rollback(shop.decision_log(), shop.candidates, to=to, reason=reason, actor=actor)
+    mirror(shop)
+    return record
+
+
+def mirror(shop: Shop) -> None:
+    """Aliases after the log. The act stands even where MLflow is away; the next run repairs the aliases."""
+    try:
+        connection = connect(shop.settings, shop.workspace)
+        mirror_aliases(connection, shop.settings.shop, promotion.aliases(shop.decision_log().records()))
+    except TrackingError as error:
+        console.problem(f"The decision is recorded, but MLflow's aliases are not renewed yet: {error}")
+
+
+def _candidate(shop: Shop, digest: str) -> Path:
+    found = [path for path in sorted(shop.candidates.glob(f"{digest}*")) if digest and path.is_dir()]
+    if len(found) != 1:
+        known = ", ".join(path.name[:12] for path in sorted(shop.candidates.glob("[0-9a-f]*")))
+        raise PromotionError(
+            f"{digest!r} fits {len(found)} candidates of {shop.candidates}: {known or 'none'}."
+        )
+    return found[0]
+
+
+def _newest_report(shop: Shop, digest: str) -> GateReport | None:
+    """Run ids begin with the moment, so the last one that judged the candidate is the newest."""
+    for path in sorted(shop.runs.glob("*/gate_report.json"), reverse=True):
+        report = GateReport.model_validate_json(path.read_bytes())
+        if report.challenger_digest == digest:
+            return report
+    return None

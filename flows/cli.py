@@ -1,0 +1,196 @@
+"""The command line: parse, build, run, print. Each command imports the heavy libraries that it needs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components.contract.errors import DebutError
+from flows import console
+from flows.embedded import keep_prefect_in, prepare_environment
+from flows.shop import Shop, actor, open_shop
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Retrain, judge and release the text model behind a shop's search.\n\n"
+    "Any command takes --debug, which shows tracebacks and the libraries' logs.",
+)
+decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
+quarantine = typer.Typer(no_args_is_help=True, help="Bad rows: list them, correct them, take them back in.")
+app.add_typer(decisions, name="decisions")
+app.add_typer(quarantine, name="quarantine")
+
+Config = Annotated[str, typer.Option(help="debut.yaml, or the name of an example configuration.")]
+Root = Annotated[str | None, typer.Option(help="Folder that the sources' paths are relative to.")]
+Workspace = Annotated[str | None, typer.Option(help="Folder for runs, candidates and decisions.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+RequirePromote = Annotated[
+    bool, typer.Option("--require-promote", help="Exit with 3 on REJECT and 4 on INCONCLUSIVE.")
+]
+Reason = Annotated[str, typer.Option(help="Why; it is recorded in the decision log.")]
+EXIT_CODES = {"PROMOTE": 0, "REJECT": 3, "INCONCLUSIVE": 4}
+_DEBUG = "--debug"
+
+
+@app.command()
+def demo(workspace: Workspace = None, as_json: Json = False, require_promote: RequirePromote = False) -> None:
+    """The whole loop on a generated shop: from its files to a release, a rejection and a rollback."""
+    shop = _open("demo", None, workspace, as_json)
+    from flows.demo import run_demo
+
+    _finish(run_demo(shop), as_json, require_promote)
+
+
+@app.command()
+def retrain(
+    config: Config = "debut.yaml",
+    root: Root = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+    require_promote: RequirePromote = False,
+    force: Annotated[bool, typer.Option("--force", help="Run even where nothing changed.")] = False,
+) -> None:
+    """Fine-tune on the shop's data, judge against the champion, promote or refuse."""
+    shop = _open(config, root, workspace, as_json)
+    from flows.fingerprint import last_result, run_fingerprint
+
+    known = None if force else last_result(shop, run_fingerprint(shop))
+    if known is not None:
+        console.nothing_new(known)
+    else:
+        from flows.retrain import retrain as retrain_flow
+
+        known = retrain_flow(config, root, workspace)
+        console.summary(known)
+        console.next_steps(_next_steps(shop, known))
+    _finish(known, as_json, require_promote)
+
+
+@app.command()
+def check(config: Config = "debut.yaml", root: Root = None, workspace: Workspace = None) -> None:
+    """Load the data and check its quality; trains nothing."""
+    _open(config, root, workspace)
+    from flows.check import check as check_flow
+
+    console.quality(check_flow(config, root, workspace))
+
+
+@app.command()
+def promote(
+    digest: Annotated[str, typer.Argument(help="D of a candidate, or its first characters.")],
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    override: Annotated[bool, typer.Option("--override", help="Promote against the verdict.")] = False,
+    reason: Reason = "",
+    role: Annotated[str, typer.Option(help="Role of who decides; needed with --override.")] = "",
+) -> None:
+    """Promote a judged candidate; its gate report must say PROMOTE, or --override give reason and role."""
+    shop = _open(config, None, workspace)
+    from flows.acts import promote_by_hand
+
+    record = promote_by_hand(shop, digest, actor(), override=override, reason=reason, role=role)
+    console.decision(record)
+
+
+@app.command()
+def rollback(
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    to: Annotated[str | None, typer.Option(help="D of an earlier champion; else the one before.")] = None,
+    reason: Reason = "",
+) -> None:
+    """Make an earlier champion the champion again."""
+    shop = _open(config, None, workspace)
+    from flows.acts import roll_back
+
+    console.decision(roll_back(shop, actor(), to=to, reason=reason))
+
+
+@app.command()
+def status(config: Config = "debut.yaml", workspace: Workspace = None, as_json: Json = False) -> None:
+    """Which release serves, since when, and what was decided last."""
+    shop = _open(config, None, workspace, as_json)
+    from components.release.promotion import status as status_of
+
+    found = status_of(shop.decision_log())
+    console.status(found)
+    if as_json:
+        console.json_line(json.dumps(found))
+
+
+@decisions.command("verify")
+def verify_decisions(config: Config = "debut.yaml", workspace: Workspace = None) -> None:
+    """Check every record of the decision log against its predecessor."""
+    shop = _open(config, None, workspace)
+    console.say(f"{shop.decision_log().verify()} records, none changed or missing.")
+
+
+@quarantine.command("list")
+def list_quarantine(
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the rows to a .csv or .parquet file.")] = None,
+) -> None:
+    """The bad rows of the newest check, with the expectation each broke."""
+    shop = _open(config, None, workspace)
+    from flows.quarantine import export_rows, newest_rows
+
+    rows = newest_rows(shop, table)
+    console.quarantined(rows)
+    if export is not None:
+        console.say(f"{export_rows(rows, export)} rows written to {export}; correct them, then `replay`.")
+
+
+@quarantine.command("replay")
+def replay_quarantine(
+    fixed: Annotated[Path, typer.Argument(help="The exported file with corrected cells.")],
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+) -> None:
+    """Check corrected rows again; those that pass are part of the data from the next run on."""
+    shop = _open(config, None, workspace)
+    from flows.quarantine import replay_rows
+
+    console.replayed(replay_rows(shop, fixed, actor()))
+
+
+def main() -> None:
+    """Runs a command; a DebutError is one sentence on stderr and exit code 1."""
+    debug = _DEBUG in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
+    prepare_environment(debug)
+    try:
+        app(args=arguments)
+    except DebutError as error:
+        if debug:
+            raise
+        console.problem(str(error))
+        sys.exit(1)
+
+
+def _open(config: str, root: str | None, workspace: str | None, as_json: bool = False) -> Shop:
+    console.open_terminal(as_json)
+    shop = open_shop(config, root, workspace)
+    keep_prefect_in(shop.workspace)
+    return shop
+
+
+def _next_steps(shop: Shop, result: dict[str, Any]) -> dict[str, str]:
+    from components.tracking.run import browse_command
+
+    return {
+        "gate report": str(shop.runs / result["run_id"] / "gate_report.html"),
+        "MLflow": browse_command(shop.settings, shop.workspace),
+    }
+
+
+def _finish(result: dict[str, Any], as_json: bool, require_promote: bool) -> None:
+    if as_json:
+        console.json_line(json.dumps(result))
+    if require_promote:
+        sys.exit(EXIT_CODES[result["verdict"]])

@@ -1,0 +1,45 @@
+"""The data stages: load → check → split, each from the cache where nothing it depends on changed."""
+
+from pathlib import Path
+
+from components.contract.records import CheckedData, LoadedData
+from flows import stages
+from flows.run import Data, Run
+
+
+def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData, Path]]:
+    """Records and folders of the loaded and of the clean tables; stops past the tolerance."""
+    shop, settings = run.shop, run.shop.settings
+    sources = settings.model_dump(mode="json", include={"sources", "tables"})
+    loaded = run.cached(
+        stages.load_data,
+        "load",
+        [run.fingerprint["data"], run.fingerprint["replayed"], sources],
+        settings=settings,
+        root=shop.root,
+        workspace=shop.workspace,
+    )
+    checked = run.cached(
+        stages.check_quality,
+        "check",
+        [loaded[0].digest, settings.quality],
+        loaded=loaded[1],
+        settings=settings.quality,
+    )
+    stages.enforce_tolerance(shop, checked[1])
+    return loaded, checked
+
+
+def prepare(run: Run) -> Data:
+    (loaded, loaded_folder), (checked, checked_folder) = load_and_check(run)
+    settings = run.shop.settings
+    prepared, split = run.cached(
+        stages.split_data,
+        "split",
+        [checked.digest, settings.split, settings.judge.primary],
+        checked=checked_folder,
+        settings=settings.split,
+        primary=settings.judge.primary,
+    )
+    lost = stages.count_lost_items(loaded_folder, checked_folder, prepared)
+    return Data(loaded, checked, prepared, loaded_folder, checked_folder, split, lost)

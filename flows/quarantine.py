@@ -1,0 +1,30 @@
+"""The quarantine on the command line: list, export, replay."""
+
+from pathlib import Path
+
+import polars as pl
+
+from components.quality import quarantine
+from components.quality.replay import ReplayResult, replay
+from flows.shop import Shop
+
+
+def newest_rows(shop: Shop, table: str | None) -> pl.DataFrame:
+    """The quarantine of the newest check, one line per bad row and broken expectation."""
+    rows = quarantine.read(shop.newest_check())
+    return rows if table is None else rows.filter(pl.col("table") == table)
+
+
+def export_rows(rows: pl.DataFrame, path: Path) -> int:
+    return quarantine.export(rows, path)
+
+
+def replay_rows(shop: Shop, fixed: Path, actor: str) -> ReplayResult:
+    """Takes corrected rows in and records the act in the decision log."""
+    result = replay(fixed, shop.workspace, shop.newest_check(), shop.settings.quality)
+    if any(result.accepted.values()):
+        accepted = ", ".join(f"{count} {table}" for table, count in result.accepted.items() if count)
+        shop.decision_log().append(
+            "replay", release=None, actor=actor, reason=f"Corrected rows from {fixed.name}: {accepted}"
+        )
+    return result

@@ -1,0 +1,200 @@
+"""The second half of the retrain flow: candidates, judging, the gate, registration and the decision."""
+
+from pathlib import Path
+
+import polars as pl
+
+from components.contract.records import Candidate, Decision, GateReport, TrainedModel
+from components.contract.settings import HistoryScoring
+from components.evaluation.scorecard import Scorecard
+from components.release import candidate as candidates
+from components.release.fingerprint import Fingerprint, hashed, overlap
+from components.split.judged import JUDGE, read_judged
+from components.split.trained_on import trained_on
+from components.tracking.client import without_secrets
+from components.tracking.description import VersionCard
+from components.tracking.record import RunRecord
+from components.tracking.run import Tracker
+from flows import stages
+from flows.run import Data, Run
+from flows.shop import actor
+
+
+def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
+    """The champion, its files verified; on the first run version 0, the untrained encoder, is made it."""
+    shop = run.shop
+    log = shop.decision_log()
+    digest = log.champion()
+    if digest is not None:
+        return candidates.read(shop.candidates, digest)
+    encoder_digest, encoder = run.cached(
+        stages.save_base_encoder,
+        "base",
+        [run.fingerprint["base_weights"], shop.settings.encoder],
+        settings=shop.settings.encoder,
+    )
+    scoring = stages.choose_scoring(encoder, data.split, shop.settings, "version 0")
+    baseline = build(run, data, encoder, encoder_digest, scoring, baseline=True)
+    scorecard = judged(run, data, baseline, "champion")
+    stages.register_version(
+        tracker, shop.candidates / baseline.digest, card_of(run, data, tracker, baseline, scorecard)
+    )
+    stages.promote_version_0(log, shop.candidates / baseline.digest, actor(), run.run_id)
+    return baseline
+
+
+def build(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    scoring: HistoryScoring,
+    *,
+    baseline: bool = False,
+) -> Candidate:
+    """Encodes the catalogue and puts encoder, index and settings into one immutable folder."""
+    vectors = encoded(run, data, encoder, encoder_digest, "version 0" if baseline else "challenger")
+    requests, items = ([], []) if baseline else trained_on(data.split)
+    fingerprint = Fingerprint(
+        data_digest=data.prepared.digest,
+        encoder_digest=encoder_digest,
+        base_digest=run.fingerprint["base_weights"],
+        lock_digest=run.fingerprint["versions"],
+        code_digest=run.fingerprint["code"],
+        cutoff=data.prepared.cutoff,
+        # Where the run is tracked is no property of the release, and may hold a secret.
+        settings=run.shop.settings.model_dump(mode="json", exclude={"tracking", "workspace", "decisions"}),
+        requests=hashed(requests),
+        items=hashed(items),
+        baseline=baseline,
+    )
+    return stages.build_candidate(run.shop.candidates, encoder, vectors, scoring, fingerprint)
+
+
+def encoded(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Path:
+    """Folder of this split's catalogue as an encoder sees it."""
+    _, folder = run.cached(
+        stages.encode_items,
+        "vectors",
+        [data.prepared.digest, encoder_digest],
+        encoder=encoder,
+        split_folder=data.split,
+        model=model,
+    )
+    return folder
+
+
+def encoded_by(run: Run, data: Data, release: Candidate, model: str) -> Path:
+    """The same for a release's encoder."""
+    folder = run.shop.candidates / release.digest / "encoder"
+    return encoded(run, data, folder, release.encoder_digest, model)
+
+
+def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
+    """The scorecard of a release on this split's test part."""
+    settings = run.shop.settings.judge
+    _, out = run.cached(
+        stages.judge_release,
+        "judged",
+        [data.prepared.digest, release.digest, settings, name],
+        candidate=run.shop.candidates / release.digest,
+        vectors=encoded_by(run, data, release, name),
+        split_folder=data.split,
+        prepared=data.prepared,
+        settings=settings,
+        name=name,
+    )
+    return Scorecard.read(out)
+
+
+def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, Scorecard]:
+    """Challenger, champion and BM25 on the same requests."""
+    fields = run.shop.settings.encoder.item_fields
+    _, lexical = run.cached(
+        stages.judge_lexical,
+        "bm25",
+        [data.prepared.digest, run.shop.settings.judge, fields],
+        split_folder=data.split,
+        prepared=data.prepared,
+        settings=run.shop.settings.judge,
+        fields=fields,
+    )
+    return {
+        "challenger": judged(run, data, challenger, "challenger"),
+        "champion": judged(run, data, champion, "champion"),
+        "bm25": Scorecard.read(lexical),
+    }
+
+
+def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion: Candidate) -> GateReport:
+    """The gate report, also as files in the run's folder and as Prefect artifacts."""
+    report = stages.decide_verdict(
+        scorecards, run.shop.settings.gate, champion.baseline, _overlap(run, data, champion)
+    )
+    stages.write_report(run.folder, report, scorecards)
+    return report
+
+
+def register_challenger(
+    run: Run,
+    data: Data,
+    tracker: Tracker,
+    challenger: Candidate,
+    trained: tuple[TrainedModel, Path],
+    scorecards: dict[str, Scorecard],
+    report: GateReport,
+) -> None:
+    """Everything about the run into MLflow, and the challenger as a version of the shop's model."""
+    model, folder = trained
+    record = RunRecord(
+        loaded=data.loaded,
+        checked=data.checked,
+        prepared=data.prepared,
+        trained=model,
+        metrics_file=folder / "metrics.jsonl",
+        scorecards=scorecards,
+        report=report,
+        files={"gate": sorted(run.folder.iterdir()), "quality": sorted(data.checked_folder.glob("qua*"))},
+    )
+    stages.log_run(tracker, run.shop.settings, record)
+    card = card_of(run, data, tracker, challenger, scorecards["challenger"], report)
+    stages.register_version(tracker, run.shop.candidates / challenger.digest, card)
+
+
+def act_on_verdict(run: Run, challenger: Candidate, report: GateReport) -> Decision:
+    """PROMOTE appends a promotion, fenced by the champion that was judged against; else the refusal."""
+    candidate = run.shop.candidates / challenger.digest
+    return stages.record_decision(run.shop.decision_log(), candidate, report, actor(), run.run_id)
+
+
+def card_of(
+    run: Run,
+    data: Data,
+    tracker: Tracker,
+    candidate: Candidate,
+    scorecard: Scorecard,
+    report: GateReport | None = None,
+) -> VersionCard:
+    settings = run.shop.settings
+    return VersionCard(
+        shop=settings.shop,
+        candidate=candidate,
+        prepared=data.prepared,
+        summary=scorecard.summary(),
+        report=report,
+        encoder=settings.encoder.name,
+        quarantined=data.checked.quarantined,
+        tracking=without_secrets(tracker.connection.uri),
+    )
+
+
+def _overlap(run: Run, data: Data, champion: Candidate) -> str | None:
+    trained = candidates.load_fingerprint(run.shop.candidates / champion.digest)
+    judged_sets = read_judged(data.split, "test", reader=JUDGE).values()
+    items = pl.read_parquet(data.split / "items.parquet")
+    return overlap(
+        trained,
+        cutoff=data.prepared.cutoff,
+        requests=[request.request_id for one in judged_sets for request in one.requests],
+        new_items=items.filter("is_new").get_column("item_id"),
+    )

@@ -1,0 +1,60 @@
+"""What a run leaves for people and machines: its result as JSON, and the newest one by fingerprint."""
+
+from pathlib import Path
+from typing import Any
+
+from components.contract.files import write_json
+from components.contract.records import Decision, GateReport
+from components.evaluation.scorecard import Scorecard
+from flows.fingerprint import LATEST
+from flows.run import Data, Run
+
+SLICES = ("new", "new_only", "established", "all")
+
+
+def figures(scorecard: Scorecard) -> dict[str, dict[str, float | int | None]]:
+    """Plain means of the four main slices on the primary entrance, each with its number of requests."""
+    summary = scorecard.summary()
+    return {name: summary[name] for name in SLICES if name in summary}
+
+
+def result_of(
+    run: Run,
+    data: Data,
+    scorecards: dict[str, Scorecard],
+    report: GateReport,
+    decision: Decision,
+    seconds: float,
+) -> dict[str, Any]:
+    """One JSON object with every figure; intervals are under `gates`."""
+    return {
+        **{name: figures(scorecard) for name, scorecard in scorecards.items()},
+        "verdict": report.verdict,
+        "sentence": report.sentence,
+        "seconds": round(seconds, 1),
+        "queries_needed": report.queries_needed,
+        "gates": [gate.model_dump(mode="json") for gate in report.gates],
+        "run_id": run.run_id,
+        "shop": run.shop.settings.shop,
+        "entrance": data.prepared.entrances[0],
+        "challenger_digest": report.challenger_digest,
+        "champion_digest": report.champion_digest,
+        "decision": decision.number,
+        "counts": data.prepared.counts,
+        "rows": data.loaded.rows,
+        "quarantined": data.checked.quarantined,
+        "quarantine_reasons": data.checked.broken,
+        "lost_items": data.lost_items,
+        "bounds": {name: scorecards[name].bounds for name in ("challenger", "champion")},
+    }
+
+
+def save_result(run: Run, result: dict[str, Any]) -> None:
+    """Writes runs/<run_id>/result.json, then – last – which fingerprint it belongs to."""
+    write_json(run.folder / "result.json", result)
+    write_json(run.shop.runs / LATEST, {"fingerprint": run.fingerprint, "result": result})
+
+
+def gate_report_files(folder: Path) -> list[Path]:
+    """Everything under a run's folder, for the tracking server."""
+    return sorted(path for path in folder.iterdir() if path.name != "result.json")

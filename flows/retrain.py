@@ -1,0 +1,94 @@
+"""The retrain flow: from a shop's own files to a promoted – or refused – release.
+
+The order of the stages and what each is given; the work is in components, the tasks in flows/stages.py and
+flows/releases.py.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from components.contract.records import Candidate, TrainedModel
+from components.contract.settings import HistoryScoring
+from components.encoder.base import resolve_base
+from components.tracking.run import start
+from components.training.pairs import TrainingPart
+from components.training.spec import TrainingSpec
+from flows import releases, stages
+from flows.preparation import prepare
+from flows.results import result_of, save_result
+from flows.run import Data, Run, new_run
+from flows.shop import open_shop
+
+
+@flow(name="retrain", flow_run_name="retrain {config}")
+def retrain(config: str, root: str | None = None, workspace: str | None = None) -> dict[str, Any]:
+    """The whole loop for one shop; returns its figures and verdict (README, "Figures")."""
+    return run_loop(new_run(open_shop(config, root, workspace)))
+
+
+def run_loop(run: Run) -> dict[str, Any]:
+    """One retrain inside one MLflow run."""
+    started = time.monotonic()
+    settings, workspace = run.shop.settings, run.shop.workspace
+    with start(settings, workspace, name=run.run_id, tags={"run_id": run.run_id}) as tracker:
+        data = prepare(run)
+        champion = releases.serving_release(run, data, tracker)
+        trained, scoring = fine_tune(run, data, champion)
+        model, folder = trained
+        challenger = releases.build(run, data, folder / "encoder", model.encoder_digest, scoring)
+        scorecards = releases.judge_all(run, data, challenger, champion)
+        report = releases.decide_gate(run, data, scorecards, champion)
+        releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report)
+        decision = releases.act_on_verdict(run, challenger, report)
+        stages.mirror_decisions(tracker, settings.shop, run.shop.decision_log())
+    result = result_of(run, data, scorecards, report, decision, time.monotonic() - started)
+    save_result(run, result)
+    return result
+
+
+def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], HistoryScoring]:
+    """Chooses epochs and history scoring on the validation part; then, where the shop says so, trains again
+    on all rows before the cut-off for as many epochs. Returns the model with its folder, and the scoring."""
+    vectors = releases.encoded_by(run, data, champion, "champion")
+    chosen = _train(run, data, champion, vectors, part="train", epochs=None)
+    settings = run.shop.settings
+    scoring = stages.choose_scoring(chosen[1] / "encoder", data.split, settings, "challenger")
+    if settings.split.refit_on_validation:
+        return _train(run, data, champion, vectors, part="refit", epochs=chosen[0].epochs), scoring
+    return chosen, scoring
+
+
+def _train(
+    run: Run, data: Data, champion: Candidate, vectors: Path, *, part: TrainingPart, epochs: int | None
+) -> tuple[TrainedModel, Path]:
+    """Trains on one part: with validation where `epochs` is open, else exactly so many epochs."""
+    settings = run.shop.settings
+    base = run.fingerprint["base_weights"]
+    options = [settings.encoder, settings.training, settings.augment]
+    examples, examples_folder = run.cached(
+        stages.prepare_training_examples,
+        "examples",
+        [data.prepared.digest, champion.encoder_digest, base, options, part],
+        split_folder=data.split,
+        settings=settings,
+        champion=run.shop.candidates / champion.digest,
+        vectors=vectors,
+        part=part,
+    )
+    spec = TrainingSpec(
+        base=str(resolve_base(settings.encoder)),
+        base_digest=base,
+        encoder=settings.encoder,
+        training=settings.training,
+        augment=settings.augment,
+        examples=str(examples_folder),
+        examples_digest=examples.digest,
+        validation=None if epochs else str(data.split),
+        primary=data.prepared.entrances[0],
+        epochs=epochs or settings.training.max_epochs,
+    )
+    inputs = [data.prepared.digest, examples.digest, base, options, epochs]
+    return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)

@@ -1,0 +1,73 @@
+"""One run of a flow: its shop, its identity, and the cache of its stages."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import Task
+
+from components.contract.digests import sha256_json
+from components.contract.records import CheckedData, LoadedData, PreparedData
+from flows.fingerprint import run_fingerprint
+from flows.shop import Shop
+
+
+@dataclass(frozen=True)
+class Run:
+    shop: Shop
+    run_id: str
+    fingerprint: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        return self.shop.runs / self.run_id
+
+    def cached(self, task: Task[..., Any], stage: str, inputs: Any, **arguments: Any) -> tuple[Any, Path]:
+        """Runs a stage's task, or takes its result from the cache.
+
+        The key is what decides the stage's outcome: `inputs`, the components' code and the installed
+        versions. The task gets `folder`, where it leaves its files; a result whose folder is gone is made
+        again.
+        """
+        code = (self.fingerprint["code"], self.fingerprint["versions"])
+        key = f"{stage}-{sha256_json([_plain(inputs), code])}"
+        folder = self.shop.workspace / "stages" / key[: len(stage) + 13]
+        keyed = task.with_options(
+            cache_key_fn=_constant(key), persist_result=True, refresh_cache=not folder.exists()
+        )
+        return keyed(folder=folder, **arguments), folder
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data stages' records and where each left its files."""
+
+    loaded: LoadedData
+    checked: CheckedData
+    prepared: PreparedData
+    loaded_folder: Path
+    checked_folder: Path
+    split: Path
+    lost_items: dict[str, int]
+
+
+def new_run(shop: Shop) -> Run:
+    """A run with its own id, which begins with the moment (UTC)."""
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+    return Run(shop, run_id, run_fingerprint(shop))
+
+
+def _plain(value: Any) -> Any:
+    """Records and settings as plain JSON values, also inside lists and tuples."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _constant(key: str) -> Callable[..., str]:
+    return lambda *_: key

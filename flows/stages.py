@@ -1,0 +1,242 @@
+"""The tasks of the retrain flow: each is one or two calls into components, with its retries.
+
+A stage's task gets `folder`, where it leaves its files whole or not at all; what travels between tasks is a
+small record. Only what can fail for a passing reason is retried: reading from S3, and MLflow.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from prefect import task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from components.contract.errors import StorageError, TrackingError
+from components.contract.files import stage_folder, write_bytes
+from components.contract.records import (
+    Candidate,
+    CheckedData,
+    Decision,
+    GateReport,
+    LoadedData,
+    PreparedData,
+    TrainedModel,
+)
+from components.contract.settings import (
+    EncoderSettings,
+    GatePolicy,
+    HistoryScoring,
+    JudgeSettings,
+    QualitySettings,
+    Settings,
+    SplitSettings,
+)
+from components.data.sources import load
+from components.encoder.base import resolve_base
+from components.encoder.transformer import TransformerEncoder
+from components.evaluation.plots import plot_gate_intervals, plot_recall_by_age
+from components.evaluation.scorecard import Scorecard
+from components.gate.report import report_html, report_json, report_markdown
+from components.gate.verdict import decide
+from components.index.vectors import encode_catalogue, read_vectors
+from components.quality.checks import enforce, inspect
+from components.quality.coverage import lost_items
+from components.quality.report import add_coverage
+from components.release import promotion
+from components.release.candidate import build
+from components.release.decision_log import DecisionLog
+from components.release.fingerprint import Fingerprint
+from components.release.judging import judge_bm25, judge_candidate
+from components.split.leakage import check_leakage
+from components.split.split import split
+from components.tracking.description import VersionCard
+from components.tracking.record import RunRecord, record_run
+from components.tracking.registry import mirror_aliases, register
+from components.tracking.run import Tracker
+from components.training.examples import PreparedExamples
+from components.training.history_scoring import choose_history_scoring
+from components.training.launch import train
+from components.training.pairs import TrainingPart
+from components.training.prepare import prepare_examples
+from components.training.spec import TrainingSpec
+from flows import console
+from flows.shop import Shop
+
+
+def _failed_in_passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StorageError | TrackingError)
+
+
+@task(name="load data", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_failed_in_passing)
+def load_data(folder: Path, settings: Settings, root: Path, workspace: Path) -> LoadedData:
+    with stage_folder(folder) as out:
+        return load(settings, root, workspace, out).model_copy(update={"path": folder.name})
+
+
+@task(name="check data quality")
+def check_quality(folder: Path, loaded: Path, settings: QualitySettings) -> CheckedData:
+    with stage_folder(folder) as out:
+        return inspect(loaded, settings, out).model_copy(update={"path": folder.name})
+
+
+@task(name="split and check for leakage")
+def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: str) -> PreparedData:
+    with stage_folder(folder) as out:
+        prepared = split(checked, settings, out, primary)
+        check_leakage(out, checked)
+    return prepared.model_copy(update={"path": folder.name})
+
+
+@task(name="enforce the tolerance")
+def enforce_tolerance(shop: Shop, checked: Path) -> None:
+    shop.remember_check(checked)  # first, so that `debut quarantine` finds the rows that stop the run
+    enforce(checked, shop.settings.quality)
+
+
+@task(name="count what quarantine cost")
+def count_lost_items(loaded: Path, checked: Path, prepared: PreparedData) -> dict[str, int]:
+    lost = lost_items(loaded, checked, prepared.cutoff)
+    add_coverage(checked, lost)
+    return lost
+
+
+@task(name="encode the catalogue", task_run_name="encode the catalogue: {model}")
+def encode_items(folder: Path, encoder: Path, split_folder: Path, model: str) -> str:  # noqa: ARG001 – shown in the run's name
+    items = pl.read_parquet(split_folder / "items.parquet")
+    loaded = TransformerEncoder.load_saved(encoder)
+    with stage_folder(folder) as out:
+        encode_catalogue(items, loaded, loaded.settings.item_fields, out)
+    return folder.name
+
+
+@task(name="judge", task_run_name="judge: {name}")
+def judge_release(
+    folder: Path,
+    candidate: Path,
+    vectors: Path,
+    split_folder: Path,
+    prepared: PreparedData,
+    settings: JudgeSettings,
+    name: str,
+) -> str:
+    with stage_folder(folder) as out:
+        judge_candidate(candidate, vectors, split_folder, prepared, settings, name=name, out=out)
+    return folder.name
+
+
+@task(name="judge: BM25")
+def judge_lexical(
+    folder: Path, split_folder: Path, prepared: PreparedData, settings: JudgeSettings, fields: tuple[str, ...]
+) -> str:
+    with stage_folder(folder) as out:
+        judge_bm25(split_folder, prepared, settings, fields, out)
+    return folder.name
+
+
+@task(name="prepare version 0")
+def save_base_encoder(folder: Path, settings: EncoderSettings) -> str:
+    """The untrained encoder under these settings; returns its digest."""
+    with stage_folder(folder) as out:
+        return TransformerEncoder.load(resolve_base(settings), settings).save(out)
+
+
+@task(name="prepare training examples", task_run_name="prepare training examples: {part}")
+def prepare_training_examples(
+    folder: Path, split_folder: Path, settings: Settings, champion: Path, vectors: Path, part: TrainingPart
+) -> PreparedExamples:
+    base = TransformerEncoder.load(resolve_base(settings.encoder), settings.encoder)
+    with stage_folder(folder) as out:
+        prepared = prepare_examples(
+            split_folder,
+            out,
+            part=part,
+            base=base,
+            training=settings.training,
+            augment=settings.augment,
+            champion=TransformerEncoder.load_saved(champion / "encoder"),
+            item_vectors=read_vectors(vectors)[1],
+        )
+    return prepared.model_copy(update={"path": folder.name})
+
+
+@task(name="fine-tune", task_run_name="fine-tune on {part} rows")
+def fine_tune(folder: Path, spec: TrainingSpec, part: TrainingPart) -> TrainedModel:  # noqa: ARG001 – names the run
+    # Beside the stage's folder: an attempt that was killed is continued from what it left there.
+    attempts = folder.with_name(f"{folder.name}.attempts")
+    with console.training_progress() as show, stage_folder(folder) as out:
+        return train(spec, attempts, out, on_progress=show).model_copy(update={"path": folder.name})
+
+
+@task(name="choose how histories score", task_run_name="choose how histories score: {model}")
+def choose_scoring(encoder: Path, split_folder: Path, settings: Settings, model: str) -> HistoryScoring:  # noqa: ARG001 – names the run
+    return choose_history_scoring(encoder, split_folder, settings)
+
+
+@task(name="build candidate")
+def build_candidate(
+    candidates: Path, encoder: Path, vectors: Path, scoring: HistoryScoring, fingerprint: Fingerprint
+) -> Candidate:
+    retrieval = {"history_scoring": scoring}
+    return build(candidates, encoder=encoder, index=vectors, retrieval=retrieval, fingerprint=fingerprint)
+
+
+@task(name="decide")
+def decide_verdict(
+    scorecards: dict[str, Scorecard], policy: GatePolicy, first_run: bool, overlap: str | None
+) -> GateReport:
+    floor = scorecards["bm25"] if first_run else None
+    return decide(scorecards["challenger"], scorecards["champion"], policy, floor=floor, overlap=overlap)
+
+
+@task(name="write report")
+def write_report(folder: Path, report: GateReport, scorecards: dict[str, Scorecard]) -> None:
+    write_bytes(folder / "gate_report.json", report_json(report))
+    write_bytes(folder / "gate_report.md", report_markdown(report).encode())
+    write_bytes(folder / "gate_report.html", report_html(report).encode())
+    for name, scorecard in scorecards.items():
+        scorecard.write(folder / "scorecards" / name)
+    plot_recall_by_age(scorecards["challenger"], scorecards["champion"], folder)
+    plot_gate_intervals(report, folder)
+
+
+@task(name="log to MLflow", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_failed_in_passing)
+def log_run(tracker: Tracker, settings: Settings, record: RunRecord) -> None:
+    record_run(tracker, settings, record)
+
+
+@task(
+    name="register model version",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_failed_in_passing,
+)
+def register_version(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
+    return register(tracker, candidate, card)
+
+
+@task(name="promote version 0")
+def promote_version_0(log: DecisionLog, candidate: Path, actor: str, run_id: str) -> Decision:
+    return promotion.promote_baseline(log, candidate, actor=actor, run_id=run_id)
+
+
+@task(name="record the decision")
+def record_decision(
+    log: DecisionLog, candidate: Path, report: GateReport, actor: str, run_id: str
+) -> Decision:
+    if report.verdict != "PROMOTE":
+        return promotion.record_refusal(log, report, actor=actor, run_id=run_id)
+    return promotion.promote(
+        log, candidate, report, expected_champion=report.champion_digest, actor=actor, run_id=run_id
+    )
+
+
+@task(
+    name="mirror aliases in MLflow",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_failed_in_passing,
+)
+def mirror_decisions(tracker: Tracker, shop: str, log: DecisionLog) -> dict[str, str | None]:
+    return mirror_aliases(tracker.connection, shop, promotion.aliases(log.records()))

@@ -1,0 +1,174 @@
+"""debut.yaml: what it accepts, and how it complains."""
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from components.contract.errors import ConfigError
+from components.data.configuration import example_names, load_settings, parse_settings
+
+MINIMAL = """\
+shop: corner
+sources:
+  items_file:
+    path: items.csv
+tables:
+  items: SELECT item_id, title FROM items_file
+"""
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ConfigError) as raised:
+        parse_settings(text, "debut.yaml")
+    return str(raised.value)
+
+
+def test_a_file_gives_settings_and_its_folder_as_root(tmp_path: Path) -> None:
+    """Sources are found beside the file unless --root says otherwise."""
+    path = tmp_path / "debut.yaml"
+    path.write_text(MINIMAL)
+    settings, root = load_settings(str(path))
+    assert settings.shop == "corner"
+    assert settings.sources["items_file"].encoding == "utf-8"
+    assert root == tmp_path
+
+
+def test_every_example_is_found_by_name_and_valid() -> None:
+    """All names that are listed load, and are named after their shop."""
+    assert {"home_depot", "online_retail", "best_buy", "womens_clothing"} <= set(example_names())
+    for name in example_names():
+        settings, root = load_settings(name)
+        assert settings.shop == name
+        assert root == Path.cwd()
+
+
+def test_an_unknown_name_lists_the_examples() -> None:
+    """A misspelled example is answered with those there are."""
+    with pytest.raises(ConfigError, match=r"hom_depot: there is no such file.*best_buy.*home_depot"):
+        load_settings("hom_depot")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    """A folder is no configuration."""
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_settings(str(tmp_path))
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """The byte is named."""
+    path = tmp_path / "debut.yaml"
+    path.write_bytes(b"shop: caf\xe9\n")
+    with pytest.raises(ConfigError, match="byte 9 is not UTF-8"):
+        load_settings(str(path))
+
+
+def test_an_unknown_key_is_named_with_its_line_and_the_likely_one() -> None:
+    """Nested keys too; the sentence proposes the nearest known key."""
+    text = complaint(MINIMAL + "training:\n  max_epochs: 2\n  bach_size: 64\n")
+    assert text == "debut.yaml, line 9: `training.bach_size` is not a known key; did you mean `batch_size`?"
+
+
+def test_an_unknown_key_of_a_source_is_named_with_its_line() -> None:
+    """Keys under a name of the shop's own choosing are checked as well."""
+    text = complaint(MINIMAL.replace("    path: items.csv\n", "    path: items.csv\n    encodng: latin-1\n"))
+    assert text.startswith(
+        "debut.yaml, line 5: `sources.items_file.encodng` is not a known key; did you mean"
+    )
+
+
+def test_an_unknown_key_at_the_top_that_resembles_none() -> None:
+    """No proposal where nothing is near."""
+    assert complaint(MINIMAL + "zzz: 1\n") == "debut.yaml, line 7: `zzz` is not a known key."
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "part"),
+    [
+        ("split:\n  cutoff: soon\n", 8, "`split.cutoff`"),
+        ("training:\n  batch_size: many\n", 8, "`training.batch_size`"),
+        ("training:\n  ranks: 1.5\n", 8, "training.ranks"),
+        ("quality:\n  tolerance: 1.5\n", 8, "less than or equal to 1, not 1.5"),
+        ("judge:\n  age_bucket_days:\n    - 1\n    - seven\n", 10, "judge.age_bucket_days.1"),
+        ("gate:\n  bounds:\n    size_mb:\n      at_most: big\n", 10, "gate.bounds.size_mb.at_most"),
+        ("training: fast\n", 7, "`training`"),
+        ("quality:\n  table_tolerance:\n    evnts: 0.1\n", 9, "evnts"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line(section: str, line: int, part: str) -> None:
+    """Types and bounds are checked where the value stands."""
+    text = complaint(MINIMAL + section)
+    assert text.startswith(f"debut.yaml, line {line}: ")
+    assert part in text
+
+
+def test_a_missing_key_is_named() -> None:
+    """`shop` has no default."""
+    assert "`shop` is missing" in complaint("tables:\n  items: SELECT 1\n")
+
+
+def test_items_are_required() -> None:
+    """A configuration without items says what it must add."""
+    assert "`items` is missing" in complaint("shop: a\ntables:\n  events: SELECT 1\n")
+
+
+def test_further_errors_are_counted() -> None:
+    """One sentence about the first, and how many follow."""
+    assert "(1 more errors follow it.)" in complaint(MINIMAL + "aaa: 1\nbbb: 2\n")
+
+
+def test_a_key_that_stands_twice_is_an_error() -> None:
+    """YAML would keep the last in silence."""
+    text = complaint(MINIMAL + "split:\n  seed: 1\n  seed: 2\n")
+    assert text == "debut.yaml, line 9: `seed` stands here a second time; the first is on line 8."
+
+
+def test_a_key_twice_inside_a_list_is_an_error() -> None:
+    """Lists are walked as well."""
+    assert "a second time" in complaint(MINIMAL + "judge:\n  age_bucket_days:\n    - {a: 1, a: 2}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("shop: [a\n", "line 2: this is not YAML"),
+        ("shop: a\n\ttables: x\n", "line 2: this is not YAML"),
+        ("shop: a\n---\nshop: b\n", "this is not YAML"),
+        ("shop: !!python/object:os.system {}\n", "this is not YAML"),
+        ("shop: 2011-13-45\n", "this is not YAML"),
+        ("shop: \x00\n", "this is not YAML"),
+        ("", "expected keys"),
+        ("- a\n", "expected keys"),
+        ("shop\n", "expected keys"),
+    ],
+)
+def test_what_is_not_a_mapping_in_yaml_is_refused(text: str, part: str) -> None:
+    """Syntax errors carry their line; Python objects are never built."""
+    assert part in complaint(text)
+
+
+def test_anchors_and_merges_work() -> None:
+    """YAML's own means of repeating a section stay usable, even where an anchor holds itself."""
+    text = MINIMAL + "quality: &q\n  tolerance: 0.1\n"
+    assert parse_settings(text, "debut.yaml").quality.tolerance == 0.1
+    assert complaint("shop: &a\n  b: *a\n")
+
+
+def test_a_cutoff_with_an_offset_becomes_utc() -> None:
+    """All loaded times are naive UTC, so T is as well; a date is its midnight."""
+    settings = parse_settings(MINIMAL + "split:\n  cutoff: 2011-09-01T02:00:00+02:00\n", "debut.yaml")
+    assert settings.split.cutoff == datetime(2011, 9, 1)
+    settings = parse_settings(MINIMAL + "split:\n  cutoff: 2011-09-01\n", "debut.yaml")
+    assert settings.split.cutoff == datetime(2011, 9, 1)
+
+
+def test_reading_settings_and_digests_imports_nothing_heavy() -> None:
+    """ "Nothing new" must be answered before DuckDB, boto3 or torch is imported."""
+    code = (
+        "import sys; import components.data.configuration, components.data.sources\n"
+        "print(sorted({'duckdb', 'boto3', 'torch', 'prefect', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,90 @@
+"""The report as JSON, Markdown and HTML."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from components.contract.digests import canonical_json
+from components.gate.report import report_html, report_json, report_markdown
+from components.gate.verdict import decide
+
+
+@pytest.fixture(scope="module")
+def report(cards, policy, change):
+    """A report with a rejected bound, an unsure check and an unjudged slice."""
+    pair = cards.promoted()
+    few = np.where(np.arange(120) < 10, 0.5, np.nan)
+    challenger, champion = (change(card, "query_length:2/recall@10", few) for card in pair)
+    challenger = replace(challenger, bounds=challenger.bounds | {"size_mb": 12_345.0})
+    return decide(challenger, champion, policy, floor=cards.make("BM25", np.zeros(120)), overlap="it was.")
+
+
+class Tags(HTMLParser):
+    """Collects open tags and checks that every one is closed in order."""
+
+    VOID = frozenset({"meta", "br"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.seen.add(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_json_is_canonical(report):
+    """Sorted keys, no spaces, and no clock in it."""
+    assert report_json(report) == canonical_json(report.model_dump(mode="json"))
+    assert b'"verdict":"REJECT"' in report_json(report)
+
+
+def test_html_is_whole_and_loads_nothing(report):
+    """Balanced tags, no script, no address of another server."""
+    page = report_html(report, "Gate report of demo")
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert not tags.seen & {"script", "link", "img", "iframe"}
+    assert not re.search(r"https?://|url\(|@import", page)
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_html_says_the_verdict_in_words_and_lists_every_gate(report):
+    """The verdict, its sentence, and each gate's outcome are text, not colour alone."""
+    page = report_html(report)
+    assert "✗ REJECT" in page
+    assert page.count('<td class="outcome') == len(report.gates)
+    for heading in ("New items", "Guardrails", "Baseline", "Bounds", "Checks", "Slices"):
+        assert f"<h2>{heading}</h2>" in page
+
+
+def test_shop_texts_are_escaped(report):
+    """A category name with markup stays text in HTML and one cell in Markdown."""
+    page, table = report_html(report), report_markdown(report)
+    assert "<b>names</b>" not in page and "&lt;b&gt;names&lt;/b&gt;" in page
+    assert "<b>" not in table and "Odd \\| &lt;b&gt;names" in table
+
+
+def test_markdown_is_one_table_row_per_gate(report):
+    """Every row has the seven columns; blocking gates come first within their kind."""
+    rows = [line for line in report_markdown(report).splitlines() if line.startswith("|")][2:]
+    assert len(rows) == len(report.gates)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+    bounds = [row for row in rows if any(f"| {name}" in row for name in ("size\\_mb", "size_mb", "p95_lat"))]
+    assert bounds[0].startswith("| ✗ fail | size_mb")
+
+
+def test_a_report_without_champion_digest_renders(report):
+    """BM25 or the untrained encoder may have no digest."""
+    bare = report.model_copy(update={"champion_digest": None})
+    assert "no digest of the champion" in report_markdown(bare)
+    assert "no digest of the champion" in report_html(bare)

@@ -1,0 +1,509 @@
+"""The verdict: what promotes, what rejects, what stays open."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.contract.errors import ConfigError, JudgeError
+from components.contract.records import Gate, GateReport
+from components.contract.settings import Bound, GatePolicy
+from components.gate.report import report_json
+from components.gate.verdict import decide
+
+RANK = {"REJECT": 0, "INCONCLUSIVE": 1, "PROMOTE": 2}
+OUTCOME_RANK = {"fail": 0, "missing": 1, "unsure": 1, "pass": 2, "not judged": 2}
+ROLES = ("challenger", "champion")
+GATED = [
+    "new",
+    "new_only",
+    "established",
+    "established_trained",
+    "established_untrained",
+    "all",
+    "category:Tools",
+    "query_length:2",
+    "new_condensed",
+    "new_only_condensed",
+]
+
+
+def gate(report: GateReport, name: str) -> Gate:
+    return next(g for g in report.gates if g.name == name)
+
+
+def random_recalls(seed: int, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Challenger's and champion's recalls, 0 … 0.5, so that a bonus up to 0.5 keeps them recalls."""
+    rng = np.random.default_rng(seed)
+    shift = rng.integers(-2, 4)
+    champion = rng.integers(0, 11, n)
+    return np.clip(champion + rng.integers(-3, 4, n) + shift, 0, 10) / 20, champion / 20
+
+
+# What each outcome leads to
+
+
+def test_a_clear_gain_promotes(cards, policy):
+    """All gates pass: PROMOTE, and no number of queries is asked for."""
+    report = decide(*cards.promoted(), policy)
+    assert report.verdict == "PROMOTE"
+    assert report.queries_needed is None
+    assert report.challenger_digest == "digest of challenger"
+    assert {g.outcome for g in report.gates} <= {"pass", "not applicable"}
+
+
+def test_a_sentence_says_what_was_found(cards, policy):
+    """A primary's sentence has both values, the difference, the interval and the finding."""
+    report = decide(*cards.promoted(), policy)
+    found = gate(report, "new/recall@10")
+    assert found.sentence == (
+        f"New items: recall@10 {found.challenger:.3f} against {found.champion:.3f}, {found.difference:+.3f} "
+        f"[{found.low:+.3f}, {found.high:+.3f}] – shown better."
+    )
+
+
+def test_a_clear_loss_rejects(cards, policy):
+    """A primary whose interval lies at or below 0 fails."""
+    challenger, champion = cards.promoted()
+    report = decide(champion, challenger, policy)
+    assert report.verdict == "REJECT"
+    assert gate(report, "new/recall@10").outcome == "fail"
+    assert report.queries_needed is None
+    assert "new/recall@10 (shown no better)" in report.sentence
+
+
+def test_an_identical_model_is_rejected(cards, policy):
+    """No difference on any request: the upper bound is 0, which shows that nothing was gained."""
+    _, champion = cards.promoted()
+    report = decide(replace(champion, name="copy", digest="copy"), champion, policy)
+    assert report.verdict == "REJECT"
+    assert {g.outcome for g in report.gates if g.kind == "guardrail"} == {"pass"}
+
+
+def test_noise_is_inconclusive_and_says_how_many_requests_it_needs(cards, policy):
+    """An interval around 0: INCONCLUSIVE with the requests for 80 % power from the spread alone."""
+    spread = np.where(np.arange(120) % 2 == 0, 0.3, 0.7)
+    report = decide(cards.make("challenger", spread), cards.make("champion", 1.0 - spread), policy)
+    assert report.verdict == "INCONCLUSIVE"
+    assert report.queries_needed == pytest.approx((2.8016 * 0.40168 / 0.02) ** 2, rel=0.001)
+    assert f"{report.queries_needed:,} requests with a relevant new item are needed; 120" in report.sentence
+    assert "a true gain of 1 / 2 / 4 points" in gate(report, "new/recall@10").sentence
+
+
+def test_enough_requests_are_said_to_be_enough(cards, policy):
+    """With more requests than 2 points need, the sentence says so and does not ask for more."""
+    small = np.where(np.arange(120) % 2 == 0, 0.50, 0.52)
+    report = decide(cards.make("challenger", small), cards.make("champion", 1.02 - small), policy)
+    assert report.verdict == "INCONCLUSIVE"
+    assert report.queries_needed == policy.min_queries
+    assert "50 suffice" in report.sentence
+
+
+def test_primaries_of_few_requests_settle_nothing(cards, policy):
+    """Ten requests, all better: a bootstrap of so few is not trusted, in either direction."""
+    better, worse = np.full(10, 0.9), np.full(10, 0.1)
+    for ours, theirs in ((better, worse), (worse, better)):
+        report = decide(cards.make("challenger", ours), cards.make("champion", theirs), policy)
+        assert report.verdict == "INCONCLUSIVE"
+        assert "10 requests, fewer than 50" in gate(report, "new/recall@10").sentence
+        assert gate(report, "established/recall@10").outcome == "unsure"
+        assert gate(report, "established_trained/recall@10").outcome == "not judged"
+
+
+@pytest.mark.parametrize(
+    "name", ["established", "all", "established_trained", "established_untrained", "recommendation"]
+)
+def test_a_guardrail_blocks(cards, policy, name):
+    """New items better and one guardrail 6 % worse: REJECT, for each guardrail."""
+    rng = np.random.default_rng(0)
+    champion = rng.integers(4, 9, 120) / 10
+    challenger = cards.make("challenger", champion + 0.1, **{name: champion * 0.94})
+    report = decide(challenger, cards.make("champion", champion), policy)
+    line = gate(report, "recommendation all/recall@10" if name == "recommendation" else f"{name}/recall@10")
+    assert (report.verdict, line.outcome) == ("REJECT", "fail")
+    assert line.margin == pytest.approx(0.05 * champion.mean())
+    assert line.high < -line.margin
+
+
+def test_a_loss_inside_the_margin_passes(cards, policy):
+    """4 % worse on every request is within the 5 % that are allowed."""
+    champion = np.random.default_rng(0).integers(4, 9, 120) / 10
+    challenger = cards.make("challenger", champion + 0.1, established=champion * 0.96)
+    report = decide(challenger, cards.make("champion", champion), policy)
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "established/recall@10").difference < 0
+
+
+def test_an_open_guardrail_keeps_from_promotion(cards, policy):
+    """A guardrail whose bound straddles the margin: INCONCLUSIVE, and the sentence names it."""
+    champion = np.full(120, 0.5)
+    noisy = np.where(np.arange(120) % 2 == 0, 0.1, 0.88)
+    challenger = cards.make("challenger", champion + 0.1, established=noisy)
+    report = decide(challenger, cards.make("champion", champion), policy)
+    line = gate(report, "established/recall@10")
+    assert (report.verdict, line.outcome) == ("INCONCLUSIVE", "unsure")
+    assert "established/recall@10 (not shown to stay within the margin)" in report.sentence
+    assert "The primaries are shown better" in report.sentence
+    assert "requests are needed to show it" in line.sentence
+
+
+def test_a_harmed_slice_blocks_and_a_small_one_does_not(cards, policy, change):
+    """Holm-adjusted harm rejects; under 50 requests the same loss reads "not judged"."""
+    challenger, champion = cards.promoted()
+    harmed = np.zeros(120)
+    report = decide(change(challenger, "category:Tools/recall@10", harmed), champion, policy)
+    line = gate(report, "category:Tools/recall@10")
+    assert (report.verdict, line.outcome, line.p_value) == ("REJECT", "fail", 0.0)
+    few = np.where(np.arange(120) < 49, harmed, np.nan)
+    theirs = np.where(np.isnan(few), np.nan, 0.5)
+    pair = [
+        change(card, "category:Tools/recall@10", values)
+        for card, values in ((challenger, few), (champion, theirs))
+    ]
+    report = decide(*pair, policy)
+    line = gate(report, "category:Tools/recall@10")
+    assert (report.verdict, line.outcome, line.requests) == ("PROMOTE", "not judged", 49)
+    assert (line.champion, line.challenger) == (pytest.approx(0.5), 0.0)
+
+
+def test_a_slice_in_doubt_does_not_block(cards, policy, change):
+    """A slice that is worse, but not shown to be, passes: it is a harm test."""
+    challenger, champion = cards.promoted()
+    noisy = np.where(np.arange(120) % 2 == 0, 0.0, 0.76)
+    pair = (
+        change(challenger, "category:Tools/recall@10", noisy),
+        change(champion, "category:Tools/recall@10", np.full(120, 0.43)),
+    )
+    line = gate(decide(*pair, policy), "category:Tools/recall@10")
+    assert line.outcome == "pass"
+    assert 0.05 < line.p_value < 1.0
+
+
+def test_an_empty_slice_or_sub_slice_is_not_judged(cards, policy, change):
+    """All NaN on both sides: nothing to judge, nothing to block."""
+    pair = cards.promoted()
+    for name in ("category:Tools/recall@10", "established_trained/recall@10"):
+        pair = tuple(change(card, name, np.full(120, np.nan)) for card in pair)
+    report = decide(*pair, policy)
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "established_trained/recall@10").outcome == "not judged"
+    assert gate(report, "category:Tools/recall@10").outcome == "not judged"
+
+
+@pytest.mark.parametrize("name", ["new", "new_only", "established", "all"])
+def test_an_empty_population_is_missing(cards, policy, change, name):
+    """No request with a relevant item in a required population: never PROMOTE."""
+    pair = tuple(change(card, f"{name}/recall@10", np.full(120, np.nan)) for card in cards.promoted())
+    report = decide(*pair, policy)
+    assert gate(report, f"{name}/recall@10").outcome == "missing"
+    assert report.verdict == "INCONCLUSIVE"
+    if name.startswith("new"):
+        assert report.queries_needed is None
+        assert "cannot be told" in report.sentence
+
+
+# Bounds, baseline, checks
+
+
+def test_an_exceeded_bound_rejects(cards, policy):
+    """A latency above its bound rejects, with both values in the sentence."""
+    challenger, champion = cards.promoted()
+    slow = replace(challenger, bounds=challenger.bounds | {"p95_latency_ms": 900.0})
+    report = decide(slow, champion, policy)
+    assert report.verdict == "REJECT"
+    assert gate(report, "p95_latency_ms").sentence == (
+        "p95_latency_ms: 900 (champion 12), must be at most 250 – out of bounds."
+    )
+
+
+def test_a_bound_from_below_rejects(cards):
+    """`at_least` works as `at_most` does, and both limits are named."""
+    policy = GatePolicy(resamples=100, bounds={"size_mb": Bound(at_least=100, at_most=200)})
+    line = gate(decide(*cards.promoted(), policy), "size_mb")
+    assert line.outcome == "fail"
+    assert "must be at least 100" in line.sentence or "at most 200 and at least 100" in line.sentence
+
+
+def test_a_bound_without_a_limit_is_a_configuration_error(cards):
+    """A bound that limits nothing is refused, naming the key."""
+    with pytest.raises(ConfigError, match="size_mb has no limit"):
+        decide(*cards.promoted(), GatePolicy(resamples=100, bounds={"size_mb": Bound()}))
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_an_unmeasured_bound_never_promotes(cards, policy, value):
+    """None, NaN and infinity are missing numbers; the judge's reason is in the sentence."""
+    challenger, champion = cards.promoted()
+    challenger = replace(
+        challenger, bounds=challenger.bounds | {"size_mb": value}, missing={"size_mb": "disk went away"}
+    )
+    report = decide(challenger, champion, policy)
+    assert report.verdict == "INCONCLUSIVE"
+    assert gate(report, "size_mb").outcome == "missing"
+    assert "disk went away" in gate(report, "size_mb").sentence
+
+
+def test_a_bound_that_does_not_apply_needs_a_reason(cards, policy):
+    """With a reason a bound does not block; without one it is missing."""
+    challenger, champion = cards.promoted()
+    assert gate(decide(challenger, champion, policy), "attribute_dropout_recall_loss").outcome == (
+        "not applicable"
+    )
+    report = decide(replace(challenger, not_applicable={}), champion, policy)
+    assert gate(report, "attribute_dropout_recall_loss").outcome == "missing"
+    assert report.verdict == "INCONCLUSIVE"
+
+
+def test_a_first_release_must_beat_the_baseline(cards, policy):
+    """Above BM25 on both primaries: promoted. At or below it on one: rejected."""
+    challenger, champion = cards.promoted()
+    values = challenger.entrances["search"].measures["new/recall@10"]
+    below = cards.make("BM25", values * 0.9)
+    level = cards.make("BM25", values, new_only=values * 0.5)
+    report = decide(challenger, champion, policy, floor=replace(below, digest=None))
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "BM25 new/recall@10").outcome == "pass"
+    assert "against BM25 " in gate(report, "BM25 new/recall@10").sentence
+    report = decide(challenger, champion, policy, floor=level)
+    assert report.verdict == "REJECT"
+    assert gate(report, "BM25 new/recall@10").outcome == "fail"
+    assert gate(report, "BM25 new_only/recall@10").outcome == "pass"
+
+
+def test_a_baseline_without_figures_never_promotes(cards, policy, change):
+    """A baseline that lacks a primary is missing, not passed."""
+    challenger, champion = cards.promoted()
+    floor = change(cards.make("BM25", np.zeros(120)), "new_only/recall@10", None)
+    report = decide(challenger, champion, policy, floor=floor)
+    assert report.verdict == "INCONCLUSIVE"
+    assert gate(report, "BM25 new_only/recall@10").outcome == "missing"
+
+
+def test_condensed_lists_that_disagree_leave_it_open(cards, policy, change):
+    """A gain that turns into a loss once unjudged items are removed: INCONCLUSIVE."""
+    challenger, champion = cards.promoted()
+    values = champion.entrances["search"].measures["new/recall@10"]
+    report = decide(change(challenger, "new_condensed/recall@10", values * 0.9), champion, policy)
+    assert report.verdict == "INCONCLUSIVE"
+    assert gate(report, "new_condensed/recall@10").outcome == "unsure"
+    assert "label the unjudged pairs" in gate(report, "new_condensed/recall@10").sentence
+
+
+def test_without_condensed_lists_the_check_does_not_apply(cards, policy, change):
+    """Judgements without non-relevant grades have no condensed lists."""
+    pair = cards.promoted()
+    for name in ("new_condensed", "new_only_condensed"):
+        pair = tuple(change(card, f"{name}/recall@10", None) for card in pair)
+    report = decide(*pair, policy)
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "condensed lists").outcome == "not applicable"
+
+
+@pytest.mark.parametrize("sentence", ["12 judged queries were trained on.", ""])
+def test_an_overlap_of_training_and_judging_leaves_it_open(cards, policy, sentence):
+    """A champion that was trained on judged rows cannot be compared with."""
+    report = decide(*cards.promoted(), policy, overlap=sentence)
+    assert report.verdict == "INCONCLUSIVE"
+    assert "trained on" in gate(report, "training overlap").sentence
+
+
+def test_undated_items_have_no_age_slices_and_the_report_says_why(cards, policy, change):
+    """The reason of the judge stands in the report; with age slices the line is gone."""
+    pair = cards.promoted()
+    assert gate(decide(*pair, policy), "age").sentence == "Item age: no slices, the items are undated."
+    dated = tuple(change(card, "age:1-7/recall@10", np.full(120, 0.5)) for card in pair)
+    report = decide(*dated, policy)
+    assert "Items 1-7 days old" in gate(report, "age:1-7/recall@10").sentence
+    assert not [g for g in report.gates if g.name == "age"]
+
+
+# Scorecards that do not compare
+
+
+def test_other_requests_are_an_error(cards, policy):
+    """Other requests, or the same in another order, name the first that differs."""
+    challenger, champion = cards.promoted()
+    scores = champion.entrances["search"]
+    for ids in (scores.request_ids[::-1], scores.request_ids[:-1]):
+        other = replace(champion, entrances=champion.entrances | {"search": replace(scores, request_ids=ids)})
+        with pytest.raises(JudgeError, match="not judged on the same search requests"):
+            decide(challenger, other, policy)
+
+
+def test_a_request_twice_is_an_error(cards, policy):
+    """The resampling unit is the distinct request."""
+    pair = []
+    for card in cards.promoted():
+        scores = card.entrances["search"]
+        ids = (*scores.request_ids[:-1], scores.request_ids[0])
+        pair.append(replace(card, entrances=card.entrances | {"search": replace(scores, request_ids=ids)}))
+    with pytest.raises(JudgeError, match="more than once"):
+        decide(*pair, policy)
+
+
+@pytest.mark.parametrize("field, value", [("k", 5), ("primary", "recommendation")])
+def test_another_k_or_primary_is_an_error(cards, policy, field, value):
+    """Scorecards of two configurations do not compare."""
+    challenger, champion = cards.promoted()
+    with pytest.raises(JudgeError, match=f"{field} is"):
+        decide(challenger, replace(champion, **{field: value}), policy)
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_a_lost_entrance_is_an_error(cards, policy, role):
+    """An entrance that only one side was judged on cannot be a guardrail."""
+    pair = list(cards.promoted())
+    pair[role] = replace(pair[role], entrances={"search": pair[role].entrances["search"]})
+    with pytest.raises(JudgeError, match="not judged on recommendation"):
+        decide(*pair, policy)
+
+
+def test_a_primary_entrance_that_was_not_judged_is_an_error(cards, policy):
+    """The primary entrance must be in the scorecards."""
+    pair = [
+        replace(card, entrances={"recommendation": card.entrances["recommendation"]})
+        for card in cards.promoted()
+    ]
+    with pytest.raises(JudgeError, match="not judged on search"):
+        decide(*pair, policy)
+
+
+def test_a_challenger_without_digest_is_an_error(cards, policy):
+    """A verdict names the candidate it is about."""
+    challenger, champion = cards.promoted()
+    with pytest.raises(JudgeError, match="names no candidate"):
+        decide(replace(challenger, digest=None), champion, policy)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (np.where(np.arange(120) == 7, np.nan, 0.5), 'request "request 7" has a value for one'),
+        (np.full(120, np.nan), "120 such requests"),
+        (np.where(np.arange(120) == 7, 1.5, 0.5), 'is 1.5 for search request "request 7"'),
+        (np.where(np.arange(120) == 7, -np.inf, 0.5), "outside 0 … 1"),
+        (np.full(119, 0.5), "119 values for 120"),
+    ],
+)
+def test_damaged_values_are_an_error(cards, policy, change, values, message):
+    """NaN on one side only, no recall, a wrong number of values: which request, what to do."""
+    challenger, champion = cards.promoted()
+    with pytest.raises(JudgeError, match=message):
+        decide(change(challenger, "new/recall@10", values), champion, policy)
+
+
+# Properties
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 10))
+def test_a_constant_bonus_on_every_request_never_makes_it_worse(cards, seed, bonus):
+    """Monotone: adding a constant ≥ 0 to the challenger's recalls worsens no gate and no verdict."""
+    policy = GatePolicy(resamples=150)
+    ours, theirs = random_recalls(seed)
+    champion = cards.make("champion", theirs)
+    plain = decide(cards.make("challenger", ours), champion, policy)
+    better = decide(cards.make("challenger", ours + bonus / 20), champion, policy)
+    assert RANK[better.verdict] >= RANK[plain.verdict]
+    for before, after in zip(plain.gates, better.gates, strict=True):
+        if before.kind in ("primary", "guardrail", "slice") and before.name != "age":
+            assert OUTCOME_RANK[after.outcome] >= OUTCOME_RANK[before.outcome]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000))
+def test_swapping_the_sides_flips_every_difference(cards, seed):
+    """Every difference changes its sign and every interval is mirrored; both never promote."""
+    policy = GatePolicy(resamples=150)
+    ours, theirs = random_recalls(seed)
+    a, b = cards.make("a", ours), cards.make("b", theirs)
+    forward, backward = decide(a, b, policy), decide(b, a, policy)
+    for one, other in zip(forward.gates, backward.gates, strict=True):
+        if one.difference is not None:
+            assert one.difference == -other.difference
+        if one.low is not None:
+            assert (one.low, one.high) == pytest.approx((-other.high, -other.low), abs=1e-12)
+    assert {forward.verdict, backward.verdict} != {"PROMOTE"}
+
+
+@pytest.mark.parametrize("role", [0, 1])
+@pytest.mark.parametrize("name", GATED)
+def test_a_removed_measure_never_promotes(cards, policy, change, role, name):
+    """Any measure that a gate reads, removed from either scorecard: never PROMOTE."""
+    pair = list(cards.promoted())
+    pair[role] = change(pair[role], f"{name}/recall@10", None)
+    report = decide(*pair, policy)
+    assert report.verdict != "PROMOTE"
+    assert "missing" in {g.outcome for g in report.gates}
+
+
+@pytest.mark.parametrize("name", ["new", "new_only", "established", "established_trained", "all"])
+def test_a_measure_removed_from_both_never_promotes(cards, policy, change, name):
+    """A measure that every scorecard owes is missed even where neither has it."""
+    pair = tuple(change(card, f"{name}/recall@10", None) for card in cards.promoted())
+    assert decide(*pair, policy).verdict != "PROMOTE"
+
+
+def test_a_removed_bound_never_promotes(cards, policy):
+    """Any measured bound of the policy, removed or None: never PROMOTE."""
+    challenger, champion = cards.promoted()
+    for name in [name for name, value in challenger.bounds.items() if value is not None]:
+        for bounds in (
+            {key: value for key, value in challenger.bounds.items() if key != name},
+            challenger.bounds | {name: None},
+        ):
+            assert decide(replace(challenger, bounds=bounds), champion, policy).verdict == "INCONCLUSIVE"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sets(st.sampled_from(GATED), min_size=1, max_size=4), st.booleans())
+def test_any_set_of_missing_measures_never_promotes(cards, change, seed, names, ours):
+    """Whatever else the scorecards hold, a missing number never promotes."""
+    _, champion = cards.promoted()
+    lucky = np.minimum(1.0, champion.entrances["search"].measures["all/recall@10"] + (seed % 5) / 10)
+    pair = [cards.make("challenger", lucky), champion]
+    for name in names:
+        pair[1 - ours] = change(pair[1 - ours], f"{name}/recall@10", None)
+    assert decide(*pair, GatePolicy(resamples=100)).verdict != "PROMOTE"
+
+
+def test_a_rerun_gives_the_same_bytes(cards, policy):
+    """Equal scorecards give byte-identical JSON, and the record reads back."""
+    first, second = (report_json(decide(*cards.promoted(), policy)) for _ in range(2))
+    assert first == second
+    assert GateReport.model_validate_json(first) == decide(*cards.promoted(), policy)
+    assert json.loads(first)["policy"]["resamples"] == 400
+
+
+SCRIPT = """
+import sys
+from components.contract.settings import GatePolicy
+from components.gate.report import report_json
+from components.gate.verdict import decide
+import importlib.util, numpy as np
+spec = importlib.util.spec_from_file_location("gate_power", sys.argv[1])
+power = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(power)
+champion, challenger = power.scorecards(np.random.default_rng(4), 0.02, sub_slices=True)
+sys.stdout.buffer.write(report_json(decide(challenger, champion, GatePolicy(resamples=300))))
+"""
+
+
+def test_another_process_gives_the_same_bytes(simulation):
+    """Hash seed and number of threads leave the report as it is."""
+    outputs = [
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, simulation.__file__],
+            env=os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": threads},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed, threads in (("1", "1"), ("2", "2"))
+    ]
+    assert outputs[0] == outputs[1] and outputs[0].startswith(b"{")

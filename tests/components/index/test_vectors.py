@@ -1,0 +1,39 @@
+"""A catalogue's vectors on disk."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from components.contract.errors import DataError, StorageError
+from components.index.vectors import ITEMS_FILE, SNAPSHOT_COLUMNS, encode_catalogue, read_vectors
+
+
+@pytest.fixture
+def items() -> pl.DataFrame:
+    columns = dict.fromkeys(SNAPSHOT_COLUMNS, pl.Series([None, None], dtype=pl.String))
+    return pl.DataFrame(
+        {**columns, "item_id": ["a", "b"], "title": ["oak", "pine"], "attributes": ["x", None]}
+    )
+
+
+def test_what_is_read_is_what_was_encoded(items, lookup_encoder, tmp_path):
+    """The encoder gets the texts of the configured fields, in catalogue order."""
+    encoder = lookup_encoder({"oak x": [1.0, 0.0], "pine": [0.0, 1.0]})
+    encode_catalogue(items, encoder, ["title", "attributes"], tmp_path)
+    item_ids, vectors = read_vectors(tmp_path)
+    assert item_ids == ["a", "b"]
+    assert vectors.dtype == np.float32
+    assert vectors.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert pl.read_parquet(tmp_path / ITEMS_FILE).columns == list(SNAPSHOT_COLUMNS)
+
+
+def test_items_and_vectors_that_do_not_belong_together_are_refused(items, lookup_encoder, tmp_path):
+    encode_catalogue(items, lookup_encoder({"oak": [1.0], "pine": [1.0]}), ["title"], tmp_path)
+    items.head(1).write_parquet(tmp_path / ITEMS_FILE)
+    with pytest.raises(DataError, match="1 items but 2 vectors; build the index again"):
+        read_vectors(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(StorageError, match="nowhere"):
+        read_vectors(tmp_path / "nowhere")

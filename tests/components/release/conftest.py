@@ -1,0 +1,142 @@
+"""A candidate made of small files, and a log in memory: nothing here needs torch or a network."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.numpy import save_file
+
+from components.contract.errors import StorageError
+from components.contract.records import Candidate, Gate, GateReport
+from components.index.vectors import SNAPSHOT_COLUMNS, write_vectors
+from components.release.candidate import build
+from components.release.decision_log import DecisionLog
+from components.release.fingerprint import Fingerprint
+
+
+class MemoryStore:
+    """An ObjectStore in a dict. `before_create` runs between a writer's read and its create."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.before_create: Callable[[], None] = lambda: None
+
+    def create(self, key: str, data: bytes) -> bool:
+        self.before_create()
+        if key in self.files:
+            return False
+        self.files[key] = data
+        return True
+
+    def read(self, key: str) -> bytes:
+        if key not in self.files:
+            raise StorageError(f"{key}: no such key.")
+        return self.files[key]
+
+    def keys(self, prefix: str = "") -> list[str]:
+        return sorted(key for key in self.files if key.startswith(prefix))
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def log(store: MemoryStore) -> DecisionLog:
+    """A log whose clock moves one minute per record."""
+    times = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=n) for n in range(10_000))
+    return DecisionLog(store, clock=lambda: next(times))
+
+
+@pytest.fixture
+def encoder_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "saved_encoder"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "tokenizer.json").write_text("{}")
+    save_file({"weight": np.ones((4, 4), np.float32)}, folder / "model.safetensors")
+    return folder
+
+
+@pytest.fixture
+def index_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "vectors-stage"
+    folder.mkdir()
+    items = pl.DataFrame({name: ["a", "b"] for name in SNAPSHOT_COLUMNS})
+    write_vectors(items, np.eye(2, 3, dtype=np.float32), folder)
+    (folder / "notes.csv").write_text("of no concern to a release")
+    return folder
+
+
+@pytest.fixture
+def fingerprint() -> Fingerprint:
+    return Fingerprint(
+        data_digest="d" * 64,
+        encoder_digest="e" * 64,
+        base_digest="b" * 64,
+        lock_digest="1" * 64,
+        code_digest="c" * 64,
+        cutoff=datetime(2026, 1, 1),
+        settings={"shop": "demo"},
+    )
+
+
+@pytest.fixture
+def candidates(tmp_path: Path) -> Path:
+    return tmp_path / "candidates"
+
+
+@pytest.fixture
+def make_candidate(
+    candidates: Path, encoder_folder: Path, index_folder: Path, fingerprint: Fingerprint
+) -> Callable[..., Candidate]:
+    """Builds a candidate whose digest depends on `seed`."""
+
+    def make(seed: int = 0, baseline: bool = False, **changed: Any) -> Candidate:
+        arguments: dict[str, Any] = {
+            "encoder": encoder_folder,
+            "index": index_folder,
+            "retrieval": {"history_scoring": "mean"},
+            "fingerprint": fingerprint.model_copy(update={"settings": {"seed": seed}, "baseline": baseline}),
+        }
+        return build(candidates, **(arguments | changed))
+
+    return make
+
+
+@pytest.fixture
+def make_report() -> Callable[..., GateReport]:
+    """A report about `challenger` judged against `champion`, with one primary gate."""
+
+    def make(
+        challenger: str, champion: str | None, verdict: str = "PROMOTE", outcome: str = "pass"
+    ) -> GateReport:
+        gate = Gate(
+            name="new/recall@10",
+            kind="primary",
+            champion=0.4,
+            challenger=0.5,
+            difference=0.1,
+            low=0.05,
+            high=0.15,
+            margin=None,
+            requests=100,
+            outcome=outcome,
+            sentence="New items are found more often.",
+        )
+        return GateReport(
+            challenger_digest=challenger,
+            champion_digest=champion,
+            verdict=verdict,
+            sentence=f"{verdict}: as the gates say.",
+            gates=(gate,),
+            queries_needed=None,
+            policy={},
+        )
+
+    return make

@@ -1,0 +1,56 @@
+from datetime import datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.release.fingerprint import hashed, overlap
+
+T = datetime(2026, 1, 1)
+LATER = datetime(2026, 2, 1)
+
+
+@given(st.lists(st.text()), st.randoms())
+def test_hashes_depend_on_the_set_alone(values, random):
+    """Order and repeats do not matter, and no value can be read from the hashes."""
+    shuffled = [*values, *values]
+    random.shuffle(shuffled)
+    assert hashed(shuffled) == hashed(values)
+    assert all(len(code) == 16 for code in hashed(values))
+    assert len(hashed(values)) == len(set(values))
+
+
+def trained(fingerprint, cutoff, requests=(), items=()):
+    return fingerprint.model_copy(
+        update={"cutoff": cutoff, "requests": hashed(requests), "items": hashed(items)}
+    )
+
+
+def test_baseline_overlaps_nothing(fingerprint):
+    """The untrained encoder has seen no row, whatever is judged."""
+    assert overlap(fingerprint, cutoff=None, requests=["q"], new_items=["i"]) is None
+
+
+def test_dated_champion_may_know_the_query_from_earlier(fingerprint):
+    """Before the cut-off the same query or user is fair; rows past the cut-off are not."""
+    champion = trained(fingerprint, T, ["q"], ["old"])
+    assert overlap(champion, cutoff=T, requests=["q"], new_items=["i"]) is None
+    assert overlap(champion, cutoff=LATER, requests=["q"], new_items=["i"]) is None
+    later = trained(fingerprint, LATER, ["q"], ["old"])
+    assert "past this cut-off" in overlap(later, cutoff=T, requests=["q"], new_items=["i"])
+
+
+def test_new_items_are_never_trained_on(fingerprint):
+    """A champion that knows a new item is an overlap, dated or not."""
+    for cutoff in (T, None):
+        sentence = overlap(
+            trained(fingerprint, cutoff, ["p"], ["i", "j"]), cutoff=cutoff, requests=[], new_items=["i"]
+        )
+        assert "1 of the items" in sentence
+
+
+def test_undated_champion_must_not_know_a_judged_query(fingerprint):
+    """Without dates a judged request in training is an overlap."""
+    champion = trained(fingerprint, None, ["q", "p"], ["old"])
+    assert "1 of the requests" in overlap(champion, cutoff=None, requests=["q"], new_items=["i"])
+    assert "1 of the requests" in overlap(champion, cutoff=T, requests=["q"], new_items=["i"])
+    assert overlap(champion, cutoff=None, requests=["new"], new_items=["i"]) is None

@@ -1,0 +1,82 @@
+from components.tracking.description import DESCRIPTION_CHARACTERS, describe, version_tags
+
+
+def test_reviewer_can_decide_from_it(make_card, make_gate):
+    """Verdict, both primaries with intervals, guardrails, harmed slices, open bounds, data, D, loading and
+    limits are on the page."""
+    gates = (
+        make_gate("primary", "new/recall@10", "unsure"),
+        make_gate("primary", "new_only/recall@10"),
+        make_gate("guardrail", "established/recall@10"),
+        make_gate("slice", "category:Tools", "fail", "Category Tools: shown harmed."),
+        make_gate("slice", "category:Lamps", "not judged"),
+        make_gate("bound", "size_mb", "fail", "size_mb 3000, must be at most 2000 – out of bounds."),
+        make_gate("bound", "p95_latency_ms"),
+    )
+    text = describe(make_card(verdict="INCONCLUSIVE", gates=gates), "7")
+    for part in (
+        "**INCONCLUSIVE** – New items are found more often.",
+        "1,200 judged requests",
+        "`cccccccccccc`",
+        "- unsure: new/recall@10: 0.400 → 0.500 [+0.050, +0.150].",
+        "- pass: new_only/recall@10",
+        "- pass: established/recall@10",
+        "- fail: Category Tools: shown harmed.",
+        "- fail: size_mb 3000",
+        "2 slices, 1 of them too small to judge; 2 bounds and checks.",
+        "cut-off 2026-01-01T00:00:00",
+        "items 5, new_items 2",
+        "rows in quarantine: 3 of items",
+        "d" * 64,
+        'load_model("models:/demo/7")',
+        'set_tracking_uri("sqlite:///mlflow.db")',
+        "Known limits",
+    ):
+        assert part in text
+    assert "p95_latency_ms" not in text
+
+
+def test_baseline_is_called_one(make_card):
+    """Version 0 has no report; the page says what it is and shows its figures."""
+    text = describe(make_card(verdict=None, cutoff=None), "1")
+    assert text.startswith("**BASELINE** – version 0")
+    assert "- new: recall@10 0.500 over 608 requests" in text
+    assert "established" not in text
+    assert "undated" in text
+    assert describe(make_card(verdict=None, summary={}), "1").count("not judged") == 1
+
+
+def test_long_reports_are_cut(make_card, make_gate):
+    """However many slices were harmed, the text fits MLflow's column and says that there is more."""
+    few = tuple(make_gate("slice", f"category:{n}", "fail") for n in range(12))
+    assert "- and 2 more" in describe(make_card(gates=few), "1")
+    many = tuple(make_gate("guardrail", f"g{n}", sentence="long " * 200) for n in range(9))
+    text = describe(make_card(gates=many), "1")
+    assert len(text) == DESCRIPTION_CHARACTERS
+    assert text.endswith("(the gate report in the run has the rest)")
+
+
+def test_tags_filter(make_card):
+    """Tags hold verdict, digests, cut-off and figures; a figure that does not exist has none."""
+    tags = version_tags(make_card())
+    assert (
+        tags
+        | {
+            "verdict": "PROMOTE",
+            "digest": "d" * 64,
+            "digest_short": "d" * 12,
+            "data_digest": "a" * 64,
+            "shop": "demo",
+            "cutoff": "2026-01-01T00:00:00",
+            "baseline": "false",
+            "new_recall_at_10": "0.5000",
+            "new_only_recall_at_10": "0.7500",
+            "champion_digest": "c" * 64,
+        }
+        == tags
+    )
+    assert "established_recall_at_10" not in tags
+    assert len(tags["gate_report_digest"]) == 64
+    baseline = version_tags(make_card(verdict=None, cutoff=None))
+    assert (baseline["verdict"], baseline["baseline"], baseline["cutoff"]) == ("BASELINE", "true", "undated")
+    assert "gate_report_digest" not in baseline

@@ -1,0 +1,75 @@
+"""The same adapter against a real `mlflow server` on a loopback port."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from components.contract.errors import TrackingError
+from components.tracking.registry import mirror_aliases, register
+from components.tracking.run import start
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    """The address of a fresh server; its database and artifacts are in `tmp_path`."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=1)
+            break
+        except (urllib.error.URLError, OSError):
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            time.sleep(0.1)
+    yield url
+    os.killpg(process.pid, 15)
+    process.wait(timeout=30)
+
+
+@pytest.mark.slow
+def test_server_holds_run_model_and_alias(server, make_settings, workspace, candidate_folder, make_card):
+    """Over HTTP: a run with files, a version that loads by its alias and answers, and the run's page."""
+    settings = make_settings(server)
+    with start(settings, workspace) as tracker:
+        tracker.metrics({"a": 1})
+        tracker.files("code", [Path(__file__)])
+        register(tracker, candidate_folder, make_card())
+    mirror_aliases(tracker.connection, "demo", {"champion": "d" * 64})
+    assert tracker.url == f"{server}/#/experiments/{tracker.experiment_id}/runs/{tracker.run_id}"
+    assert not (workspace / "mlflow.db").exists()
+    mlflow.set_tracking_uri(server)
+    [answer] = mlflow.pyfunc.load_model("models:/demo@champion").predict(["red steel chair"])
+    assert {hit.item_id for hit in answer} == set("abcde")
+
+
+def test_unreachable_server_is_one_sentence(make_settings, workspace, monkeypatch):
+    """A server that does not answer ends in one sentence that names it without the password."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    settings = make_settings(f"http://mia:pass@127.0.0.1:{free_port()}")
+    with pytest.raises(TrackingError) as caught, start(settings, workspace):
+        pass
+    assert "MLflow at http://…@127.0.0.1" in str(caught.value)
+    assert "pass@" not in str(caught.value)
+    assert "\n" not in str(caught.value)

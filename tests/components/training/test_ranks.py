@@ -1,0 +1,89 @@
+"""Two real ranks (torchrun, gloo) compute what one rank computes on the whole batch."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from components.contract.settings import AugmentSettings
+from components.training.attempts import begin_attempt
+from components.training.batches import Step, epoch_noise, epoch_plan, rank_batch
+from components.training.examples import Examples, read_examples
+from components.training.launch import _environment
+from components.training.watch import launcher_lock
+
+SCRIPT = Path(__file__).with_name("gradient_rank.py")
+BATCH = 16
+
+
+def _whole_steps(folder: Path) -> Examples:
+    """The prepared examples cut to whole steps, so that one and two ranks make the same steps."""
+    examples = read_examples(folder)
+    kept = np.concatenate(
+        [(own := np.flatnonzero(examples.kinds == kind))[: len(own) // BATCH * BATCH] for kind in (0, 1)]
+    )
+    fields = ("kinds", "anchors", "positives", "negatives")
+    cut = replace(examples, **{name: getattr(examples, name)[kept] for name in fields})
+    cut.write(folder)
+    return cut
+
+
+def _gradients(spec: Any, work: Path, ranks: int) -> list[dict[str, torch.Tensor]]:
+    attempt = begin_attempt(work, spec)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    command = [*(torchrun if ranks > 1 else []), *([f"--nproc-per-node={ranks}"] if ranks > 1 else [])]
+    with launcher_lock(attempt.folder):
+        done = subprocess.run(
+            [sys.executable, *command, str(SCRIPT), str(attempt.folder)],
+            env=_environment(ranks),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [load_file(attempt.folder / f"gradients-{rank}.safetensors") for rank in range(ranks)]
+
+
+def _assert_steps_are_worth_comparing(examples: Examples, training: Any) -> None:
+    """Each kind has steps, with hard negatives, absent ones, and masked known positives or duplicates."""
+    noise = epoch_noise(examples, AugmentSettings(), 0, 0)
+    masked = {0: 0, 1: 0}
+    for number, pairs in enumerate(epoch_plan(examples, training, 0, 2)):
+        assert len(pairs) == BATCH
+        batch = rank_batch(
+            examples,
+            Step(number, 0, pairs),
+            noise,
+            None,
+            lambda texts: [[1] for _ in texts],
+            seed=0,
+            rank=1,
+            ranks=2,
+        )
+        present = np.concatenate([np.ones(BATCH, dtype=bool), (examples.negatives[pairs] >= 0).ravel()])
+        masked[int(examples.kinds[pairs[0]])] += int((batch.not_negatives & present).sum())
+        assert (examples.negatives[pairs] >= 0).any()
+    assert min(masked.values()) > 0
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_gradients_of_one(make_spec: Any, tmp_path: Path) -> None:
+    """Dropout 0, fp32, equal shards, hard negatives, logQ, masked duplicates, both loss directions, queries
+    and histories: every gradient of every step agrees to 1e-5, on both ranks."""
+    spec = make_spec(dropout=0.0, learning_rate=1e-12, weight_decay=0.0, batch_size=BATCH, hard_negatives=2)
+    examples = _whole_steps(Path(spec.examples))
+    _assert_steps_are_worth_comparing(examples, spec.training)
+    (whole,) = _gradients(spec, tmp_path / "one", ranks=1)
+    halves = _gradients(spec, tmp_path / "two", ranks=2)
+    assert len({name.split(".")[0] for name in whole}) == len(examples) // BATCH == 8
+    assert max(float(gradient.abs().max()) for gradient in whole.values()) > 1e-2
+    for half in halves:
+        assert half.keys() == whole.keys()
+        worst = max(float((half[name] - whole[name]).abs().max()) for name in whole)
+        assert worst < 1e-5
