@@ -76,7 +76,9 @@ def check(config: Config = "debut.yaml", root: Root = None, workspace: Workspace
     _open(config, root, workspace)
     from flows.check import check as check_flow
 
-    console.quality(check_flow(config, root, workspace))
+    found = check_flow(config, root, workspace)
+    console.quality(found)
+    console.next_steps({"report": found["report"]})
 
 
 @app.command()

@@ -16,9 +16,11 @@ from components.contract.records import Decision
 
 if TYPE_CHECKING:  # its module imports Great Expectations, which takes seconds
     from components.quality.replay import ReplayResult
+    from flows.run import Data
 
 _VERDICT_STYLE = {"PROMOTE": "bold white on green", "REJECT": "bold white on red"}
 _UNDECIDED_STYLE = "bold black on yellow"
+_REASONS = 6
 _OUTCOME = {
     "pass": "[green]✔ pass[/]",
     "fail": "[red]✘ fail[/]",
@@ -56,6 +58,28 @@ def fact(label: str, text: str) -> None:
     _console.print(f"  [dim]{label:<22}[/] {text}")
 
 
+def step(text: str) -> None:
+    _console.print(f"  [dim]·[/] {text}")
+
+
+def data(found: "Data") -> None:
+    """What the data stages found: rows, bad rows with the main reasons, what is judged."""
+    quality(
+        {"rows": found.loaded.rows, "quarantined": found.checked.quarantined, "reasons": found.checked.broken}
+    )
+    if found.lost_items:
+        lost = found.lost_items
+        fact(
+            "lost to quarantine",
+            f"{lost['lost_items']:,} items have no event left, {lost.get('lost_new_items', 0):,} of them new",
+        )
+    counts, cutoff = found.prepared.counts, found.prepared.cutoff
+    fact("cut-off", f"{cutoff:%Y-%m-%d}" if cutoff else "undated: new items are held out by id")
+    fact("catalogue", f"{counts['items']:,} items, [bold]{counts['new_items']:,} new[/]")
+    judged = counts["test_search_requests"] + counts["test_recommendation_requests"]
+    fact("judged", f"{judged:,} requests, {counts['requests_with_new']:,} of them with a relevant new item")
+
+
 def problem(text: str) -> None:
     Console(stderr=True, highlight=False).print(Text("error: ", style="bold red") + Text(text))
 
@@ -85,12 +109,12 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 def gate_table(report: dict[str, Any]) -> None:
-    """The gates a decision hangs on, one line each; slices and bounds only where they block."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("gate")
-    for name in ("champion", "challenger", "difference", "interval"):
-        table.add_column(name, justify="right")
-    table.add_column("outcome")
+    """The gates a decision hangs on, one line each; slices and bounds only where they do not pass."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
+    table.add_column("gate", no_wrap=True)
+    for name in ("champion", "challenger", "difference", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
     gates = report["gates"]
     for gate in gates:
         if gate["kind"] in _SHOWN_KINDS or gate["outcome"] in ("fail", "missing", "unsure"):
@@ -108,13 +132,14 @@ def verdict(name: str, sentence: str) -> None:
 
 
 def _gate_cells(gate: dict[str, Any]) -> list[str]:
-    interval = "" if gate["low"] is None else f"[{gate['low']:+.3f}, {_number(gate['high'], '+.3f')}]"
+    interval = "" if gate["low"] is None else f"{gate['low']:+.3f} … {_number(gate['high'], '+.3f')}"
+    shown = gate["difference"] is not None or gate["challenger"] is not None
     return [
-        gate["name"],
-        _number(gate["champion"], ".3f"),
-        _number(gate["challenger"], ".3f"),
-        _number(gate["difference"], "+.3f"),
-        interval.replace("[", "\\["),
+        gate["name"].replace("/recall@10", "").replace("_", " "),
+        _number(gate["champion"], ".3f") if shown else "",
+        _number(gate["challenger"], ".3f") if shown else "",
+        _number(gate["difference"], "+.3f") if shown else "",
+        interval,
         _OUTCOME.get(gate["outcome"], f"[dim]{gate['outcome']}[/]"),
     ]
 
@@ -155,9 +180,11 @@ def quality(found: dict[str, Any]) -> None:
     """Rows and bad rows per table, and why."""
     for name, rows in found["rows"].items():
         fact(name, f"{rows:,} rows, {found['quarantined'].get(name, 0):,} in quarantine")
-    for reason, rows in sorted(found["reasons"].items(), key=lambda item: -item[1]):
+    reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
+    for reason, rows in reasons[:_REASONS]:
         fact("", f"[dim]{rows:>9,}  {reason}[/]")
-    fact("report", found["report"])
+    if len(reasons) > _REASONS:
+        fact("", f"[dim]and {len(reasons) - _REASONS} more reasons in the report[/]")
 
 
 def decision(record: Decision) -> None:

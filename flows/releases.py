@@ -27,12 +27,7 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     digest = log.champion()
     if digest is not None:
         return candidates.read(shop.candidates, digest)
-    encoder_digest, encoder = run.cached(
-        stages.save_base_encoder,
-        "base",
-        [run.fingerprint["base_weights"], shop.settings.encoder],
-        settings=shop.settings.encoder,
-    )
+    encoder_digest, encoder = version_0(run)
     scoring = stages.choose_scoring(encoder, data.split, shop.settings, "version 0")
     baseline = build(run, data, encoder, encoder_digest, scoring, baseline=True)
     scorecard = judged(run, data, baseline, "champion")
@@ -41,6 +36,14 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     )
     stages.promote_version_0(log, shop.candidates / baseline.digest, actor(), run.run_id)
     return baseline
+
+
+def version_0(run: Run) -> tuple[str, Path]:
+    """The untrained encoder: its digest and folder."""
+    settings = run.shop.settings.encoder
+    inputs = [run.fingerprint["base_weights"], settings]
+    digest, folder = run.cached(stages.save_base_encoder, "base", inputs, settings=settings)
+    return digest, folder
 
 
 def build(

@@ -1,6 +1,5 @@
 """What a run leaves for people and machines: its result as JSON, and the newest one by fingerprint."""
 
-from pathlib import Path
 from typing import Any
 
 from components.contract.files import write_json
@@ -27,13 +26,8 @@ def result_of(
     seconds: float,
 ) -> dict[str, Any]:
     """One JSON object with every figure; intervals are under `gates`."""
-    return {
-        **{name: figures(scorecard) for name, scorecard in scorecards.items()},
-        "verdict": report.verdict,
-        "sentence": report.sentence,
+    return verdict_of(scorecards, report) | {
         "seconds": round(seconds, 1),
-        "queries_needed": report.queries_needed,
-        "gates": [gate.model_dump(mode="json") for gate in report.gates],
         "run_id": run.run_id,
         "shop": run.shop.settings.shop,
         "entrance": data.prepared.entrances[0],
@@ -49,12 +43,18 @@ def result_of(
     }
 
 
+def verdict_of(scorecards: dict[str, Scorecard], report: GateReport) -> dict[str, Any]:
+    """Figures of each system, the verdict and the gates."""
+    return {
+        **{name: figures(scorecard) for name, scorecard in scorecards.items()},
+        "verdict": report.verdict,
+        "sentence": report.sentence,
+        "queries_needed": report.queries_needed,
+        "gates": [gate.model_dump(mode="json") for gate in report.gates],
+    }
+
+
 def save_result(run: Run, result: dict[str, Any]) -> None:
     """Writes runs/<run_id>/result.json, then – last – which fingerprint it belongs to."""
     write_json(run.folder / "result.json", result)
     write_json(run.shop.runs / LATEST, {"fingerprint": run.fingerprint, "result": result})
-
-
-def gate_report_files(folder: Path) -> list[Path]:
-    """Everything under a run's folder, for the tracking server."""
-    return sorted(path for path in folder.iterdir() if path.name != "result.json")

@@ -16,7 +16,7 @@ from components.encoder.base import resolve_base
 from components.tracking.run import start
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
-from flows import releases, stages
+from flows import console, releases, stages
 from flows.preparation import prepare
 from flows.results import result_of, save_result
 from flows.run import Data, Run, new_run
@@ -34,11 +34,15 @@ def run_loop(run: Run) -> dict[str, Any]:
     started = time.monotonic()
     settings, workspace = run.shop.settings, run.shop.workspace
     with start(settings, workspace, name=run.run_id, tags={"run_id": run.run_id}) as tracker:
+        console.chapter("Data")
         data = prepare(run)
+        console.data(data)
+        console.chapter("Train")
         champion = releases.serving_release(run, data, tracker)
         trained, scoring = fine_tune(run, data, champion)
         model, folder = trained
         challenger = releases.build(run, data, folder / "encoder", model.encoder_digest, scoring)
+        console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
         releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report)

@@ -11,6 +11,7 @@ from prefect import Task
 
 from components.contract.digests import sha256_json
 from components.contract.records import CheckedData, LoadedData, PreparedData
+from flows import console
 from flows.fingerprint import run_fingerprint
 from flows.shop import Shop
 
@@ -38,6 +39,7 @@ class Run:
         keyed = task.with_options(
             cache_key_fn=_constant(key), persist_result=True, refresh_cache=not folder.exists()
         )
+        console.step(task.name if folder.exists() is False else f"{task.name} [dim](as before)[/]")
         return keyed(folder=folder, **arguments), folder
 
 

@@ -35,6 +35,7 @@ from components.contract.settings import (
 from components.data.sources import load
 from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder
+from components.encoder.variants import save_average, save_damaged
 from components.evaluation.plots import plot_gate_intervals, plot_recall_by_age
 from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
@@ -240,3 +241,15 @@ def record_decision(
 )
 def mirror_decisions(tracker: Tracker, shop: str, log: DecisionLog) -> dict[str, str | None]:
     return mirror_aliases(tracker.connection, shop, promotion.aliases(log.records()))
+
+
+@task(name="damage a copy of the encoder")
+def damage_encoder(folder: Path, encoder: Path, noise: float, seed: int) -> str:
+    with stage_folder(folder) as out:
+        return save_damaged(encoder, noise, seed, out)
+
+
+@task(name="average two encoders")
+def average_encoders(folder: Path, first: Path, second: Path, share: float) -> str:
+    with stage_folder(folder) as out:
+        return save_average(first, second, share, out)

@@ -10,12 +10,11 @@ import polars as pl
 
 from components.contract.digests import sha256_tree
 from components.contract.errors import DataError, QualityError
-from components.contract.files import disk_errors
 from components.contract.records import CheckedData
 from components.contract.settings import QualitySettings
 from components.contract.tables import TABLES, TableName
-from components.quality import quarantine, report
-from components.quality.facts import Catalogue
+from components.quality import parquet, quarantine, report
+from components.quality.facts import Catalogue, last_of_key
 from components.quality.inspection import Inspection, inspect_rows
 
 log = logging.getLogger(__name__)
@@ -36,15 +35,13 @@ def inspect(loaded: Path, settings: QualitySettings, out: Path, now: datetime | 
     `enforce`'s question. Raises DataError where there are no items, ConfigError for a bad pattern.
     """
     now = datetime.now(UTC).replace(tzinfo=None) if now is None else now
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
     summaries, quarantines = [], []
-    for table, inspection in _inspections(loaded, settings, now):
-        _write(inspection.clean, out / f"{table}.parquet")
-        summaries.append(report.table_summary(table, inspection, settings))
+    for table, inspection, replaced in _inspections(loaded, settings, now):
+        parquet.write(out / f"{table}.parquet", inspection.clean)
+        summaries.append(report.table_summary(table, inspection, replaced, settings))
         quarantines.append(inspection.quarantine)
         log.info("%s: %d rows clean", table, inspection.clean.height)
-    _write(pl.concat(quarantines), out / quarantine.FILE)
+    parquet.write(out / quarantine.FILE, pl.concat(quarantines))
     report.write(out, {"tables": summaries, "coverage": None})
     return _record(out, summaries)
 
@@ -79,8 +76,8 @@ def _sentence(table: dict[str, Any], limit: str, stage: Path) -> str:
 
 def _inspections(
     loaded: Path, settings: QualitySettings, now: datetime
-) -> Iterator[tuple[TableName, Inspection]]:
-    """Every loaded table, items first."""
+) -> Iterator[tuple[TableName, Inspection, int]]:
+    """Every loaded table, items first, and how many rows a replayed one replaced."""
     if not (loaded / "items.parquet").is_file():
         raise DataError(f"{loaded}: there is no items table; give `tables: items:` a SELECT in debut.yaml.")
     catalogue = None
@@ -88,13 +85,14 @@ def _inspections(
         path = loaded / f"{table}.parquet"
         if not path.is_file():
             continue
-        rows = pl.read_parquet(path)
+        every = pl.read_parquet(path)
+        rows = last_of_key(every)
         if table == "items" and rows.is_empty():
             raise DataError(f"{path}: items has no rows; check its SELECT in debut.yaml.")
         inspection = inspect_rows(table, rows, settings, now, catalogue)
         if table == "items":
             catalogue = Catalogue(listed=rows["item_id"], clean=inspection.clean["item_id"])
-        yield table, inspection
+        yield table, inspection, every.height - rows.height
 
 
 def _record(out: Path, summaries: list[dict[str, Any]]) -> CheckedData:
@@ -110,8 +108,3 @@ def _record(out: Path, summaries: list[dict[str, Any]]) -> CheckedData:
             if line["rows"]
         },
     )
-
-
-def _write(rows: pl.DataFrame, path: Path) -> None:
-    with disk_errors(path):
-        rows.write_parquet(path)

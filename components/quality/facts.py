@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from components.contract.tables import TABLES, TableName
+from components.contract.tables import KEY_COLUMNS, TABLES, TableName
 
 ROW = "row:number"
 """Ordinal within the checked frame; the colon keeps helper columns apart from contract columns."""
@@ -62,6 +62,12 @@ def occurrences(table: TableName, rows: pl.DataFrame, earlier: pl.DataFrame) -> 
     told = pl.any_horizontal(pl.col(EVENT_ACTORS).is_not_null()) if table == "events" else pl.lit(True)
     counted = every.with_columns(pl.when(told).then(count).alias(OCCURRENCE)).drop_nulls(ROW)
     return counted.select(ROW, OCCURRENCE)
+
+
+def last_of_key(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row per key columns, the last: the load stage puts a corrected and replayed row after the
+    row it corrects, under the same key."""
+    return rows.unique(subset=KEY_COLUMNS, keep="last", maintain_order=True)
 
 
 def _with_item_facts(

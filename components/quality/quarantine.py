@@ -1,6 +1,5 @@
 """The quarantine: every bad row with its key, the expectation it broke and the value."""
 
-import io
 import json
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import polars as pl
 from components.contract.errors import ConfigError, DataError
 from components.contract.files import write_bytes
 from components.contract.tables import KEY_COLUMNS, TABLES, TableName
+from components.quality import parquet
 
 FILE = "quarantine.parquet"
 QUARANTINE_SCHEMA = pl.Schema(
@@ -66,15 +66,13 @@ def export(quarantine: pl.DataFrame, path: Path) -> int:
     Returns the number of rows. Raises ConfigError for another suffix, StorageError from the disk.
     """
     rows = bad_rows(quarantine)
-    buffer = io.BytesIO()
     if path.suffix == ".csv":
         # The mark at the start tells spreadsheets that the file is UTF-8.
-        rows.write_csv(buffer, include_bom=True)
+        write_bytes(path, rows.write_csv(include_bom=True).encode())
     elif path.suffix == ".parquet":
-        rows.write_parquet(buffer)
+        parquet.write(path, rows)
     else:
         raise ConfigError(f"{path}: the quarantine is exported as .csv or .parquet; choose one of these.")
-    write_bytes(path, buffer.getvalue())
     return rows.height
 
 

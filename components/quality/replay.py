@@ -1,16 +1,14 @@
 """Takes corrected rows back: those that now pass join the next run, the others are refused with a reason."""
 
-import io
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
-from components.contract.files import write_bytes
 from components.contract.records import Record
 from components.contract.settings import QualitySettings
 from components.contract.tables import KEY_COLUMNS, TABLES, TableName
-from components.quality import corrections, quarantine
+from components.quality import corrections, parquet, quarantine
 from components.quality.facts import Catalogue
 from components.quality.inspection import inspect_rows
 
@@ -119,9 +117,7 @@ def _append(rows: pl.DataFrame, path: Path) -> None:
     if path.is_file():
         older = pl.read_parquet(path).join(rows, on=KEY_COLUMNS, how="anti", maintain_order="left")
         rows = pl.concat([older, rows])
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer)
-    write_bytes(path, buffer.getvalue())
+    parquet.write(path, rows)
 
 
 def _refusals(table: TableName, problems: pl.DataFrame) -> list[Refusal]:

@@ -26,8 +26,13 @@ FREQUENT = 6
 """Offending values counted per expectation."""
 
 
-def table_summary(table: TableName, inspection: Inspection, settings: QualitySettings) -> dict[str, Any]:
-    """Counts and examples of one table, JSON-safe; broken expectations first, most bad rows first."""
+def table_summary(
+    table: TableName, inspection: Inspection, replaced: int, settings: QualitySettings
+) -> dict[str, Any]:
+    """Counts and examples of one table, JSON-safe; broken expectations first, most bad rows first.
+
+    `replaced`: rows left out because a corrected copy was replayed; they count in nothing else.
+    """
     tolerance = settings.table_tolerance.get(table, settings.tolerance)
     bad = inspection.bad
     rows = inspection.clean.height + bad
@@ -41,6 +46,7 @@ def table_summary(table: TableName, inspection: Inspection, settings: QualitySet
         "rows": rows,
         "clean": inspection.clean.height,
         "quarantined": bad,
+        "replaced": replaced,
         "share": bad / max(rows, 1),
         "tolerance": tolerance,
         "stopped": bad / max(rows, 1) > tolerance or (table == "items" and inspection.clean.is_empty()),

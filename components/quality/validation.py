@@ -14,6 +14,17 @@ from components.quality.facts import ROW
 
 BROKEN_SCHEMA = {ROW: pl.UInt32, "column": pl.String, "expectation": pl.String}
 
+EVERY_ORDINAL = {
+    "result_format": "COMPLETE",
+    "unexpected_index_column_names": [ROW],
+    # Values, a sample and a pandas query come with them otherwise, at twice the time (144,025 bad rows:
+    # 11.4 s of CPU against 6.0); the values are read off our own rows.
+    "exclude_unexpected_values": True,
+    "partial_unexpected_count": 0,
+    "return_unexpected_index_query": False,
+}
+"""Every bad row comes back by its ordinal, without a cap."""
+
 
 def broken_expectations(rows: pl.DataFrame, suite: Any) -> pl.DataFrame:
     """One line per row × broken expectation: row ordinal, contract column, sentence; in the suite's order.
@@ -26,10 +37,7 @@ def broken_expectations(rows: pl.DataFrame, suite: Any) -> pl.DataFrame:
     columns = list(dict.fromkeys([ROW, *(each.column for each in suite.expectations)]))
     with _python_strings(), _silence():
         batch = _batch_definition().get_batch({"dataframe": rows.select(columns).to_pandas()})
-        # COMPLETE without a cap: every bad row comes back by its ordinal.
-        result = batch.validate(
-            suite, result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [ROW]}
-        )
+        result = batch.validate(suite, result_format=EVERY_ORDINAL)
     return pl.concat([pl.DataFrame(schema=BROKEN_SCHEMA), *(_lines(each) for each in result.results)])
 
 
@@ -38,7 +46,7 @@ def _lines(result: Any) -> pl.DataFrame:
     if "unexpected_index_list" not in result.result:
         # The shape of exception_info differs by where the expectation failed; whole, it always says why.
         raise RuntimeError(f"expectation {meta['sentence']!r} did not run: {result.exception_info}")
-    ordinals = [int(each[ROW]) for each in result.result["unexpected_index_list"]]
+    ordinals = [number for each in result.result["unexpected_index_list"] for number in each[ROW]]
     return pl.DataFrame({ROW: ordinals}, schema={ROW: pl.UInt32}).with_columns(
         pl.lit(meta["column"]).alias("column"), pl.lit(meta["sentence"]).alias("expectation")
     )

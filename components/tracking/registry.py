@@ -22,6 +22,8 @@ from components.tracking.run import Tracker
 
 logger = logging.getLogger(__name__)
 
+HITS_PER_QUERY = 10
+"""Of `predict`, where who loads the model asks for no other number."""
 MODEL_CODE = Path(__file__).with_name("served_model.py")
 # What served_model.py imports. Written down, because MLflow would load the model to find out (6 s).
 REQUIREMENTS = ("debut", "mlflow", "numpy", "polars", "pydantic", "safetensors", "torch", "transformers")
@@ -114,6 +116,7 @@ def _create_version(tracker: Tracker, candidate: Path, card: VersionCard) -> str
             path,
             python_model=str(MODEL_CODE),
             artifacts={"candidate": str(candidate)},
+            model_config={"k": HITS_PER_QUERY},  # without it MLflow refuses another k at loading
             pip_requirements=_requirements(),
             mlflow_model=Model(
                 artifact_path=logged.artifact_location, run_id=tracker.run_id, model_id=logged.model_id

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.errors import DebutError, TrackingError
+from components.contract.files import disk_errors
 from components.contract.settings import Settings
 from components.tracking.client import (
     MLFLOW_DATASET_CONTEXT,
@@ -89,7 +90,7 @@ class Tracker:
 
     def epochs(self, metrics_file: Path) -> None:
         """Training's metrics.jsonl: one JSON object per line; "step" (or "epoch") is the step, every other
-        number a metric. A last line that was cut off by a kill is left out."""
+        number a metric."""
         self._log_metrics(list(read_steps(metrics_file)))
 
     def inputs(self, data: Sequence[DataInput]) -> None:
@@ -179,19 +180,17 @@ def mlflow_name(name: str) -> str:
 
 
 def read_steps(metrics_file: Path) -> Iterator[tuple[str, Any, int]]:
-    """(name, value, step) of every number in a metrics.jsonl; raises TrackingError for a broken line that
-    is not the last."""
-    lines = metrics_file.read_text().splitlines()
+    """(name, value, step) of every value in a metrics.jsonl. A line that is no JSON object with a step – cut
+    off by a kill, perhaps continued by the resumed run – is left out with a warning."""
+    with disk_errors(metrics_file):
+        lines = metrics_file.read_text(errors="replace").splitlines()
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
             step = int(row.get("step", row.get("epoch", number - 1)))
-        except (ValueError, TypeError, AttributeError) as error:
-            if number == len(lines):
-                return  # the writer was killed in the middle of it
-            raise TrackingError(
-                f"{metrics_file}, line {number}: no JSON object with a step; delete the file and train again."
-            ) from error
+        except (ValueError, TypeError, AttributeError):
+            logger.warning("%s, line %d: not a line of metrics; left out", metrics_file, number)
+            continue
         yield from ((name, value, step) for name, value in row.items() if name != "step")
 
 

@@ -18,8 +18,6 @@ from components.encoder.transformer import TransformerEncoder
 from components.index.exact import ExactIndex
 from components.index.vectors import ITEMS_FILE, read_vectors
 
-DEFAULT_K = 10
-
 
 class Hit(BaseModel):
     """One item of an answer."""
@@ -43,7 +41,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         encoder = TransformerEncoder.load_saved(folder / "encoder")
         scoring = json.loads((folder / "retrieval.json").read_bytes())["history_scoring"]
         self.index = ExactIndex("candidate", item_ids, vectors, encoder, scoring)
-        self.k = int((context.model_config or {}).get("k", DEFAULT_K))
+        self.k = int(context.model_config["k"])
 
     def predict(self, model_input: list[str]) -> list[list[Hit]]:
         requests = [Request(str(number), text=query) for number, query in enumerate(model_input)]

@@ -1,6 +1,6 @@
 """Attempts at one training run: each in its own folder, the newest one owns the run.
 
-<work>/attempts/0001/attempt.json     token and digest of the specification
+<work>/attempts/0001/attempt.json     token and digest of specification and ranks
                      spec.json        what the ranks are told
                      launcher.lock    held while the launcher lives (watch.py)
                      checkpoints/     step-00000100.ckpt: the newest only
@@ -73,11 +73,11 @@ class Result(Record):
     best_validation_recall: float | None
 
 
-def begin_attempt(work: Path, spec: TrainingSpec) -> Attempt:
+def begin_attempt(work: Path, spec: TrainingSpec, ranks: int = 1) -> Attempt:
     """Makes the next attempt's folder, exclusively; earlier attempts' ranks stop when they see it.
 
-    What an earlier attempt of the same specification left is taken over: its newest checkpoint, its best
-    weights and the metrics up to the checkpoint.
+    What an earlier attempt of the same specification and as many ranks left is taken over: its newest
+    checkpoint, its best weights and the metrics up to the checkpoint.
     """
     attempts = work / ATTEMPTS
     with disk_errors(attempts):
@@ -92,8 +92,10 @@ def begin_attempt(work: Path, spec: TrainingSpec) -> Attempt:
                 number += 1
     attempt = Attempt(folder, uuid.uuid4().hex)
     write_spec(attempt.spec, spec)
-    _take_over(attempt, spec)
-    write_json(folder / "attempt.json", {"token": attempt.token, "spec_digest": _spec_digest(spec)})
+    # The number of ranks decides where a step is cut, so a checkpoint's position means nothing to others.
+    digest = sha256_json({"spec": spec.model_dump(mode="json"), "ranks": ranks})
+    _take_over(attempt, digest)
+    write_json(folder / "attempt.json", {"token": attempt.token, "spec_digest": digest})
     return attempt
 
 
@@ -129,14 +131,10 @@ def checkpoint_step(path: Path) -> int:
     return int(path.stem.removeprefix("step-"))
 
 
-def _spec_digest(spec: TrainingSpec) -> str:
-    return sha256_json(spec.model_dump(mode="json"))
-
-
-def _take_over(attempt: Attempt, spec: TrainingSpec) -> None:
+def _take_over(attempt: Attempt, spec_digest: str) -> None:
     found = [
         (checkpoint_step(checkpoint), earlier, checkpoint)
-        for earlier in _earlier(attempt, _spec_digest(spec))
+        for earlier in _earlier(attempt, spec_digest)
         if (checkpoint := newest_checkpoint(earlier)) is not None
     ]
     if not found:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from lightning.pytorch import LightningDataModule
 
 from components.contract.settings import AugmentSettings, TrainingSettings
@@ -85,3 +86,6 @@ class PairData(LightningDataModule):  # type: ignore[misc]  # lightning ships no
 
     def train_dataloader(self) -> PairLoader:
         return self._loader
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+        return batch  # its arrays become tensors where they are used

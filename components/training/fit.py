@@ -24,7 +24,6 @@ from components.training.spec import TrainingSpec, read_spec
 from components.training.validation import read_validation
 
 logger = logging.getLogger(__name__)
-CLIP_NORM = 1.0
 
 
 def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
@@ -91,7 +90,6 @@ def _trainer(spec: TrainingSpec, ranks: int, callbacks: list[Callback]) -> Train
         strategy="ddp" if ranks > 1 else "auto",  # gloo on CPUs, nccl on GPUs
         precision=precision,
         max_epochs=1,  # one pass over all steps, see callbacks.py
-        gradient_clip_val=CLIP_NORM,
         callbacks=callbacks,
         use_distributed_sampler=False,
         logger=False,

@@ -54,7 +54,7 @@ def train(spec: TrainingSpec, work: Path, out: Path, on_progress: Progress | Non
     are not as many GPUs as ranks. An interruption stops the ranks before it goes on.
     """
     ranks = rank_count(spec.training)
-    attempt = begin_attempt(work, spec)
+    attempt = begin_attempt(work, spec, ranks)
     with launcher_lock(attempt.folder), (attempt.folder / "launcher.log").open("w") as log:
         process = subprocess.Popen(
             _command(attempt, ranks),

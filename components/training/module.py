@@ -19,6 +19,8 @@ from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, symmetric_loss
 
+CLIP_NORM = 1.0
+
 
 class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning ships no types that mypy follows here
     """Trains the encoder's model in place.
@@ -59,9 +61,6 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         seed = np.random.SeedSequence((self.settings.seed, batch.step, self.global_rank))
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
-    def transfer_batch_to_device(self, batch: Batch, _device: torch.device, _loader: int) -> Batch:
-        return batch  # its arrays become tensors where they are used
-
     def configure_optimizers(self) -> dict[str, Any]:
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
@@ -72,6 +71,11 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
             optimizer, lambda step: _learning_rate_share(step, warmup, self._steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_before_optimizer_step(self, _optimizer: torch.optim.Optimizer) -> None:
+        """Clips here: Lightning refuses to clip for a fused optimizer under autocast, although without
+        gradient scaling (bf16 needs none) nothing speaks against it."""
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}

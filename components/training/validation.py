@@ -64,7 +64,8 @@ def validation_recall(
 ) -> dict[Entrance, dict[str, float | None]]:
     """Per entrance recall@10 of the "new" and of the "established" items; None where no request has one.
 
-    vectors: (items, d) of `validation.texts`. Without `scoring` a history is scored by its mean vector, as it was trained.
+    vectors: (items, d) of `validation.texts`. Without `scoring` a history is scored by its mean vector, as it
+    was trained.
     """
     index = ExactIndex("validation", validation.item_ids, vectors, encoder, scoring)
     slices: dict[str, Callable[[str], bool]] = {

@@ -6,7 +6,7 @@ import pytest
 
 from components.contract.errors import DataError
 from components.contract.settings import QualitySettings
-from components.quality import checks, quarantine, replay
+from components.quality import checks, quarantine, replay, report
 
 SETTINGS = QualitySettings(tolerance=1.0)
 
@@ -85,14 +85,14 @@ def test_against_rows_replayed_before(stage, tmp_path) -> None:
 
 
 def test_next_check_is_clean(stage, events, loaded, tmp_path) -> None:
-    """Once the load stage puts replayed rows in the place of the bad ones they are clean, and stay so."""
+    """Replayed rows, which the load stage appends, replace the bad ones: they are clean, and stay so."""
     fixed = corrected(stage, tmp_path / "bad.csv", {("events", 4): {"kind": "cart"}})
     replay.replay(fixed, tmp_path, stage, SETTINGS)
     replayed = pl.read_parquet(tmp_path / "replayed/events.parquet")
-    others = events.join(replayed, on=["source_file", "source_row", "row_hash"], how="anti")
-    folder = loaded(events=pl.concat([others, replayed]))
+    folder = loaded(events=pl.concat([events, replayed]))
     checked = checks.inspect(folder, SETTINGS, tmp_path / "again")
     assert (checked.rows["events"], checked.quarantined["events"]) == (2, 7)
+    assert report.read(tmp_path / "again")["tables"][1]["replaced"] == 1
     assert replay.replay(fixed, tmp_path, tmp_path / "again", SETTINGS).accepted["events"] == 1
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow.data
 import pytest
 
-from components.contract.errors import TrackingError, TrainingError
+from components.contract.errors import StorageError, TrackingError, TrainingError
 from components.tracking import run as module
 from components.tracking.client import MlflowException
 from components.tracking.run import DataInput, browse_command, flatten, mlflow_name, read_steps, resume, start
@@ -171,15 +171,19 @@ def test_flatten_keeps_leaves():
     }
 
 
-@pytest.mark.parametrize("line", ['{"step": 1', "[1]", '{"step": "x"}'])
-def test_broken_line_in_the_middle_is_named(tmp_path, line):
-    """Only a last line may be cut off; a broken one before it is named with its number."""
+@pytest.mark.parametrize("line", ['{"step": 1', "[1]", '{"step": "x"}', '{"step{"step": 1}'])
+def test_broken_lines_of_metrics_are_left_out_aloud(tmp_path, caplog, line):
+    """A line that a kill cut off costs its numbers and a warning, not the run."""
     path = tmp_path / "metrics.jsonl"
-    path.write_text(f'{{"loss": 1}}\n{line}\n{{"loss": 2}}\n')
-    with pytest.raises(TrackingError, match="line 2"):
-        list(read_steps(path))
-    path.write_text(f'{{"loss": 1}}\n{line}')
-    assert list(read_steps(path)) == [("loss", 1, 0)]
+    path.write_text(f'{{"loss": 1}}\n{line}\n{{"step": 7, "loss": 2}}\n')
+    assert list(read_steps(path)) == [("loss", 1, 0), ("loss", 2, 7)]
+    assert "line 2" in caplog.text
+
+
+def test_missing_metrics_are_one_sentence(tmp_path):
+    """A file that is not there is named."""
+    with pytest.raises(StorageError, match=r"metrics.jsonl"):
+        list(read_steps(tmp_path / "metrics.jsonl"))
 
 
 def test_browse_command(make_settings, workspace):

@@ -49,16 +49,21 @@ def server(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_server_holds_run_model_and_alias(server, make_settings, workspace, candidate_folder, make_card):
-    """Over HTTP: a run with files, a version that loads by its alias and answers, and the run's page."""
+def test_server_holds_run_model_and_alias(
+    server, make_settings, tmp_path, candidate_folder, make_card, capfd
+):
+    """Over HTTP: a run with files, a version that loads by its alias and answers, and the run's page; nothing
+    is printed, and the workspace holds no store of its own."""
     settings = make_settings(server)
+    workspace = tmp_path / "workspace"
     with start(settings, workspace) as tracker:
         tracker.metrics({"a": 1})
         tracker.files("code", [Path(__file__)])
         register(tracker, candidate_folder, make_card())
     mirror_aliases(tracker.connection, "demo", {"champion": "d" * 64})
     assert tracker.url == f"{server}/#/experiments/{tracker.experiment_id}/runs/{tracker.run_id}"
-    assert not (workspace / "mlflow.db").exists()
+    assert not workspace.exists()
+    assert capfd.readouterr().out == ""
     mlflow.set_tracking_uri(server)
     [answer] = mlflow.pyfunc.load_model("models:/demo@champion").predict(["red steel chair"])
     assert {hit.item_id for hit in answer} == set("abcde")

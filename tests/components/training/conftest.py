@@ -1,6 +1,6 @@
 """A small shop split for training: two words say which item answers a query, and users keep to a colour."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
 from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
@@ -19,6 +21,17 @@ COLOURS = ("red", "blue", "green", "steel", "oak", "glass")
 THINGS = ("chair", "table", "lamp", "mug", "towel", "hammer", "drill", "bracket")
 FIELDS = ("title", "brand", "attributes")
 FIRST_DAY = datetime(2025, 1, 1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Matrices of 32 columns are no work for two threads, which only wait for each other (25 times slower on
+    a busy machine)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -161,3 +174,23 @@ def make_spec(shop: Shop, tmp_path: Path) -> SpecMaker:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_decoder(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """Folder of a randomly initialised Llama (2 layers, 32 wide) with the tiny encoder's tokenizer."""
+    folder = tmp_path_factory.mktemp("decoder") / "decoder"
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        attention_dropout=0.1,
+    )
+    LlamaModel(config).save_pretrained(folder)
+    return folder

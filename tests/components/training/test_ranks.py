@@ -1,5 +1,6 @@
 """Two real ranks (torchrun, gloo) compute what one rank computes on the whole batch."""
 
+import importlib.util
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from components.contract.settings import AugmentSettings
 from components.training.attempts import begin_attempt
 from components.training.batches import Step, epoch_noise, epoch_plan, rank_batch
 from components.training.examples import Examples, read_examples
+from components.training.fit import run_rank
 from components.training.launch import _environment
 from components.training.watch import launcher_lock
 
@@ -34,20 +36,32 @@ def _whole_steps(folder: Path) -> Examples:
     return cut
 
 
-def _gradients(spec: Any, work: Path, ranks: int) -> list[dict[str, torch.Tensor]]:
+def _gradients_here(spec: Any, work: Path) -> dict[str, torch.Tensor]:
+    """One rank, in this process."""
     attempt = begin_attempt(work, spec)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
-    command = [*(torchrun if ranks > 1 else []), *([f"--nproc-per-node={ranks}"] if ranks > 1 else [])]
+    module = importlib.util.spec_from_file_location("gradient_rank", SCRIPT)
+    assert module is not None
+    assert module.loader is not None
+    gradient_rank = importlib.util.module_from_spec(module)
+    module.loader.exec_module(gradient_rank)
+    path = attempt.folder / "gradients.safetensors"
+    run_rank(attempt.folder, extra=[gradient_rank.Gradients(path)])
+    return load_file(path)
+
+
+def _gradients_of_two_ranks(spec: Any, work: Path) -> list[dict[str, torch.Tensor]]:
+    attempt = begin_attempt(work, spec)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--nproc-per-node=2"]
     with launcher_lock(attempt.folder):
         done = subprocess.run(
-            [sys.executable, *command, str(SCRIPT), str(attempt.folder)],
-            env=_environment(ranks),
+            [sys.executable, *torchrun, str(SCRIPT), str(attempt.folder)],
+            env=_environment(2),
             capture_output=True,
             text=True,
             check=False,
         )
     assert done.returncode == 0, done.stderr[-3000:]
-    return [load_file(attempt.folder / f"gradients-{rank}.safetensors") for rank in range(ranks)]
+    return [load_file(attempt.folder / f"gradients-{rank}.safetensors") for rank in range(2)]
 
 
 def _assert_steps_are_worth_comparing(examples: Examples, training: Any) -> None:
@@ -76,11 +90,12 @@ def _assert_steps_are_worth_comparing(examples: Examples, training: Any) -> None
 def test_two_ranks_give_the_gradients_of_one(make_spec: Any, tmp_path: Path) -> None:
     """Dropout 0, fp32, equal shards, hard negatives, logQ, masked duplicates, both loss directions, queries
     and histories: every gradient of every step agrees to 1e-5, on both ranks."""
-    spec = make_spec(dropout=0.0, learning_rate=1e-12, weight_decay=0.0, batch_size=BATCH, hard_negatives=2)
+    frozen = {"learning_rate": 1e-12, "weight_decay": 0.0}  # all steps start from the same weights
+    spec = make_spec(dropout=0.0, temperature=0.1, batch_size=BATCH, hard_negatives=2, **frozen)
     examples = _whole_steps(Path(spec.examples))
     _assert_steps_are_worth_comparing(examples, spec.training)
-    (whole,) = _gradients(spec, tmp_path / "one", ranks=1)
-    halves = _gradients(spec, tmp_path / "two", ranks=2)
+    whole = _gradients_here(spec, tmp_path / "one")
+    halves = _gradients_of_two_ranks(spec, tmp_path / "two")
     assert len({name.split(".")[0] for name in whole}) == len(examples) // BATCH == 8
     assert max(float(gradient.abs().max()) for gradient in whole.values()) > 1e-2
     for half in halves:
