@@ -40,9 +40,13 @@ _DEBUG = "--debug"
 def demo(workspace: Workspace = None, as_json: Json = False, require_promote: RequirePromote = False) -> None:
     """The whole loop on a generated shop: from its files to a release, a rejection and a rollback."""
     shop = _open("demo", None, workspace, as_json)
+    keep_prefect_in(shop.workspace)
     from flows.demo import run_demo
+    from flows.server import prefect_server
 
-    _finish(run_demo(shop), as_json, require_promote)
+    with prefect_server():
+        result = run_demo(shop)
+    _finish(result, as_json, require_promote)
 
 
 @app.command()
@@ -62,9 +66,12 @@ def retrain(
     if known is not None:
         console.nothing_new(known)
     else:
+        keep_prefect_in(shop.workspace)
         from flows.retrain import retrain as retrain_flow
+        from flows.server import prefect_server
 
-        known = retrain_flow(config, root, workspace)
+        with prefect_server():
+            known = retrain_flow(config, root, workspace)
         console.summary(known)
         console.next_steps(_next_steps(shop, known))
     _finish(known, as_json, require_promote)
@@ -73,10 +80,12 @@ def retrain(
 @app.command()
 def check(config: Config = "debut.yaml", root: Root = None, workspace: Workspace = None) -> None:
     """Load the data and check its quality; trains nothing."""
-    _open(config, root, workspace)
+    keep_prefect_in(_open(config, root, workspace).workspace)
     from flows.check import check as check_flow
+    from flows.server import prefect_server
 
-    found = check_flow(config, root, workspace)
+    with prefect_server():
+        found = check_flow(config, root, workspace)
     console.quality(found)
     console.next_steps({"report": found["report"]})
 
@@ -177,9 +186,7 @@ def main() -> None:
 
 def _open(config: str, root: str | None, workspace: str | None, as_json: bool = False) -> Shop:
     console.open_terminal(as_json)
-    shop = open_shop(config, root, workspace)
-    keep_prefect_in(shop.workspace)
-    return shop
+    return open_shop(config, root, workspace)
 
 
 def _next_steps(shop: Shop, result: dict[str, Any]) -> dict[str, str]:

@@ -138,6 +138,20 @@ def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion
     return report
 
 
+def pool_unjudged(
+    run: Run, data: Data, challenger: Candidate, champion: Candidate, report: GateReport
+) -> None:
+    """Where unjudged items could turn the verdict round, the pairs to label go into the run's folder."""
+    if not any(gate.name == "condensed lists" and gate.outcome == "unsure" for gate in report.gates):
+        return
+    systems = {
+        name: (run.shop.candidates / release.digest, encoded_by(run, data, release, name))
+        for name, release in (("challenger", challenger), ("champion", champion))
+    }
+    fields = run.shop.settings.encoder.item_fields
+    stages.write_unjudged_pairs(run.folder, systems, data.split, data.prepared, fields)
+
+
 def register_challenger(
     run: Run,
     data: Data,

@@ -13,7 +13,7 @@ from prefect import flow
 from components.contract.records import Candidate, TrainedModel
 from components.contract.settings import HistoryScoring
 from components.encoder.base import resolve_base
-from components.tracking.run import start
+from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
 from flows import console, releases, stages
@@ -45,9 +45,11 @@ def run_loop(run: Run) -> dict[str, Any]:
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
+        releases.pool_unjudged(run, data, challenger, champion, report)
         releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report)
         decision = releases.act_on_verdict(run, challenger, report)
         stages.mirror_decisions(tracker, settings.shop, run.shop.decision_log())
+        stages.publish_artifacts(run.folder, report, tracker.url, browse_command(settings, workspace))
     result = result_of(run, data, scorecards, report, decision, time.monotonic() - started)
     save_result(run, result)
     return result

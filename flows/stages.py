@@ -4,11 +4,18 @@ A stage's task gets `folder`, where it leaves its files whole or not at all; wha
 small record. Only what can fail for a passing reason is retried: reading from S3, and MLflow.
 """
 
+import base64
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from prefect import task
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
@@ -48,7 +55,7 @@ from components.release import promotion
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
 from components.release.fingerprint import Fingerprint
-from components.release.judging import judge_bm25, judge_candidate
+from components.release.judging import judge_bm25, judge_candidate, write_unjudged
 from components.split.leakage import check_leakage
 from components.split.split import split
 from components.tracking.description import VersionCard
@@ -200,6 +207,29 @@ def write_report(folder: Path, report: GateReport, scorecards: dict[str, Scoreca
         scorecard.write(folder / "scorecards" / name)
     plot_recall_by_age(scorecards["challenger"], scorecards["champion"], folder)
     plot_gate_intervals(report, folder)
+
+
+@task(name="write unjudged pairs for labelling")
+def write_unjudged_pairs(
+    folder: Path,
+    systems: dict[str, tuple[Path, Path]],
+    split_folder: Path,
+    prepared: PreparedData,
+    fields: tuple[str, ...],
+) -> int:
+    return write_unjudged(systems, split_folder, prepared, fields, folder)
+
+
+@task(name="show the verdict in Prefect")
+def publish_artifacts(folder: Path, report: GateReport, run_url: str | None, browse: str) -> None:
+    """The gate report as a page and a table, the age curve as a picture, and where MLflow has the rest."""
+    where = f"[MLflow run]({run_url})" if run_url else f"MLflow: `{browse}`"
+    create_markdown_artifact(f"{report_markdown(report)}\n\n{where}", key="gate-report")
+    create_table_artifact([gate.model_dump(mode="json") for gate in report.gates], key="gates")
+    picture = base64.b64encode((folder / "recall_by_age.png").read_bytes()).decode()
+    create_image_artifact(f"data:image/png;base64,{picture}", key="recall-by-age")
+    if run_url:
+        create_link_artifact(run_url, link_text="MLflow run", key="mlflow-run")
 
 
 @task(name="log to MLflow", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=_failed_in_passing)

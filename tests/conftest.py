@@ -7,7 +7,7 @@ import pytest
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REAL_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 

@@ -1,16 +1,20 @@
 """Judging what would be released: a candidate through its own retrieval path, and BM25 beside it."""
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from components.augment.noise import drop_attributes, typos
+from components.contract.files import write_bytes
 from components.contract.ports import Retriever, Vectors
 from components.contract.records import PreparedData
 from components.contract.settings import JudgeSettings
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
+from components.evaluation.pooled import unjudged_pairs
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
@@ -56,6 +60,32 @@ def judge_candidate(
         size_mb=size / _MEGABYTE,
         out=out,
     )
+
+
+def write_unjudged(
+    candidates: Mapping[str, tuple[Path, Path]],
+    split: Path,
+    prepared: PreparedData,
+    fields: tuple[str, ...],
+    out: Path,
+) -> int:
+    """Writes unjudged_pairs.csv: what the candidates and BM25 show and nobody has judged, for labelling.
+
+    candidates: name → (candidate folder, vectors folder). Returns the number of pairs.
+    """
+    catalogue = pl.read_parquet(split / "items.parquet")
+    item_ids = catalogue.get_column("item_id").to_list()
+    retrievers: list[Retriever] = [BM25Index("BM25", item_ids, item_texts(catalogue, fields))]
+    for name, (candidate, vectors) in candidates.items():
+        encoder = TransformerEncoder.load_saved(candidate / "encoder")
+        scoring = load_retrieval(candidate)["history_scoring"]
+        retrievers.append(ExactIndex(name, *read_vectors(vectors), encoder, scoring))
+    judged = read_judged(split, "test", reader=JUDGE)[prepared.entrances[0]]
+    pairs = unjudged_pairs(retrievers, judged, catalogue)
+    buffer = io.BytesIO()
+    pairs.write_csv(buffer)
+    write_bytes(out / "unjudged_pairs.csv", buffer.getvalue())
+    return len(pairs)
 
 
 def judge_bm25(

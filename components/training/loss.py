@@ -51,8 +51,8 @@ def symmetric_loss(
     - logQ (Yi et al. 2019, "Sampling-bias-corrected neural modeling", section 3): popular items come up as
       in-batch negatives more often than a uniform draw would have it. With `log_expected` every candidate's
       logit loses the log of how often it is expected among the step's candidates. Here an item comes up as
-      somebody's positive or as somebody's hard negative; both are counted (`batches.log_expected`), which is the
-      balance heuristic of multiple importance sampling (Veach 1997, section 9.2), so that hard negatives
+      somebody's positive or as somebody's hard negative; both are counted (`batches.log_expected`), which is
+      the balance heuristic of multiple importance sampling (Veach 1997, section 9.2), so that hard negatives
       are on the same scale as the others.
 
       The anchor's own positive is corrected too, as Yi et al. do, so that only differences in popularity

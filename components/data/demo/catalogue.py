@@ -213,7 +213,7 @@ def _title(truth: _Truth, words: Words, rng: Generator) -> str:
 
 
 _MOODS = (
-    "Made for every day and for the days that matter.", "A quiet companion that ages well.",
+    "Made for every day and for the days that matter.", "A companion that ages well.",
     "Small details, long life.", "Drawn in our own studio, made in small series.",
     "For people who buy once.", "Looks at home wherever you put it.", "Tested by our own team for a season.",
 )  # fmt: skip

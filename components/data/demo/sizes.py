@@ -57,7 +57,7 @@ PAGE = 10
 POSITION_BIAS = 0.6
 """P(a person looks at position p) = p ** -POSITION_BIAS: logged as the propensity."""
 RANDOM_SLOTS = 2
-"""Positions filled with any item of the department."""
+"""Positions filled with any item of the shop."""
 ARRIVAL_BOOST = 0.35
 """Added to an item's page score in its first 14 days, and taken off again after them."""
 CLICK_IF_ALL_FITS = 0.85

@@ -1,0 +1,52 @@
+"""Prefect's server as the command line meets it: asked for before a flow begins, failures as sentences."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+
+from components.contract.errors import ConfigError, DebutError, StorageError
+
+
+@contextmanager
+def prefect_server() -> Iterator[None]:
+    """Around a flow's call. Raises ConfigError where the server that PREFECT_API_URL names is away,
+    StorageError where the embedded one fails, mostly for want of disk."""
+    _require_server()
+    try:
+        yield
+    except (PrefectHTTPStatusError, httpx.TransportError) as error:
+        raise _first_of_ours(error) or _failed(error) from error
+
+
+def _require_server() -> None:
+    try:
+        with get_client(sync_client=True) as client:  # starts the embedded server
+            problem = client.api_healthcheck()
+    except RuntimeError as error:  # it did not start
+        problem = error
+    if problem is not None:
+        raise _failed(problem) from problem
+
+
+def _failed(error: Exception) -> DebutError:
+    told = " ".join(str(error).split()).partition(" - ")[0].rstrip(".") or type(error).__name__
+    url = os.environ.get("PREFECT_API_URL")
+    if url:
+        return ConfigError(
+            f"Prefect's server at {url} failed: {told}. Start it, correct PREFECT_API_URL, or unset it to "
+            f"run without a server."
+        )
+    home = os.environ.get("PREFECT_HOME", "PREFECT_HOME")
+    return StorageError(f"Prefect's own server in {home} failed: {told}. Free space there, then run again.")
+
+
+def _first_of_ours(error: BaseException) -> DebutError | None:
+    """The failure that Prefect was reporting when its server failed too."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, DebutError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
