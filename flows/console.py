@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # its module imports Great Expectations, which takes seconds
 _VERDICT_STYLE = {"PROMOTE": "bold white on green", "REJECT": "bold white on red"}
 _UNDECIDED_STYLE = "bold black on yellow"
 _REASONS = 6
+_CELL = 40
+"""Characters of a bad row's cell on the terminal; --export writes all of it."""
 _OUTCOME = {
     "pass": "[green]✔ pass[/]",
     "fail": "[red]✘ fail[/]",
@@ -55,7 +57,9 @@ def chapter(title: str) -> None:
 
 
 def fact(label: str, text: str) -> None:
-    _console.print(f"  [dim]{label:<22}[/] {text}")
+    """One labelled line; `text` may hold markup, so what comes from a person is escaped by the caller."""
+    # Not broken by us: a path or digest that is copied from the terminal stays whole.
+    _console.print(f"  [dim]{label:<22}[/] {text}", soft_wrap=True)
 
 
 def step(text: str) -> None:
@@ -81,7 +85,8 @@ def data(found: "Data") -> None:
 
 
 def problem(text: str) -> None:
-    Console(stderr=True, highlight=False).print(Text("error: ", style="bold red") + Text(text))
+    sentence = Text("error: ", style="bold red") + Text(text)
+    Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
 
 
 def json_line(text: str) -> None:
@@ -110,8 +115,8 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 def gate_table(report: dict[str, Any]) -> None:
     """The gates a decision hangs on, one line each; slices and bounds only where they do not pass."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
-    table.add_column("gate", no_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))  # 80 columns suffice
+    table.add_column("gate")
     for name in ("champion", "challenger", "difference", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
@@ -188,7 +193,8 @@ def quality(found: dict[str, Any]) -> None:
 
 
 def decision(record: Decision) -> None:
-    fact(f"decision {record.number}", f"{record.kind} of {(record.release or '')[:12]}: {record.reason}")
+    of = f"{record.kind} of {(record.release or '')[:12]}"
+    fact(f"decision {record.number}", f"{of}: {escape(record.reason)}")
 
 
 def status(found: dict[str, Any]) -> None:
@@ -205,23 +211,28 @@ def quarantined(rows: pl.DataFrame, most: int = 20) -> None:
         fact(name, f"{count:>9,}  {expectation}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("table", "file", "row", "column", "value", "expectation"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+        table.add_column(column, overflow="fold")
     columns = rows.select("table", "source_file", "source_row", "column", "value", "expectation")
     for line in columns.head(most).iter_rows():
-        table.add_row(*(escape(str(cell)) for cell in line))
+        table.add_row(*(escape(_cut(str(cell))) for cell in line))
     _console.print(table)
     if len(rows) > most:
         say(f"[dim]  and {len(rows) - most:,} more; --export writes all of them[/]")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
 
 
 def replayed(result: "ReplayResult") -> None:
     for name, count in result.accepted.items():
         fact(name, f"{count:,} rows are part of the data from the next run on")
     for refusal in result.refused:
-        fact("refused", f"{refusal.table} row {refusal.source_row}: {refusal.expectation} ({refusal.value})")
+        found = f"{refusal.table} row {refusal.source_row}: {refusal.expectation} ({refusal.value})"
+        fact("refused", escape(found))
 
 
 def next_steps(steps: dict[str, str]) -> None:
     chapter("Look at")
     for name, where in steps.items():
-        fact(name, where)
+        fact(name, escape(where))

@@ -116,8 +116,14 @@ def mlflow_errors(uri: str) -> Iterator[None]:
         # `from None`: the chained error's own text could show the password of the URI.
         raise TrackingError(
             f"MLflow at {without_secrets(uri)}: {_first_sentence(text) or type(error).__name__}. "
-            f"Check tracking.uri, and that the server is up; then run again."
+            f"{_remedy(text)}; then run again."
         ) from None
+
+
+def _remedy(text: str) -> str:
+    if "disk is full" in text or "No space left" in text:
+        return "Free space there"
+    return "Check tracking.uri, and that the server is up"
 
 
 def without_secrets(text: str) -> str:
