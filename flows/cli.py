@@ -137,7 +137,7 @@ def status(config: Config = "debut.yaml", workspace: Workspace = None, as_json: 
 def verify_decisions(config: Config = "debut.yaml", workspace: Workspace = None) -> None:
     """Check every record of the decision log against its predecessor."""
     shop = _open(config, None, workspace)
-    console.say(f"{shop.decision_log().verify()} records, none changed or missing.")
+    console.verified(shop.decision_log().verify(), shop.decisions)
 
 
 @quarantine.command("list")

@@ -197,6 +197,11 @@ def decision(record: Decision) -> None:
     fact(f"decision {record.number}", f"{of}: {escape(record.reason)}")
 
 
+def verified(records: int, place: str) -> None:
+    found = f"{records} records, none changed or missing" if records else "no record yet"
+    fact("decision log", f"{found}: {escape(place)}")
+
+
 def status(found: dict[str, Any]) -> None:
     for name in ("champion", "previous", "challenger"):
         fact(name, found[name] or "–")
@@ -206,15 +211,20 @@ def status(found: dict[str, Any]) -> None:
 
 def quarantined(rows: pl.DataFrame, most: int = 20) -> None:
     """Counts per reason, then the first rows."""
-    reasons = rows.group_by("table", "expectation").len().sort("len", descending=True)
+    if rows.is_empty():
+        say("No row is in quarantine.")
+        return
+    reasons = rows.group_by("table", "expectation").len()
+    reasons = reasons.sort("len", "table", "expectation", descending=[True, False, False])
     for name, expectation, count in reasons.iter_rows():
         fact(name, f"{count:>9,}  {expectation}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("table", "file", "row", "column", "value", "expectation"):
         table.add_column(column, overflow="fold")
-    columns = rows.select("table", "source_file", "source_row", "column", "value", "expectation")
+    value = pl.col("value").map_elements(_cut, return_dtype=pl.String)
+    columns = rows.select("table", "source_file", "source_row", "column", value, "expectation")
     for line in columns.head(most).iter_rows():
-        table.add_row(*(escape(_cut(str(cell))) for cell in line))
+        table.add_row(*(escape(str(cell)) for cell in line))
     _console.print(table)
     if len(rows) > most:
         say(f"[dim]  and {len(rows) - most:,} more; --export writes all of them[/]")

@@ -4,13 +4,20 @@ from pathlib import Path
 
 import polars as pl
 
+from components.contract.errors import ConfigError
+from components.contract.tables import TABLES
 from components.quality import quarantine
 from components.quality.replay import ReplayResult, replay
 from flows.shop import Shop
 
 
 def newest_rows(shop: Shop, table: str | None) -> pl.DataFrame:
-    """The quarantine of the newest check, one line per bad row and broken expectation."""
+    """The quarantine of the newest check, one line per bad row and broken expectation.
+
+    Raises ConfigError where there is no such table, DataError before the first check.
+    """
+    if table is not None and table not in TABLES:
+        raise ConfigError(f"--table {table}: there is no such table; use one of {', '.join(TABLES)}.")
     rows = quarantine.read(shop.newest_check())
     return rows if table is None else rows.filter(pl.col("table") == table)
 

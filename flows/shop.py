@@ -32,6 +32,11 @@ class Shop:
     def runs(self) -> Path:
         return self.workspace / "runs"
 
+    @property
+    def decisions(self) -> str:
+        """Folder, or s3:// prefix, of the decision log."""
+        return self.settings.decisions or str(self.workspace / "decisions")
+
     def remember_check(self, folder: Path) -> None:
         """Notes the newest check stage, whose quarantine the command line shows."""
         write_json(self.workspace / _NEWEST_CHECK, {"folder": folder.name})
@@ -44,7 +49,7 @@ class Shop:
         return self.workspace / "stages" / str(json.loads(path.read_text())["folder"])
 
     def decision_log(self) -> DecisionLog:
-        return DecisionLog(open_store(self.settings.decisions or str(self.workspace / "decisions")))
+        return DecisionLog(open_store(self.decisions))
 
 
 def open_shop(

@@ -1,13 +1,16 @@
-"""A tiny shop in files, the command line in a process of its own and in this one, and one finished retrain."""
+"""A tiny shop in files, `debut` in a process of its own and in this one, and one finished retrain."""
 
 import csv
 import json
 import os
 import random
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,12 +20,13 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from rich.console import Console
 
 START = datetime(2026, 1, 5)
 DAYS, WINDOW = 56, 14
-COLOURS = "red blue green".split()
-MATERIALS = "oak steel glass cotton".split()
-THINGS = "table lamp mug towel hammer drill bracket chair angle garden".split()
+COLOURS = ["red", "blue", "green"]
+MATERIALS = ["oak", "steel", "glass", "cotton"]
+THINGS = ["table", "lamp", "mug", "towel", "hammer", "drill", "bracket", "chair", "angle", "garden"]
 BAD_ITEMS = 3
 LONG_TITLE = "oak " * 25_000
 """100 kB."""
@@ -54,8 +58,12 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The error as the user reads it, line breaks of the terminal taken out."""
-        return " ".join(self.err.split())
+        """The error as the user reads it: the only line of stderr."""
+        [line] = self.err.splitlines()
+        return line.removeprefix("error: ")
+
+
+Command = Callable[..., Outcome]
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,9 @@ def item_rows() -> list[dict[str, str]]:
             "maker": "stone" if number % 3 else "garden",
             "shelf": f"home > {name[2]}",
             "price": f"{5 + number % 40}.50",
-            "listed": f"{START + timedelta(days=max(0, number // 3 + 16 - 2)):%Y-%m-%d}" if number >= 45 else "",
+            "listed": f"{START + timedelta(days=max(0, number // 3 + 16 - 2)):%Y-%m-%d}"
+            if number >= 45
+            else "",
         }
         for number, name in enumerate(names)
     ]
@@ -175,16 +185,115 @@ def tiny_shop(tmp_path: Path, tiny_encoder: Path) -> TinyShop:
     return write_shop(tmp_path / "shop", tiny_encoder)
 
 
-def run_process(*arguments: str, **environment: str) -> Outcome:
-    """`debut …` as a process of its own; a variable given as "" is taken out of its environment."""
+def run_process(*arguments: str, before: str = "", **environment: str) -> Outcome:
+    """`debut …` as a process of its own; `before` is Python that runs first."""
     names = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     names |= {"COLUMNS": "120", "DEBUT_ACTOR": "tester"} | environment
-    command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", f"{before}\nfrom flows.cli import main; main()", *arguments]
     started = time.monotonic()
-    done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=300, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
 @pytest.fixture(scope="session")
-def process() -> Callable[..., Outcome]:
+def debut_process() -> Callable[..., Outcome]:
+    """`debut` with these arguments, in a process of its own, as a user starts it."""
     return run_process
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> tuple[TinyShop, Outcome]:
+    """The shop after one `debut retrain --json` with the embedded server. Tests that change the workspace
+    take `workspace_copy`."""
+    shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder)
+    outcome = run_process("retrain", *shop.arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    return shop, outcome
+
+
+@pytest.fixture
+def retrained(finished: tuple[TinyShop, Outcome], tmp_path: Path, tiny_encoder: Path) -> TinyShop:
+    """A copy of the shop and its workspace after one retrain, to change."""
+    shop = TinyShop(tmp_path / "shop")
+    without_server = shutil.ignore_patterns("prefect")
+    shutil.copytree(finished[0].folder, shop.folder, ignore=without_server)
+    return shop
+
+
+@pytest.fixture
+def debut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """`debut` with these arguments in this process, for commands that start no server."""
+    from flows import cli
+
+    before = dict(os.environ)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("DEBUT_ACTOR", "tester")
+    monkeypatch.setattr(cli.console, "_console", Console(highlight=False, quiet=True))
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["debut", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code: Any = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+        told = capsys.readouterr()
+        return Outcome(code, told.out, told.err)
+
+    yield run
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a `prefect server start` on loopback."""
+    from flows.embedded import prepare_environment
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    before = dict(os.environ)
+    prepare_environment(debug=False)
+    names = os.environ | {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect-server"))}
+    os.environ.clear()
+    os.environ.update(before)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, env=names, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield _healthy(server, f"http://127.0.0.1:{port}/api")
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
+def _healthy(server: subprocess.Popen[bytes], url: str) -> str:
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"{url}/health"):
+                return url
+        except OSError:
+            assert server.poll() is None, "prefect server start has ended"
+            time.sleep(0.5)
+    raise AssertionError("prefect server start was not ready within two minutes")
+
+
+@pytest.fixture
+def connected(
+    debut: Command, prefect_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Command]:
+    """`debut` in this process for commands that run a flow, on the loopback server."""
+    from flows.embedded import prepare_environment
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_url)
+    prepare_environment(debug=False)
+    from prefect import settings
+
+    updates = {
+        settings.PREFECT_API_URL: prefect_url,
+        settings.PREFECT_HOME: str(tmp_path / "prefect"),
+        settings.PREFECT_LOGGING_LEVEL: "CRITICAL",
+    }
+    with settings.temporary_settings(updates):
+        yield debut

@@ -1,0 +1,207 @@
+"""`debut retrain` from a shop's files to a verdict: what it prints, what it leaves, and what a second run does."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from components.data.storage import LocalStore
+from components.release.decision_log import DecisionLog
+
+HEAVY = ("torch", "transformers", "lightning", "mlflow", "prefect", "great_expectations", "duckdb", "boto3")
+TELL_HEAVY = (
+    "import atexit, sys\n"
+    f"atexit.register(lambda: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr))"
+)
+
+
+@pytest.fixture
+def result(finished: Any) -> dict[str, Any]:
+    parsed: dict[str, Any] = finished[1].json
+    return parsed
+
+
+@pytest.fixture
+def client(finished: Any) -> MlflowClient:
+    uri = f"sqlite:///{finished[0].workspace / 'mlflow.db'}"
+    return MlflowClient(uri, uri)
+
+
+def request(url: str, **body: Any) -> Any:
+    """The answer of Prefect's REST API to a filter."""
+    asked = urllib.request.Request(
+        url, data=json.dumps(body).encode(), headers={"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(asked) as answer:
+        return json.load(answer)
+
+
+def test_the_last_line_of_stdout_is_the_json_with_every_figure(finished: Any, result: Any) -> None:
+    """stdout is one JSON object: recall@10 of both systems on the four populations, verdict, seconds; intervals
+    stand under `gates` alone."""
+    assert len(finished[1].out.splitlines()) == 1
+    for system in ("challenger", "champion"):
+        assert list(result[system]) == ["new", "new_only", "established", "all"]
+        for population in result[system].values():
+            assert 0.0 <= population["recall@10"] <= 1.0
+            assert population["requests"] > 0
+            assert all(isinstance(value, int | float) for value in population.values())
+    assert result["verdict"] in ("PROMOTE", "REJECT", "INCONCLUSIVE")
+    assert result["seconds"] > 0
+    assert {"name", "low", "high", "outcome", "sentence"} <= result["gates"][0].keys()
+
+
+def test_a_random_encoder_is_refused(result: Any) -> None:
+    """One epoch of a randomly initialised encoder stays far behind BM25, so the first challenger is refused."""
+    assert result["verdict"] == "REJECT"
+    assert result["bm25"]["new"]["recall@10"] > result["challenger"]["new"]["recall@10"]
+
+
+def test_the_terminal_tells_the_story_and_nothing_else(finished: Any) -> None:
+    """stderr has the chapters, the table and the verdict; no library's log line gets in between."""
+    told = finished[1].err
+    for expected in ("Data", "fine-tuning", "new items only", "REJECT", "gate_report.html", "mlflow ui"):
+        assert expected in told
+    for noise in ("INFO", "DEBUG", "WARNING", "Traceback", "Warning:"):
+        assert noise not in told, told
+
+
+def test_bad_rows_are_counted_by_their_reason_and_the_run_goes_on(result: Any) -> None:
+    """A repeated id, a NaN price and a title of 100 kB go to quarantine; 120 good items are judged."""
+    assert result["quarantined"] == {"items": 3, "events": 0}
+    assert sorted(result["quarantine_reasons"].items()) == [
+        ("items: item_id occurs once (its first good row stays)", 1),
+        ("items: price is a number (not NaN or infinite)", 1),
+        ("items: title is at most 2,000 characters", 1),
+    ]
+    assert result["rows"]["items"] == 123
+    assert result["counts"]["items"] == 120
+
+
+def test_the_run_leaves_report_plots_scorecards_and_result(finished: Any, result: Any) -> None:
+    """runs/<run_id>/ has the gate report in three forms, both plots in two, three scorecards and the JSON."""
+    folder = finished[0].workspace / "runs" / result["run_id"]
+    for name in ("gate_report.json", "gate_report.md", "gate_report.html", "recall_by_age.png",
+                 "recall_by_age.html", "gates.png", "gates.html"):  # fmt: skip
+        assert (folder / name).stat().st_size > 500, name
+    assert sorted(path.name for path in (folder / "scorecards").iterdir()) == [
+        "bm25",
+        "challenger",
+        "champion",
+    ]
+    assert json.loads((folder / "result.json").read_text()) == result
+    assert json.loads((folder / "gate_report.json").read_text())["verdict"] == result["verdict"]
+
+
+def test_the_decision_log_holds_version_0_and_the_refusal(finished: Any, result: Any) -> None:
+    """Two chained records: the baseline's promotion and the challenger's rejection, by the actor named."""
+    log = DecisionLog(LocalStore(finished[0].workspace / "decisions"))
+    assert log.verify() == 2
+    first, second = log.records()
+    assert (first.kind, first.reason, first.actor) == ("promotion", "baseline", "tester")
+    assert (second.kind, second.release) == ("rejection", result["challenger_digest"])
+    assert (second.run_id, second.predecessor) == (result["run_id"], first.release)
+
+
+def test_champion_and_challenger_are_whole_candidates(finished: Any, result: Any) -> None:
+    """Each candidate is a read-only folder named by its digest, without anything half-written beside it."""
+    shop = finished[0]
+    names = sorted(path.name for path in (shop.workspace / "candidates").iterdir())
+    assert names == sorted([result["challenger_digest"], result["champion_digest"]])
+    assert shop.left_over() == []
+
+
+def test_mlflow_has_the_run_and_its_aliases_mirror_the_log(client: MlflowClient, result: Any) -> None:
+    """One finished run with metrics and files; `champion` is version 0, `challenger` the refused candidate."""
+    experiment = client.get_experiment_by_name("tiny")
+    [run] = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["run_id"] == result["run_id"]
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"gate", "quality"}
+    for alias in ("champion", "challenger"):
+        version = client.get_model_version_by_alias("tiny", alias)
+        assert version.tags["digest"] == result[f"{alias}_digest"]
+
+
+def test_the_champion_answers_queries_from_mlflow(finished: Any) -> None:
+    """`models:/tiny@champion` loads and ranks items of the shop for words."""
+    mlflow.set_tracking_uri(f"sqlite:///{finished[0].workspace / 'mlflow.db'}")
+    [hits] = mlflow.pyfunc.load_model("models:/tiny@champion").predict(["red oak table"])
+    assert len(hits) == 10
+    assert hits[0].item_id.startswith("i")
+
+
+def test_an_unchanged_second_run_says_nothing_new_at_once(finished: Any, debut_process: Any) -> None:
+    """The same JSON again in a few seconds, without importing the heavy libraries, and no new decision."""
+    shop, first = finished
+    decisions = shop.decisions()
+    again = debut_process("retrain", *shop.arguments, "--json", before=TELL_HEAVY)
+    assert again.code == 0
+    assert again.seconds < 15
+    assert again.json == first.json
+    assert "Nothing new" in again.err
+    assert again.err.splitlines()[-1] == "[]"
+    assert shop.decisions() == decisions
+
+
+@pytest.mark.slow
+def test_forced_on_a_server_the_stages_come_from_the_cache(
+    finished: Any, retrained: Any, prefect_url: str, debut_process: Callable[..., Any]
+) -> None:
+    """With PREFECT_API_URL and --force every stage is as before, the decision is taken anew, and the server
+    shows tasks by readable names and the report, table and plot as artifacts."""
+    shop, first = finished
+    # Results lie beside the embedded server's database; the run itself is another server's.
+    environment = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(shop.workspace / "prefect")}
+    forced = debut_process("retrain", *retrained.arguments, "--json", "--force", **environment)
+    assert forced.code == 0, forced.err
+    told = [line.strip() for line in forced.err.splitlines() if line.strip().startswith("·")]
+    assert told and all(line.endswith("(as before)") for line in told)
+    new, old = forced.json, first.json
+    assert new["run_id"] != old["run_id"]
+    assert new["gates"] == old["gates"]
+    assert new["challenger_digest"] == old["challenger_digest"]
+    assert retrained.decisions() == [*shop.decisions(), "000003.json"]
+    _check_server(prefect_url, new)
+
+
+def _check_server(url: str, result: dict[str, Any]) -> None:
+    [flow_run] = [run for run in request(f"{url}/flow_runs/filter") if run["name"].startswith("retrain")]
+    assert flow_run["state_type"] == "COMPLETED"
+    flow = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
+    names = {run["name"] for run in request(f"{url}/task_runs/filter", **flow)}
+    assert {"judge: champion", "judge: challenger", "fine-tune on train rows"} <= names
+    readable = (
+        "load data",
+        "check data quality",
+        "split and check for leakage",
+        "decide",
+        "record the decision",
+    )
+    for name in readable:
+        assert any(each.startswith(name) for each in names), (name, names)
+    artifacts = {artifact["key"]: artifact for artifact in request(f"{url}/artifacts/filter", **flow)}
+    assert result["sentence"] in artifacts["gate-report"]["data"]
+    assert "mlflow ui" in artifacts["gate-report"]["data"]
+    assert result["gates"][0]["sentence"] in artifacts["gates"]["data"]
+    assert artifacts["recall-by-age"]["data"].startswith("data:image/png;base64,")
+
+
+def test_a_changed_input_is_something_new(finished: Any, tmp_path: Path) -> None:
+    """Data, configuration, code, installed versions, base weights and replayed rows each make a difference;
+    where the data folder lies makes none."""
+    from flows.fingerprint import last_result, run_fingerprint
+    from flows.shop import open_shop
+
+    tiny = finished[0]
+    shop = open_shop(str(tiny.config), None, str(tiny.workspace.parent))
+    known = run_fingerprint(shop)
+    assert last_result(shop, known) == finished[1].json
+    assert known.keys() == {"data", "replayed", "configuration", "code", "versions", "base_weights"}
+    for part in known:
+        assert last_result(shop, known | {part: "changed"}) is None
