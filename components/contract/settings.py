@@ -107,6 +107,9 @@ class TrainingSettings(Section):
     warmup_share: Share = 0.1
     weight_decay: float = Field(default=0.01, ge=0)
     temperature: float = Field(default=0.05, gt=0)
+    fine_tuned_share: Share = 1.0
+    """Share of the fine-tuned weights in the saved encoder; the rest is the encoder it started from. Less
+    than 1 keeps more of what that one knew of words the training rows do not have."""
     dropout: Share | None = None
     """None: as the encoder's own configuration has it."""
     logq_correction: bool = True

@@ -8,17 +8,23 @@ from components.contract.errors import EncoderError
 from components.encoder.transformer import TransformerEncoder
 
 
-def save_average(first: Path, second: Path, share: float, out: Path) -> str:
-    """Saves `share` of the first encoder's weights plus the rest of the second's; returns the digest.
+def average(encoder: TransformerEncoder, start: TransformerEncoder, share: float) -> None:
+    """Makes the encoder's weights, in place, `share` of its own plus the rest of the start's.
 
     Weight averaging of a fine-tuned model with its start, Wortsman et al. 2022, "Robust fine-tuning of
     zero-shot models", section 3. Raises EncoderError where the two have other shapes.
     """
-    encoder, other = TransformerEncoder.load_saved(first), TransformerEncoder.load_saved(second)
-    weights, others = encoder.model.state_dict(), other.model.state_dict()
+    weights, others = encoder.model.state_dict(), start.model.state_dict()
     if {name: tensor.shape for name, tensor in weights.items()} != {n: t.shape for n, t in others.items()}:
-        raise EncoderError(f"{first} and {second} have other shapes; only copies of one model average.")
-    encoder.model.load_state_dict({name: torch.lerp(others[name], weights[name], share) for name in weights})
+        raise EncoderError("The two encoders have other shapes; only copies of one model average.")
+    averaged = {name: torch.lerp(others[name].to(own.device), own, share) for name, own in weights.items()}
+    encoder.model.load_state_dict(averaged)
+
+
+def save_average(first: Path, second: Path, share: float, out: Path) -> str:
+    """Saves the average of two saved encoders; returns its digest."""
+    encoder = TransformerEncoder.load_saved(first)
+    average(encoder, TransformerEncoder.load_saved(second), share)
     return encoder.save(out)
 
 

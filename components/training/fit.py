@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from components.contract.errors import TrainingError
 from components.contract.files import write_json
 from components.encoder.transformer import TransformerEncoder
+from components.encoder.variants import average
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
 from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint
@@ -54,7 +55,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     trainer = _trainer(spec, ranks, [*extra, *callbacks])
     trainer.fit(module, datamodule=PairData(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
-        _finish(attempt, trainer, module, callbacks, pairs=len(examples))
+        _finish(attempt, trainer, module, callbacks, base=Path(spec.base), pairs=len(examples))
 
 
 def _callbacks(
@@ -104,12 +105,16 @@ def _finish(
     trainer: Trainer,
     module: ContrastiveModule,
     callbacks: tuple[Metrics, EpochEnd, StepCheckpoint],
+    base: Path,
     pairs: int,
 ) -> None:
     metrics, epoch_end, _ = callbacks
     epoch_end.restore_best(module.model)
     if module.settings.method == "lora":
         merge_adapters(module.encoder)
+    share = module.settings.fine_tuned_share
+    if share < 1.0:
+        average(module.encoder, TransformerEncoder.load(base, module.encoder.settings), share)
     result = Result(
         token=attempt.token,
         encoder_digest=module.encoder.save(attempt.model),

@@ -67,6 +67,16 @@ def test_training_finds_more_and_forgets_nothing(make_spec: Any, tmp_path: Path)
     assert encoder.digest == result.encoder_digest
 
 
+def test_the_saved_encoder_may_keep_a_share_of_its_start(make_spec: Any, tmp_path: Path) -> None:
+    """fine_tuned_share 0.25: a quarter of the way from the start to the fine-tuned weights."""
+    tuned, _ = _run(make_spec(), tmp_path / "tuned")
+    kept, _ = _run(make_spec(fine_tuned_share=0.25), tmp_path / "kept")
+    start = load_file(Path(make_spec().base) / "model.safetensors")
+    for name, weight in _weights(kept).items():
+        expected = start[name] + 0.25 * (_weights(tuned)[name] - start[name])
+        torch.testing.assert_close(weight, expected, atol=1e-5, rtol=0)
+
+
 def test_a_resumed_run_equals_an_uninterrupted_one(make_spec: Any, tmp_path: Path) -> None:
     """Dropout on: ended in the second epoch's middle, just after the first one's end, and twice."""
     spec = make_spec(epochs=2, validation=True, patience=2, checkpoint_every_steps=4)
