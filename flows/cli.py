@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -181,7 +182,15 @@ def main() -> None:
         if debug:
             raise
         console.problem(str(error))
+        _let_go(error)
         sys.exit(1)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Frees what the failed frames hold: DuckDB writes a page to stderr about objects that outlive it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _open(config: str, root: str | None, workspace: str | None, as_json: bool = False) -> Shop:

@@ -64,7 +64,7 @@ def add_source(
     if kind != "parquet":
         text = decode(file, name, compression, source.encoding, folder)
     with _read_errors(name, source):
-        relation = _relation(connection, name, kind, file, text)
+        relation = _relation(connection, f"{name} ({source.path})", kind, file, text)
         _refuse_key_columns(name, relation.columns)
         relation.create(f"loaded.{_quoted(name)}")
         numbered = f"*, {_literal(source.path)} AS {SOURCE_FILE}, rowid + 1 AS {SOURCE_ROW}"
@@ -165,9 +165,14 @@ def _read_errors(name: str, source: Source) -> Iterator[None]:
     try:
         yield
     except duckdb.OutOfMemoryException as error:
-        raise StorageError(f"source {name}: no memory or disk left for it: {_brief(error)}") from error
+        raise StorageError(
+            f"source {name}: no memory or disk left for it: {_brief(error)} Free some."
+        ) from error
     except duckdb.Error as error:
-        raise DataError(f"source {name} ({source.path}) cannot be read: {_brief(error)}") from error
+        raise DataError(
+            f"source {name} ({source.path}) cannot be read: {_brief(error)} Check that the file is whole and "
+            f"is what its name, or sources.{name}.format, says."
+        ) from error
 
 
 @contextmanager
@@ -175,23 +180,29 @@ def _sql_errors(table: TableName, sources: dict[str, Source]) -> Iterator[None]:
     try:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-        raise StorageError(f"tables.{table}: no memory or disk left for it: {_brief(error)}") from error
+        raise StorageError(
+            f"tables.{table}: no memory or disk left for it: {_brief(error)} Free some."
+        ) from error
     except (duckdb.PermissionException, duckdb.TransactionException) as error:
         raise ConfigError(
-            f"tables.{table}: the SELECT may only read the sources ({', '.join(sources)}): {_brief(error)}"
+            f"tables.{table}: the SELECT may only read the sources ({', '.join(sources)}): {_brief(error)} "
+            f"Take the rest out."
         ) from error
     except duckdb.CatalogException as error:
         raise ConfigError(
-            f"tables.{table}: {_brief(error)} (The sources are: {', '.join(sources) or 'none'}.)"
+            f"tables.{table}: {_brief(error)} Correct the SELECT. (The sources are: "
+            f"{', '.join(sources) or 'none'}.)"
         ) from error
     except (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException) as error:
-        raise ConfigError(f"tables.{table}: {_brief(error)}") from error
+        raise ConfigError(f"tables.{table}: {_brief(error)} Correct the SELECT.") from error
     except duckdb.Error as error:  # a cast, a division, a date out of range: a value is to blame
-        raise DataError(f"tables.{table}: {_brief(error)}") from error
+        raise DataError(
+            f"tables.{table}: {_brief(error)} Correct the value or the SELECT (TRY_CAST makes it null)."
+        ) from error
 
 
 def _brief(error: duckdb.Error) -> str:
-    """DuckDB's message up to its first empty line or list of hints, on one line; where the SQL does not
+    """DuckDB's message up to its first empty line or list of hints, as a sentence; where the SQL does not
     parse, with the SQL's line (later errors count the lines of what we wrapped around it)."""
     lines = []
     for line in str(error).splitlines():
@@ -201,7 +212,8 @@ def _brief(error: duckdb.Error) -> str:
     place = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
     if not isinstance(error, duckdb.ParserException):
         place = None
-    return " ".join(lines) + (f" (line {place[1]} of the SQL)" if place else "")
+    text = " ".join(lines) + (f" (line {place[1]} of the SQL)" if place else "")
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _quoted(name: str) -> str:

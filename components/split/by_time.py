@@ -26,12 +26,21 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
     searches = searches.filter(pl.col("request_id") != "")
     acts = _first_acts(graded)
     refit = settings.refit_on_validation
+    items = _mark_items(items, cutoff, validation_cutoff)
+    # An item listed after its own first event (a pre-order, a wrong date) is new all the same.
+    first, second = (items.filter(mark).select("item_id") for mark in ("trainable", "refit_trainable"))
     return SplitParts(
-        items=_mark_items(items, cutoff, validation_cutoff),
-        train_search=_search_rows(searches, validation_cutoff, settings),
-        train_purchases=_purchase_rows(acts, validation_cutoff),
-        refit_search=_search_rows(searches, cutoff, settings) if refit else None,
-        refit_purchases=_purchase_rows(acts, cutoff) if refit else None,
+        items=items,
+        train_search=_search_rows(
+            searches.join(first, on="item_id", how="semi"), validation_cutoff, settings
+        ),
+        train_purchases=_purchase_rows(acts.join(first, on="item_id", how="semi"), validation_cutoff),
+        refit_search=_search_rows(searches.join(second, on="item_id", how="semi"), cutoff, settings)
+        if refit
+        else None,
+        refit_purchases=_purchase_rows(acts.join(second, on="item_id", how="semi"), cutoff)
+        if refit
+        else None,
         validation=_judged(searches, acts, validation_cutoff, cutoff, settings),
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,

@@ -14,7 +14,9 @@ from components.contract.files import stage_folder, write_bytes, write_json
 
 def test_canonical_json_has_one_form_and_refuses_nan() -> None:
     """Key order does not matter; a missing number can never look like one."""
-    assert canonical_json({"b": 1, "a": "é"}) == canonical_json({"a": "é", "b": 1}) == '{"a":"é","b":1}'.encode()
+    assert (
+        canonical_json({"b": 1, "a": "é"}) == canonical_json({"a": "é", "b": 1}) == '{"a":"é","b":1}'.encode()
+    )
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_json({"a": float("nan")})
 

@@ -281,7 +281,7 @@ def test_a_result_that_is_not_the_contracts_is_refused(shop: Any, sql: str, sent
 def test_an_empty_file_is_an_error(shop: Any) -> None:
     """No header, no columns."""
     shop.write("items.csv", "")
-    with pytest.raises(DataError, match="source items_file has no header line"):
+    with pytest.raises(DataError, match=r"source items_file \(items.csv\) has no header line"):
         shop.load()
 
 

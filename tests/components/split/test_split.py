@@ -125,6 +125,18 @@ def test_listed_at_decides_before_the_first_event(
     assert not split_items.filter(item_id="i080").get_column("is_new").item()
 
 
+def test_an_item_with_events_before_it_was_listed_is_new_and_not_trained_on(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Pre-orders of an item listed after T stay out of training."""
+    listed = pl.when(pl.col("item_id") == "i010").then(datetime(2026, 3, 5)).otherwise(None)
+    items = dated["items"].with_columns(listed_at=listed)
+    settings = DATED.model_copy(update={"refit_on_validation": True})
+    out = run(write_tables(items=items, events=dated["events"]), settings)
+    assert pl.read_parquet(out / "items.parquet").filter(item_id="i010").get_column("is_new").item()
+    assert "i010" not in trained_on(out)[1]
+
+
 def test_the_cutoff_rolls_with_the_latest_event(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
     """Without split.cutoff, T is the latest event minus the judge window."""
     out = run(write_tables(**dated), SplitSettings(judge_window_days=10))
