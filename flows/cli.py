@@ -2,7 +2,6 @@
 
 import json
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -177,7 +176,7 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     prepare_environment(debug)
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="debut")
     except DebutError as error:
         if debug:
             raise
@@ -189,7 +188,7 @@ def main() -> None:
 def _let_go(error: BaseException | None) -> None:
     """Frees what the failed frames hold: DuckDB writes a page to stderr about objects that outlive it."""
     while error is not None:
-        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = None
         error = error.__cause__ or error.__context__
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.contract.tables import TableName
 
-HistoryScoring = Literal["mean", "top3"]
+HistoryScoring = Literal["mean", "top3", "top10"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -128,9 +128,9 @@ class TrainingSettings(Section):
 
 
 class RetrievalSettings(Section):
-    history_scoring: Literal["auto", "mean", "top3"] = "auto"
+    history_scoring: HistoryScoring | Literal["auto"] = "auto"
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
-    most similar past items; auto: chosen on validation."""
+    or ten most similar past items; auto: chosen on validation."""
 
 
 class JudgeSettings(Section):

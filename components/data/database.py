@@ -46,6 +46,7 @@ def open_database(folder: Path) -> duckdb.DuckDBPyConnection:
         }
     )
     connection.execute("SET timezone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # it would draw into our own output
     connection.execute("CREATE SCHEMA loaded")
     return connection
 

@@ -10,15 +10,16 @@ vectors alone. It costs less than twice the time: 2,466 × 54,667 in about 3 s o
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.errors import EncoderError
 from components.contract.ports import Encoder, Ranking, Request, Vectors
+from components.contract.settings import HistoryScoring
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
 
+_TOP = {"top3": 3, "top10": 10}
 CHUNK_BYTES = 256 * 2**20
 """Memory for the scores of the requests that are ranked together."""
 
@@ -31,8 +32,8 @@ class ExactIndex:
 
     A request with text is scored by the cosine of its vector and the item's. A request with a history:
     - "mean": cosine to the normalised mean of its distinct past items' vectors;
-    - "top3": mean of the three largest cosines between the item and the distinct past items (of all of
-      them where there are fewer).
+    - "top3", "top10": mean of the three or ten largest cosines between the item and the distinct past
+      items (of all of them where there are fewer).
     Past items that the catalogue does not have are ignored; a request with neither text nor a known past
     item gets no places (all -1). Items with equal scores come in item_id order.
     """
@@ -43,7 +44,7 @@ class ExactIndex:
         item_ids: Sequence[str],
         vectors: Vectors,
         encoder: Encoder,
-        history_scoring: Literal["mean", "top3"] = "mean",
+        history_scoring: HistoryScoring = "mean",
     ) -> None:
         """item_ids: ascending; vectors: (items, d), unit length, in the same order.
 
@@ -99,8 +100,8 @@ class ExactIndex:
         return np.asarray(sorted(known), dtype=np.int64)
 
     def _score_histories(self, histories: list[Rows], items: Wide) -> Scores:
-        if self.history_scoring == "top3":
-            return _top3_means(self._vectors, histories, items)
+        if self.history_scoring != "mean":
+            return _top_means(self._vectors, histories, items, _TOP[self.history_scoring])
         return _cosines(np.stack([_unit(self._vectors[rows].mean(axis=0)) for rows in histories]), items)
 
     def _exclude(self, requests: Sequence[Request], chunk: Rows, candidates: Rows, scores: Scores) -> None:
@@ -145,39 +146,20 @@ def _chunks(
         yield numbers[part], score(part)
 
 
-def _top3_means(vectors: Wide, histories: list[Rows], items: Wide) -> Scores:
-    """Mean of the (up to) three largest cosines between an item and a history: (n, m).
+def _top_means(vectors: Wide, histories: list[Rows], items: Wide, count: int) -> Scores:
+    """Mean of the (up to) `count` largest cosines between an item and a history: (n, m).
 
-    The cosines of each distinct past item are computed once for all requests, in blocks that fit the
-    memory; every request keeps its three best per item, which does not depend on the order of the blocks.
+    The cosines of the distinct past items are computed once for all requests where they fit the memory.
     """
-    best = np.full((len(histories), 3, len(items)), -np.inf, dtype=np.float32)
     distinct = np.unique(np.concatenate(histories))
-    size = max(1, CHUNK_BYTES // (32 * len(items)))
-    for start in range(0, len(distinct), size):
-        block = distinct[start : start + size]
-        cosines = _cosines(vectors[block], items)
-        for request, rows in enumerate(histories):
-            in_block = rows[(rows >= block[0]) & (rows <= block[-1])]
-            _keep_three(best[request], cosines, np.searchsorted(block, in_block))
-    return np.stack([_mean_of(best[i], min(3, len(rows))) for i, rows in enumerate(histories)])
-
-
-def _keep_three(best: Scores, cosines: Scores, lines: NDArray[np.intp]) -> None:
-    """Merges lines of `cosines` (block, m) into `best` (3, m), which stays in descending order, in place."""
-    first, second, third = best
-    lower, rest = np.empty_like(first), np.empty_like(first)
-    for line in lines:
-        np.minimum(first, cosines[line], out=lower)
-        np.maximum(first, cosines[line], out=first)
-        np.minimum(second, lower, out=rest)
-        np.maximum(second, lower, out=second)
-        np.maximum(third, rest, out=third)
-
-
-def _mean_of(best: Scores, count: int) -> Scores:
-    """Mean of the first `count` of three lines, summed from the largest down."""
-    total = best[0].copy()
-    for line in best[1:count]:
-        total += line
-    return np.asarray(total / np.float32(count))
+    fits = 4 * len(distinct) * len(items) <= CHUNK_BYTES
+    shared = _cosines(vectors[distinct], items) if fits else None
+    means = np.empty((len(histories), len(items)), dtype=np.float32)
+    for line, rows in enumerate(histories):
+        cosines = (
+            _cosines(vectors[rows], items) if shared is None else shared[np.searchsorted(distinct, rows)]
+        )
+        cut = max(0, len(rows) - count)
+        best = np.partition(cosines, cut, axis=0)[cut:] if cut else cosines
+        means[line] = np.sort(best, axis=0).mean(axis=0)  # sorted: the sum depends on the values alone
+    return means

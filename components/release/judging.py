@@ -47,7 +47,7 @@ def judge_candidate(
     item_ids, item_vectors = read_vectors(vectors)
     scoring = load_retrieval(candidate)["history_scoring"]
     retriever = ExactIndex(name, item_ids, item_vectors, encoder, scoring)
-    plain = _plain_vectors(catalogue, encoder, item_vectors, split)
+    plain = _plain_vectors(catalogue, encoder)
     size = sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file())
     return _judged(
         retriever,
@@ -136,21 +136,12 @@ def _judged(
     return scorecard
 
 
-def _plain_vectors(
-    catalogue: pl.DataFrame, encoder: TransformerEncoder, vectors: Vectors, split: Path
-) -> Vectors | None:
-    """The vectors with those of the relevant new items made from their text without brand, category and
-    attributes; None where the texts hold none of these. Only new-item recall is measured on them."""
+def _plain_vectors(catalogue: pl.DataFrame, encoder: TransformerEncoder) -> Vectors | None:
+    """(items, d) vectors of the texts without brand, category and attributes; None where they hold none of
+    these. Of all items: dropping them from some would move those, shorter than the rest, up or down."""
     fields = encoder.settings.item_fields
     kept = drop_attributes(fields)
     dropped = [field for field in fields if field not in kept]
     if not any(catalogue.get_column(field).is_not_null().any() for field in dropped):
         return None
-    judged = read_judged(split, "test", reader=JUDGE).values()
-    relevant = {item for entrance in judged for items in entrance.relevant.values() for item in items}
-    affected = catalogue.with_row_index("_row").filter(
-        pl.col("is_new") & pl.col("item_id").is_in(list(relevant))
-    )
-    plain = vectors.copy()
-    plain[affected.get_column("_row").to_numpy()] = encoder.encode_items(item_texts(affected, kept))
-    return plain
+    return encoder.encode_items(item_texts(catalogue, kept))

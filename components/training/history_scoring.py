@@ -1,6 +1,7 @@
 """How a user's history scores an item, chosen on the validation part."""
 
 from pathlib import Path
+from typing import get_args
 
 from components.contract.settings import HistoryScoring, Settings
 from components.encoder.transformer import TransformerEncoder
@@ -18,7 +19,7 @@ def choose_history_scoring(encoder: Path, split: Path, settings: Settings) -> Hi
     loaded = TransformerEncoder.load_saved(encoder)
     vectors = loaded.encode_items(validation.texts)
     found: dict[HistoryScoring, float] = {}
-    for scoring in ("mean", "top3"):
+    for scoring in get_args(HistoryScoring):
         recalls = validation_recall(validation, vectors, loaded, scoring)
         found[scoring] = stopping_recall(recalls, "recommendation") or 0.0
     return max(found, key=lambda scoring: found[scoring])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import random
 import shutil
@@ -286,6 +287,8 @@ def connected(
     """`debut` in this process for commands that run a flow, on the loopback server."""
     from flows.embedded import prepare_environment
 
+    # Prefect's console handler keeps the stderr of the first test that it wrote in, which is closed by now.
+    monkeypatch.setattr(logging, "raiseExceptions", False)
     monkeypatch.setenv("PREFECT_API_URL", prefect_url)
     prepare_environment(debug=False)
     from prefect import settings

@@ -167,11 +167,11 @@ def test_forced_on_a_server_the_stages_come_from_the_cache(
     assert new["gates"] == old["gates"]
     assert new["challenger_digest"] == old["challenger_digest"]
     assert retrained.decisions() == [*shop.decisions(), "000003.json"]
-    _check_server(prefect_url, new)
+    _check_server(prefect_url, f"retrain {retrained.config}", new)
 
 
-def _check_server(url: str, result: dict[str, Any]) -> None:
-    [flow_run] = [run for run in request(f"{url}/flow_runs/filter") if run["name"].startswith("retrain")]
+def _check_server(url: str, name: str, result: dict[str, Any]) -> None:
+    [flow_run] = request(f"{url}/flow_runs/filter", flow_runs={"name": {"any_": [name]}})
     assert flow_run["state_type"] == "COMPLETED"
     flow = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
     names = {run["name"] for run in request(f"{url}/task_runs/filter", **flow)}

@@ -42,7 +42,7 @@ REPEATED_QUERY_SHARE = 0.25
 """Searches whose words somebody used before."""
 LIKED_KINDS = 3
 """Kinds of product that a user comes back for."""
-KIND_TASTE, FEATURE_TASTE, STYLE_TASTE = 4.5, 3.0, 2.0
+KIND_TASTE, FEATURE_TASTE, STYLE_TASTE = 4.5, 4.0, 2.5
 """Utility (log odds) that a liked kind, feature, style adds to an item."""
 TYPO_SHARE = 0.08
 TRADE_QUERY_SHARE = 0.12
