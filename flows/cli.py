@@ -1,9 +1,10 @@
 """The command line: parse, build, run, print. Each command imports the heavy libraries that it needs."""
 
 import json
+import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -175,6 +176,7 @@ def main() -> None:
     debug = _DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     prepare_environment(debug)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app(args=arguments, prog_name="debut")
     except DebutError as error:
@@ -183,6 +185,11 @@ def main() -> None:
         console.problem(str(error))
         _let_go(error)
         sys.exit(1)
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    """SIGTERM ends us by way of `finally` and atexit, or the ranks and Prefect's server would live on."""
+    sys.exit(128 + number)
 
 
 def _let_go(error: BaseException | None) -> None:

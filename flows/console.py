@@ -28,6 +28,7 @@ _OUTCOME = {
     "fail": "[red]✘ fail[/]",
     "unsure": "[yellow]? unsure[/]",
     "missing": "[red]! missing[/]",
+    "not applicable": "[dim]n/a[/]",
 }
 _POPULATIONS = {
     "new": "new items",

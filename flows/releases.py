@@ -99,7 +99,7 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
     _, out = run.cached(
         stages.judge_release,
         "judged",
-        [data.prepared.digest, release.digest, settings, name],
+        [data.prepared.digest, release.digest, settings],
         candidate=run.shop.candidates / release.digest,
         vectors=encoded_by(run, data, release, name),
         split_folder=data.split,

@@ -39,7 +39,8 @@ class Run:
         keyed = task.with_options(
             cache_key_fn=_constant(key), persist_result=True, refresh_cache=not folder.exists()
         )
-        console.step(task.name if folder.exists() is False else f"{task.name} [dim](as before)[/]")
+        if not folder.exists():
+            console.step(task.name)
         return keyed(folder=folder, **arguments), folder
 
 

@@ -127,10 +127,12 @@ def judge_release(
     split_folder: Path,
     prepared: PreparedData,
     settings: JudgeSettings,
-    name: str,
+    name: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
     with stage_folder(folder) as out:
-        judge_candidate(candidate, vectors, split_folder, prepared, settings, name=name, out=out)
+        judge_candidate(
+            candidate, vectors, split_folder, prepared, settings, name=candidate.name[:12], out=out
+        )
     return folder.name
 
 

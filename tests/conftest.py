@@ -11,10 +11,40 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REAL_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
-_WORDS = (
-    "red blue green small large steel oak glass cotton chair table lamp mug towel hammer drill bracket "
-    "angle garden kitchen outdoor folding solid soft for the with and of to in a"
-).split()
+_WORDS = [
+    "red",
+    "blue",
+    "green",
+    "small",
+    "large",
+    "steel",
+    "oak",
+    "glass",
+    "cotton",
+    "chair",
+    "table",
+    "lamp",
+    "mug",
+    "towel",
+    "hammer",
+    "drill",
+    "bracket",
+    "angle",
+    "garden",
+    "kitchen",
+    "outdoor",
+    "folding",
+    "solid",
+    "soft",
+    "for",
+    "the",
+    "with",
+    "and",
+    "of",
+    "to",
+    "in",
+    "a",
+]
 
 
 @pytest.fixture(scope="session")

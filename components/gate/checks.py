@@ -4,23 +4,45 @@ import math
 from collections.abc import Mapping
 
 from components.contract.errors import ConfigError
-from components.contract.records import Gate, Outcome
+from components.contract.records import Entrance, Gate, Outcome
 from components.contract.settings import Bound
 from components.evaluation.scorecard import Scorecard
 from components.gate import wording
 from components.gate.gates import line
 
+RECALL_LOSS_ENTRANCE: dict[str, Entrance | None] = {
+    "typo_recall_loss": "search",
+    "attribute_dropout_recall_loss": None,
+}
+"""Bounds that are a ratio of two recalls, and the entrance they are measured on (None: the primary one)."""
 
-def bound_gates(challenger: Scorecard, champion: Scorecard, bounds: Mapping[str, Bound]) -> list[Gate]:
-    """One line per bound of the policy. Raises ConfigError for a bound without a limit."""
-    return [_bound_gate(name, bound, challenger, champion) for name, bound in sorted(bounds.items())]
+
+def bound_gates(
+    challenger: Scorecard, champion: Scorecard, bounds: Mapping[str, Bound], min_queries: int
+) -> list[Gate]:
+    """One line per bound of the policy. Raises ConfigError for a bound without a limit.
+
+    A loss of recall over fewer than `min_queries` requests with a relevant new item reads "not judged", as a
+    slice of that size does: the ratio of two such recalls is mostly chance.
+    """
+    return [
+        _bound_gate(name, bound, challenger, champion, min_queries) for name, bound in sorted(bounds.items())
+    ]
 
 
-def _bound_gate(name: str, bound: Bound, challenger: Scorecard, champion: Scorecard) -> Gate:
+def _bound_gate(
+    name: str, bound: Bound, challenger: Scorecard, champion: Scorecard, min_queries: int
+) -> Gate:
     limits = _limits(name, bound)
     value, theirs = _number(challenger, name), _number(champion, name)
     if value is None:
         return _unmeasured_bound(name, challenger)
+    if name in RECALL_LOSS_ENTRANCE:
+        entrance = RECALL_LOSS_ENTRANCE[name] or challenger.primary
+        requests = challenger.requests(entrance, f"new/recall@{challenger.k}")
+        if requests < min_queries:
+            sentence = f"{name}: {value:.3g} on {requests} requests, fewer than {min_queries} – not judged."
+            return line("bound", name, "not judged", sentence, champion=theirs, challenger=value)
     too_high = bound.at_most is not None and value > bound.at_most
     too_low = bound.at_least is not None and value < bound.at_least
     beside = f" (champion {theirs:.3g})" if theirs is not None else ""

@@ -24,6 +24,8 @@ PRIMARIES = ("new", "new_only")
 GUARDRAILS = ("established", "all")
 SUB_SLICES = ("established_trained", "established_untrained")
 SLICE_FAMILIES = ("category:", "age:", "query_length:", "query_frequency:")
+BLOCKERS_NAMED = 4
+"""In the verdict's sentence; the gates themselves are all in the report."""
 HARMLESS = frozenset({"pass", "not judged", "not applicable"})
 
 Comparisons = Mapping[Question, Comparison]
@@ -132,7 +134,7 @@ def _gates(
         *(gates.guardrail_gate(answers[q], policy, main, required=True) for q in required),
         *(gates.guardrail_gate(answers[q], policy, main, required=False) for q in sub),
         *(gates.baseline_gate(answer, policy, main) for q, answer in answers.items() if q.against_baseline),
-        *checks.bound_gates(challenger, champion, policy.bounds),
+        *checks.bound_gates(challenger, champion, policy.bounds, policy.min_queries),
         *_condensed_gates(challenger, champion),
         checks.overlap_gate(overlap),
         *_slice_gates(answers, challenger, champion, policy),
@@ -194,7 +196,9 @@ def _sentence(verdict: Verdict, lines: Iterable[Gate], needed: int | None, polic
 
 
 def _blockers(lines: Iterable[Gate], *outcomes: str) -> str:
-    return wording.listed([f"{gate.name} ({_why(gate)})" for gate in lines if gate.outcome in outcomes])
+    found = [f"{gate.name} ({_why(gate)})" for gate in lines if gate.outcome in outcomes]
+    rest = len(found) - BLOCKERS_NAMED
+    return wording.listed(found if rest <= 1 else [*found[:BLOCKERS_NAMED], f"{rest} more gates"])
 
 
 def _why(gate: Gate) -> str:

@@ -152,6 +152,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _failure(attempt: Attempt, code: int) -> str:
     """One sentence: the first rank's error, else how the processes ended, and the log to look into."""
+    if not attempt.folder.is_dir():
+        return "Another run finished the same training meanwhile: run again to use its result."
     errors = []
     for path in attempt.folder.glob("rank-*.error.json"):
         error = json.loads(path.read_text())

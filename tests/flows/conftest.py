@@ -226,7 +226,7 @@ def debut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     """`debut` with these arguments in this process, for commands that start no server."""
     from flows import cli
 
-    before = dict(os.environ)
+    before, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("DEBUT_ACTOR", "tester")
     monkeypatch.setattr(cli.console, "_console", Console(highlight=False, quiet=True))
@@ -243,6 +243,7 @@ def debut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         return Outcome(code, told.out, told.err)
 
     yield run
+    signal.signal(signal.SIGTERM, handler)
     os.environ.clear()
     os.environ.update(before)
 

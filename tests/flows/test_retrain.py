@@ -1,12 +1,17 @@
 """`debut retrain` from files to a verdict: what it prints, what it leaves, what a second run does."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -190,6 +195,21 @@ def _check_server(url: str, name: str, result: dict[str, Any]) -> None:
     assert "mlflow ui" in artifacts["gate-report"]["data"]
     assert json.loads(artifacts["gates"]["data"]) == result["gates"]
     assert artifacts["recall-by-age"]["data"].startswith("data:image/png;base64,")
+
+
+def test_a_terminated_run_leaves_no_process_and_no_half_stage(tiny_shop: Any) -> None:
+    """SIGTERM – a cancelled CI job – ends the embedded server as well, with the shell's exit code for it."""
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "check", *tiny_shop.arguments]
+    names = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with subprocess.Popen(command, env=names, stdout=subprocess.PIPE, text=True) as debut:
+        assert debut.stdout is not None
+        assert "load data" in debut.stdout.readline()
+        servers = psutil.Process(debut.pid).children()
+        debut.terminate()
+        assert debut.wait(30) == 128 + signal.SIGTERM
+    assert servers
+    assert psutil.wait_procs(servers, timeout=10)[1] == []
+    assert tiny_shop.left_over() == []
 
 
 def test_a_changed_input_is_something_new(finished: Any, tmp_path: Path) -> None:

@@ -190,6 +190,13 @@ def test_without_an_error_the_log_is_quoted(tmp_path: Path) -> None:
     assert "rank 1 died of Signal 9 (SIGKILL)" in _failure(attempt, 1)
 
 
+def test_an_attempt_that_another_run_cleared_away_is_told_as_such(tmp_path: Path) -> None:
+    """Two runs of one workspace train the same: the first to finish removes both attempts."""
+    assert _failure(Attempt(tmp_path / "gone", "token"), 75).startswith(
+        "Another run finished the same training"
+    )
+
+
 def test_a_rank_records_what_ended_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A user's error is kept as its sentence, a defect with its type; both print their traceback."""
     record = _recorder(tmp_path / "rank-0.error.json")
