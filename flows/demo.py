@@ -5,6 +5,7 @@ challengers are a fine-tuned encoder, a damaged copy of it, and its average with
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from prefect import flow
@@ -79,6 +80,7 @@ def tell(root: str, workspace: str) -> dict[str, Any]:
 
 def _judge_variant(run: Run, champion: Candidate, kind: str) -> dict[str, Any]:
     """Builds a variant of the champion, judges it against the champion and records the refusal."""
+    run = replace(run, run_id=f"{run.run_id}-{kind}")  # its report beside the first run's, not in its place
     data = prepare(run)
     variant = _variant(run, data, champion, kind)
     scorecards = releases.judge_all(run, data, variant, champion)
