@@ -85,6 +85,14 @@ def data(found: "Data") -> None:
     fact("judged", f"{judged:,} requests, {counts['requests_with_new']:,} of them with a relevant new item")
 
 
+def mined(pairs: dict[str, int], counts: dict[str, int]) -> None:
+    """Training pairs per kind, and how many candidate negatives each filter dropped."""
+    fact("pairs", ", ".join(f"{count:,} {kind}" for kind, count in pairs.items() if count))
+    if counts:
+        shown = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+        fact("hard negatives", shown)
+
+
 def problem(text: str) -> None:
     sentence = Text("error: ", style="bold red") + Text(text)
     Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
@@ -194,7 +202,7 @@ def quality(found: dict[str, Any]) -> None:
 
 
 def decision(record: Decision) -> None:
-    of = f"{record.kind} of {(record.release or '')[:12]}"
+    of = f"{record.kind} {'to' if record.kind == 'rollback' else 'of'} {(record.release or '')[:12]}"
     fact(f"decision {record.number}", f"{of}: {escape(record.reason)}")
 
 

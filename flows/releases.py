@@ -15,6 +15,7 @@ from components.tracking.client import without_secrets
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
+from components.training.examples import DESCRIPTION
 from flows import stages
 from flows.run import Data, Run
 from flows.shop import actor
@@ -171,7 +172,11 @@ def register_challenger(
         metrics_file=folder / "metrics.jsonl",
         scorecards=scorecards,
         report=report,
-        files={"gate": sorted(run.folder.iterdir()), "quality": sorted(data.checked_folder.glob("qua*"))},
+        files={
+            "gate": sorted(run.folder.iterdir()),
+            "quality": sorted(data.checked_folder.glob("qua*")),
+            "training": [folder / DESCRIPTION],
+        },
     )
     stages.log_run(tracker, run.shop.settings, record)
     card = card_of(run, data, tracker, challenger, scorecards["challenger"], report)

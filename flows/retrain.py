@@ -84,6 +84,7 @@ def _train(
         vectors=vectors,
         part=part,
     )
+    console.mined(examples.pairs, examples.mined)
     spec = TrainingSpec(
         base=str(resolve_base(settings.encoder)),
         base_digest=base,

@@ -5,6 +5,7 @@ small record. Only what can fail for a passing reason is retried: reading from S
 """
 
 import base64
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord, record_run
 from components.tracking.registry import mirror_aliases, register
 from components.tracking.run import Tracker
-from components.training.examples import PreparedExamples
+from components.training.examples import DESCRIPTION, PreparedExamples
 from components.training.history_scoring import choose_history_scoring
 from components.training.launch import train
 from components.training.pairs import TrainingPart
@@ -176,6 +177,8 @@ def fine_tune(folder: Path, spec: TrainingSpec, part: TrainingPart) -> TrainedMo
     # Beside the stage's folder: an attempt that was killed is continued from what it left there.
     attempts = folder.with_name(f"{folder.name}.attempts")
     with console.training_progress() as show, stage_folder(folder) as out:
+        # What was trained on – pairs per kind, mined negatives per filter – stays with the model.
+        shutil.copyfile(Path(spec.examples) / DESCRIPTION, out / DESCRIPTION)
         return train(spec, attempts, out, on_progress=show).model_copy(update={"path": folder.name})
 
 
