@@ -340,6 +340,19 @@ def test_a_disk_that_fills_at_the_decision_promotes_nothing(
     assert retrained.decisions() == ["000001.json", "000002.json"]
 
 
+def test_a_champion_whose_files_were_changed_stops_the_run(
+    retrained: Any, connected: Any, finished: Any
+) -> None:
+    """There is nothing to judge against, so nothing is trained or promoted; the file is named."""
+    digest = finished[1].json["champion_digest"]
+    index = retrained.workspace / "candidates" / digest / "index" / "items.parquet"
+    index.unlink()
+    outcome = connected("retrain", *retrained.arguments, "--force")
+    assert outcome.code == FAILED
+    assert f"{index} is missing: it cannot be released" in outcome.sentence
+    assert retrained.decisions() == ["000001.json", "000002.json"]
+
+
 def test_a_server_that_is_away_is_told_in_a_sentence(
     tiny_shop: Any, connected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.request
@@ -133,6 +134,13 @@ def test_mlflow_has_the_run_and_its_aliases_mirror_the_log(client: MlflowClient,
         assert version.tags["digest"] == result[f"{alias}_digest"]
 
 
+def test_the_embedded_server_keeps_the_artifacts(finished: Any) -> None:
+    """Report, gates and plot are in the workspace's own Prefect database, to be seen later."""
+    with sqlite3.connect(finished[0].workspace / "prefect" / "prefect.db") as database:
+        keys = {key for (key,) in database.execute("SELECT key FROM artifact WHERE key IS NOT NULL")}
+    assert {"gate-report", "gates", "recall-by-age"} <= keys
+
+
 def test_the_champion_answers_queries_from_mlflow(finished: Any) -> None:
     """`models:/tiny@champion` loads and ranks items of the shop for words."""
     mlflow.set_tracking_uri(f"sqlite:///{finished[0].workspace / 'mlflow.db'}")
@@ -203,6 +211,7 @@ def _check_server(url: str, name: str, result: dict[str, Any]) -> None:
     assert artifacts["recall-by-age"]["data"].startswith("data:image/png;base64,")
 
 
+@pytest.mark.slow
 def test_a_terminated_run_leaves_no_process_and_no_half_stage(tiny_shop: Any) -> None:
     """SIGTERM – a cancelled CI job – ends the embedded server as well, with the shell's exit code for it."""
     command = [sys.executable, "-c", "from flows.cli import main; main()", "check", *tiny_shop.arguments]
