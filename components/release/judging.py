@@ -94,17 +94,7 @@ def judge_bm25(
     """Judges BM25 over the same item texts on the same requests."""
     catalogue = pl.read_parquet(split / "items.parquet")
     retriever = BM25Index("BM25", catalogue.get_column("item_id").to_list(), item_texts(catalogue, fields))
-    return _judged(
-        retriever,
-        split,
-        catalogue,
-        prepared,
-        settings,
-        digest=None,
-        without_attributes=None,
-        size_mb=None,
-        out=out,
-    )
+    return _judged(retriever, split, catalogue, prepared, settings, out=out)
 
 
 def _judged(
@@ -114,9 +104,9 @@ def _judged(
     prepared: PreparedData,
     settings: JudgeSettings,
     *,
-    digest: str | None,
-    without_attributes: Retriever | None,
-    size_mb: float | None,
+    digest: str | None = None,
+    without_attributes: Retriever | None = None,
+    size_mb: float | None = None,
     out: Path,
 ) -> Scorecard:
     scorecard = judge(
