@@ -29,7 +29,7 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     if digest is not None:
         return candidates.read(shop.candidates, digest)
     encoder_digest, encoder = version_0(run)
-    scoring = stages.choose_scoring(encoder, data.split, shop.settings, "version 0")
+    scoring = history_scoring(run, data, encoder, encoder_digest, "version 0")
     baseline = build(run, data, encoder, encoder_digest, scoring, baseline=True)
     scorecard = judged(run, data, baseline, "champion")
     stages.register_version(
@@ -45,6 +45,12 @@ def version_0(run: Run) -> tuple[str, Path]:
     inputs = [run.fingerprint["base_weights"], settings]
     digest, folder = run.cached(stages.save_base_encoder, "base", inputs, settings=settings)
     return digest, folder
+
+
+def history_scoring(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> HistoryScoring:
+    """How a history scores an item with this encoder, chosen on the validation part."""
+    vectors = encoded(run, data, encoder, encoder_digest, model)
+    return stages.choose_scoring(encoder, vectors, data.split, run.shop.settings, model)
 
 
 def build(

@@ -61,7 +61,8 @@ def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedM
     vectors = releases.encoded_by(run, data, champion, "champion")
     chosen = _train(run, data, champion, vectors, part="train", epochs=None)
     settings = run.shop.settings
-    scoring = stages.choose_scoring(chosen[1] / "encoder", data.split, settings, "challenger")
+    digest = chosen[0].encoder_digest
+    scoring = releases.history_scoring(run, data, chosen[1] / "encoder", digest, "challenger")
     if settings.split.refit_on_validation:
         return _train(run, data, champion, vectors, part="refit", epochs=chosen[0].epochs), scoring
     return chosen, scoring

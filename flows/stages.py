@@ -183,8 +183,14 @@ def fine_tune(folder: Path, spec: TrainingSpec, part: TrainingPart) -> TrainedMo
 
 
 @task(name="choose how histories score", task_run_name="choose how histories score: {model}")
-def choose_scoring(encoder: Path, split_folder: Path, settings: Settings, model: str) -> HistoryScoring:  # noqa: ARG001 – names the run
-    return choose_history_scoring(encoder, split_folder, settings)
+def choose_scoring(
+    encoder: Path,
+    vectors: Path,
+    split_folder: Path,
+    settings: Settings,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> HistoryScoring:
+    return choose_history_scoring(encoder, vectors, split_folder, settings)
 
 
 @task(name="build candidate")

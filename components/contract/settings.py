@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.contract.tables import TableName
 
-HistoryScoring = Literal["mean", "top3", "top10"]
+HistoryScoring = Literal["mean", "top3", "top10", "centred_top10"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -130,7 +130,8 @@ class TrainingSettings(Section):
 class RetrievalSettings(Section):
     history_scoring: HistoryScoring | Literal["auto"] = "auto"
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
-    or ten most similar past items; auto: chosen on validation."""
+    or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all
+    vectors; auto: chosen on validation."""
 
 
 class JudgeSettings(Section):

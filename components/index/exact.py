@@ -19,7 +19,7 @@ from components.contract.ports import Encoder, Ranking, Request, Vectors
 from components.contract.settings import HistoryScoring
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
 
-_TOP = {"top3": 3, "top10": 10}
+_TOP = {"top3": 3, "top10": 10, "centred_top10": 10}
 CHUNK_BYTES = 256 * 2**20
 """Memory for the scores of the requests that are ranked together."""
 
@@ -33,7 +33,9 @@ class ExactIndex:
     A request with text is scored by the cosine of its vector and the item's. A request with a history:
     - "mean": cosine to the normalised mean of its distinct past items' vectors;
     - "top3", "top10": mean of the three or ten largest cosines between the item and the distinct past
-      items (of all of them where there are fewer).
+      items (of all of them where there are fewer);
+    - "centred_top10": the same after the mean vector of the catalogue was taken out of every item's (Mu and
+      Viswanath, ICLR 2018, section 2, step 1), which lowers the items that resemble everything.
     Past items that the catalogue does not have are ignored; a request with neither text nor a known past
     item gets no places (all -1). Items with equal scores come in item_id order.
     """
@@ -58,6 +60,8 @@ class ExactIndex:
         self._item_ids = tuple(item_ids)
         self._row_of = catalogue_rows(self._item_ids)
         self._vectors = _finite(vectors, "item vectors")
+        centred = history_scoring == "centred_top10"
+        self._history_vectors = _centred(self._vectors) if centred else self._vectors
         self._encoder = encoder
 
     @property
@@ -68,31 +72,34 @@ class ExactIndex:
         """Ranks all items, or only those where `among` is true; see ports.Retriever."""
         ranking = empty_ranking(len(requests), k)
         candidates = candidate_rows(len(self._item_ids), among)
-        items = self._vectors if among is None else self._vectors[candidates]
         if len(candidates):
-            for chunk, scores in self._scored(requests, items):
+            for chunk, scores in self._scored(requests, slice(None) if among is None else candidates):
                 self._exclude(requests, chunk, candidates, scores)
                 for line, request in enumerate(chunk):
                     place(ranking, int(request), scores[line], candidates)
         return ranking
 
-    def _scored(self, requests: Sequence[Request], items: Wide) -> Iterator[tuple[Rows, Scores]]:
-        """Per chunk of requests their numbers and scores (chunk, m), without requests that have no score."""
+    def _scored(self, requests: Sequence[Request], rows: Rows | slice) -> Iterator[tuple[Rows, Scores]]:
+        """Per chunk of requests their numbers and scores (chunk, m), without requests that have no score.
+
+        rows: of the candidate items."""
         texts = [number for number, request in enumerate(requests) if _has_text(request)]
         histories = {
-            number: rows
+            number: past
             for number, request in enumerate(requests)
-            if not _has_text(request) and len(rows := self._history_rows(request))
+            if not _has_text(request) and len(past := self._history_rows(request))
         }
         if texts:
+            items = self._vectors[rows]
             vectors = _finite(self._encoder.encode_queries([str(requests[i].text) for i in texts]), "queries")
             yield from _chunks(
                 np.asarray(texts), 16 * len(items), lambda part: _cosines(vectors[part], items)
             )
         if histories:
+            candidates = self._history_vectors[rows]
             numbers, pasts = np.asarray(list(histories)), list(histories.values())
             yield from _chunks(
-                numbers, 32 * len(items), lambda part: self._score_histories(pasts[part], items)
+                numbers, 32 * len(candidates), lambda part: self._score_histories(pasts[part], candidates)
             )
 
     def _history_rows(self, request: Request) -> Rows:
@@ -101,7 +108,7 @@ class ExactIndex:
 
     def _score_histories(self, histories: list[Rows], items: Wide) -> Scores:
         if self.history_scoring != "mean":
-            return _top_means(self._vectors, histories, items, _TOP[self.history_scoring])
+            return _top_means(self._history_vectors, histories, items, _TOP[self.history_scoring])
         return _cosines(np.stack([_unit(self._vectors[rows].mean(axis=0)) for rows in histories]), items)
 
     def _exclude(self, requests: Sequence[Request], chunk: Rows, candidates: Rows, scores: Scores) -> None:
@@ -130,6 +137,14 @@ def _finite(vectors: NDArray[np.floating], what: str) -> Wide:
 def _unit(vector: Wide) -> Wide:
     norm = np.linalg.norm(vector)
     return vector / norm if norm > 0 else vector
+
+
+def _centred(vectors: Wide) -> Wide:
+    """(n, d) unit vectors less their mean, scaled to unit length again; rows that equal the mean are 0."""
+    moved: Wide = vectors - vectors.mean(axis=0)
+    norms = np.linalg.norm(moved, axis=1, keepdims=True)
+    moved /= np.where(norms > 1e-9, norms, np.inf)
+    return moved
 
 
 def _cosines(vectors: Wide, items: Wide) -> Scores:

@@ -113,6 +113,22 @@ def test_top3_history_is_the_mean_of_the_three_largest_cosines(build, monkeypatc
         assert line.tolist() == reference(scores, 12, np.ones(40, dtype=bool))
 
 
+def test_centred_top10_history_scores_vectors_without_the_catalogues_mean(build):
+    """The mean is the whole catalogue's, also where only some items may be ranked; queries see no change."""
+    index, requests, vectors, queries = build(history_scoring="centred_top10")
+    moved = vectors.astype(np.float64) - vectors.astype(np.float64).mean(axis=0)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    past = np.random.default_rng(3).choice(40, 17, replace=False)
+    best = np.sort(moved @ moved[past].T, axis=1)[:, -10:].mean(axis=1)
+    among = np.arange(40) % 3 > 0
+    ranking = index.search([Request("u", history=tuple(index.item_ids[row] for row in past))], 12, among)
+    assert np.allclose(ranking.scores[0], np.sort(best[among])[::-1][:12], atol=1e-6)
+    assert among[ranking.rows[0]].all()
+    everything = np.ones(40, dtype=bool)
+    expected = reference(cosines(queries[requests[0].text], vectors), 5, everything)
+    assert index.search(requests[:1], 5).rows[0].tolist() == expected
+
+
 def test_a_repeated_past_item_counts_once(build):
     """An item bought three times is not three similar items."""
     index, _, _, _ = build(history_scoring="top3")
@@ -122,7 +138,7 @@ def test_a_repeated_past_item_counts_once(build):
     assert (ranking.rows == once.rows).all()
 
 
-@pytest.mark.parametrize("scoring", ["mean", "top3"])
+@pytest.mark.parametrize("scoring", ["mean", "top3", "centred_top10"])
 def test_a_request_that_says_nothing_gets_no_places(build, scoring):
     """Neither text nor a known past item: all -1; its neighbours in the batch are ranked as ever."""
     index, requests, _, _ = build(history_scoring=scoring)

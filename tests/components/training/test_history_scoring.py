@@ -1,12 +1,14 @@
 """How histories score: as configured, or as validation says."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import polars as pl
 import pytest
 
-from components.contract.settings import RetrievalSettings, Settings
+from components.contract.settings import HistoryScoring, RetrievalSettings, Settings
+from components.encoder.transformer import TransformerEncoder
+from components.index.vectors import SNAPSHOT_COLUMNS, encode_catalogue
 from components.training.history_scoring import choose_history_scoring
 
 
@@ -44,20 +46,33 @@ def _with_users(shop: Any, folder: Path) -> Path:
     return folder
 
 
+def _vectors(shop: Any, saved: Path, folder: Path) -> Path:
+    folder.mkdir()
+    items = pl.read_parquet(shop.split / "items.parquet")
+    items = items.with_columns(pl.lit(None).alias(c) for c in SNAPSHOT_COLUMNS if c not in items.columns)
+    encode_catalogue(items, TransformerEncoder.load_saved(saved), ("title",), folder)
+    return folder
+
+
 def test_a_configured_scoring_is_taken(shop: Any, tmp_path: Path) -> None:
     """Nothing is read, not even the encoder."""
-    settings = _settings(shop, "top3")
-    assert choose_history_scoring(tmp_path / "nowhere", tmp_path / "nowhere", settings) == "top3"
+    nowhere = tmp_path / "nowhere"
+    assert choose_history_scoring(nowhere, nowhere, nowhere, _settings(shop, "top3")) == "top3"
 
 
-def test_without_judged_users_the_mean_is_taken(shop: Any, saved: Path) -> None:
-    """The shop's validation has search requests only."""
-    assert choose_history_scoring(saved, shop.split, _settings(shop, "auto")) == "mean"
+def test_without_judged_users_the_mean_is_taken(shop: Any, saved: Path, tmp_path: Path) -> None:
+    """The shop's validation has search requests only: no vector is read."""
+    found = choose_history_scoring(saved, tmp_path / "nowhere", shop.split, _settings(shop, "auto"))
+    assert found == "mean"
 
 
-def test_auto_measures_both_on_validation(shop: Any, saved: Path, tmp_path: Path) -> None:
-    """With judged users one of the two comes out, the same one again."""
-    split = _with_users(shop, tmp_path / "split")
-    found = {choose_history_scoring(saved, split, _settings(shop, "auto")) for _ in range(2)}
-    assert len(found) == 1
-    assert found <= {"mean", "top3"}
+def test_auto_takes_the_best_on_validation(shop: Any, saved: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Every scoring is measured on the catalogue's vectors; the one with the highest recall comes out."""
+    split, vectors = _with_users(shop, tmp_path / "split"), _vectors(shop, saved, tmp_path / "vectors")
+    assert choose_history_scoring(saved, vectors, split, _settings(shop, "auto")) in get_args(HistoryScoring)
+    best = {"mean": 0.1, "top3": 0.2, "top10": 0.4, "centred_top10": 0.3}
+    monkeypatch.setattr(
+        "components.training.history_scoring.validation_recall",
+        lambda _validation, _vectors, _encoder, scoring: {"recommendation": {"new": best[scoring]}},
+    )
+    assert choose_history_scoring(saved, vectors, split, _settings(shop, "auto")) == "top10"
