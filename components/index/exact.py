@@ -63,6 +63,7 @@ class ExactIndex:
         centred = history_scoring == "centred_top10"
         self._history_vectors = _centred(self._vectors) if centred else self._vectors
         self._encoder = encoder
+        self._last_queries: tuple[list[str], Wide] | None = None
 
     @property
     def item_ids(self) -> Sequence[str]:
@@ -91,7 +92,7 @@ class ExactIndex:
         }
         if texts:
             items = self._vectors[rows]
-            vectors = _finite(self._encoder.encode_queries([str(requests[i].text) for i in texts]), "queries")
+            vectors = self._query_vectors([str(requests[i].text) for i in texts])
             yield from _chunks(
                 np.asarray(texts), 16 * len(items), lambda part: _cosines(vectors[part], items)
             )
@@ -101,6 +102,12 @@ class ExactIndex:
             yield from _chunks(
                 numbers, 32 * len(candidates), lambda part: self._score_histories(pasts[part], candidates)
             )
+
+    def _query_vectors(self, texts: list[str]) -> Wide:
+        """The judge ranks the same queries among all items and among the new ones: encoded once."""
+        if self._last_queries is None or self._last_queries[0] != texts:
+            self._last_queries = texts, _finite(self._encoder.encode_queries(texts), "queries")
+        return self._last_queries[1]
 
     def _history_rows(self, request: Request) -> Rows:
         known = {self._row_of[item_id] for item_id in request.history if item_id in self._row_of}
