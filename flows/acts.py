@@ -59,9 +59,10 @@ def mirror(shop: Shop) -> None:
 
 
 def _candidate(shop: Shop, digest: str) -> Path:
-    found = [path for path in sorted(shop.candidates.glob(f"{digest}*")) if digest and path.is_dir()]
+    folders = [path for path in sorted(shop.candidates.glob("[0-9a-f]*")) if path.is_dir()]
+    found = [path for path in folders if digest and path.name.startswith(digest)]
     if len(found) != 1:
-        known = ", ".join(path.name[:12] for path in sorted(shop.candidates.glob("[0-9a-f]*")))
+        known = ", ".join(path.name[:12] for path in folders)
         raise PromotionError(
             f"{digest!r} fits {len(found)} candidates of {shop.candidates}: {known or 'none'}."
         )

@@ -22,7 +22,9 @@ app = typer.Typer(
 )
 decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
 quarantine = typer.Typer(no_args_is_help=True, help="Bad rows: list them, correct them, take them back in.")
+keys = typer.Typer(no_args_is_help=True, help="API keys of the service.")
 app.add_typer(decisions, name="decisions")
+app.add_typer(keys, name="keys")
 app.add_typer(quarantine, name="quarantine")
 
 Config = Annotated[str, typer.Option(help="debut.yaml, or the name of an example configuration.")]
@@ -132,6 +134,84 @@ def status(config: Config = "debut.yaml", workspace: Workspace = None, as_json: 
     console.status(found)
     if as_json:
         console.json_line(json.dumps(found))
+
+
+@app.command()
+def undiscoverable(
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the list to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """New items that none of their own likely queries finds, with the reason and the fix to try."""
+    shop = _open(config, None, workspace, as_json)
+    from flows.undiscoverable import undiscoverable_items
+
+    report, folder = undiscoverable_items(shop)
+    console.undiscoverable(report)
+    if csv is not None:
+        report.write_csv(csv)
+    console.next_steps({"list": str(csv or folder / "undiscoverable.csv")})
+    if as_json:
+        console.json_line(json.dumps(report.as_json()))
+
+
+@app.command()
+def serve(
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8_000,
+    anonymous_read: Annotated[
+        bool | None,
+        typer.Option(help="Searches need no key. Not given: only where the address is this machine's own."),
+    ] = None,
+) -> None:
+    """Serve the champion: search, recommendation, live items and the page."""
+    shop = _open(config, None, workspace)
+    from flows.serving import LOOPBACK
+    from flows.serving import serve as serve_shop
+
+    reads = host in LOOPBACK if anonymous_read is None else anonymous_read
+    console.serving(host, port, reads)
+    serve_shop(shop, host, port, anonymous_read=reads)
+
+
+@keys.command("add")
+def add_key(
+    name: Annotated[str, typer.Argument(help="Who uses it.")],
+    role: Annotated[str, typer.Option(help="read, write (and read) or operate (and both).")] = "read",
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+) -> None:
+    """Make an API key; it is shown this once."""
+    shop = _open(config, None, workspace)
+    from flows.serving import shop_keys
+
+    console.say(shop_keys(shop).add(name, role))  # type: ignore[arg-type]  # `add` refuses other roles
+
+
+@keys.command("list")
+def list_keys(config: Config = "debut.yaml", workspace: Workspace = None) -> None:
+    """Ids, names and roles of all keys."""
+    shop = _open(config, None, workspace)
+    from flows.serving import shop_keys
+
+    console.keys(shop_keys(shop).list())
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="Its id, from `debut keys list`.")],
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+) -> None:
+    """End a key; running servers refuse it from the next request on."""
+    shop = _open(config, None, workspace)
+    from flows.serving import shop_keys
+
+    shop_keys(shop).revoke(key_id)
+    console.say(f"{key_id} is revoked.")
 
 
 @decisions.command("verify")

@@ -1,6 +1,6 @@
 """What a person sees in the terminal: steps, progress, one table, a verdict in colour."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,9 @@ from rich.text import Text
 from components.contract.records import Decision
 
 if TYPE_CHECKING:  # its module imports Great Expectations, which takes seconds
+    from components.evaluation.undiscoverable_report import UndiscoverableReport
     from components.quality.replay import ReplayResult
+    from components.service.keys import KeyRecord
     from flows.run import Data
 
 _VERDICT_STYLE = {"PROMOTE": "bold white on green", "REJECT": "bold white on red"}
@@ -216,6 +218,35 @@ def status(found: dict[str, Any]) -> None:
         fact(name, found[name] or "–")
     fact("since", found["since"] or "–")
     fact("records", str(found["records"]))
+
+
+def undiscoverable(report: "UndiscoverableReport", most: int = 20) -> None:
+    say(report.sentence)
+    if not report.items:
+        return
+    table = Table("item", "title", "reason", "what to try", box=None)
+    for item in report.items[:most]:
+        table.add_row(escape(item.item_id), escape(_cut(item.title)), item.reason, escape(item.fix))
+    _console.print(table)
+    if len(report.items) > most:
+        say(f"… and {len(report.items) - most:,} more in the list.")
+
+
+def serving(host: str, port: int, anonymous_read: bool) -> None:
+    fact("service", f"http://{host}:{port}/  (OpenAPI: /openapi.json)")
+    fact("searches", "need no key" if anonymous_read else "need a key: debut keys add NAME --role read")
+    fact("changes", "need a key: debut keys add NAME --role write (operate: to roll back)")
+
+
+def keys(found: "Sequence[KeyRecord]") -> None:
+    table = Table("id", "name", "role", "created", "state", box=None)
+    for key in found:
+        state = "revoked" if key.revoked else "valid"
+        table.add_row(key.id, escape(key.name), key.role, f"{key.created:%Y-%m-%d %H:%M}", state)
+    if not found:
+        say("No key yet: debut keys add NAME --role read")
+        return
+    _console.print(table)
 
 
 def quarantined(rows: pl.DataFrame, most: int = 20) -> None:

@@ -12,6 +12,7 @@ from prefect import flow
 
 from components.contract.records import Candidate
 from components.data.demo_shop import generate
+from components.index.retrieval import read_plan
 from components.release import candidate as candidates
 from components.tracking.run import browse_command
 from flows import acts, console, releases, stages
@@ -113,5 +114,4 @@ def _variant(run: Run, data: Data, champion: Candidate, kind: str) -> Candidate:
             second=base_folder,
             share=AVERAGE_SHARE,
         )
-    scoring = candidates.load_retrieval(run.shop.candidates / champion.digest)["history_scoring"]
-    return releases.build(run, data, folder, digest, scoring)
+    return releases.build(run, data, folder, digest, plan=read_plan(run.shop.candidates / champion.digest))

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import polars as pl
 
-from components.contract.records import Candidate, Decision, GateReport, TrainedModel
-from components.contract.settings import HistoryScoring
+from components.contract.files import write_bytes
+from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
 from components.evaluation.scorecard import Scorecard
 from components.release import candidate as candidates
+from components.release.discoverability import CSV, SUMMARY
 from components.release.fingerprint import Fingerprint, hashed, overlap
+from components.release.plan import graph_of
 from components.split.judged import JUDGE, read_judged
 from components.split.trained_on import trained_on
 from components.tracking.client import without_secrets
@@ -20,6 +22,9 @@ from flows import stages
 from flows.run import Data, Run
 from flows.shop import actor
 
+# Where the run is tracked and served is no property of the release, and may hold a secret.
+NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions", "serving"}
+
 
 def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     """The champion, its files verified; on the first run version 0, the untrained encoder, is made it."""
@@ -29,8 +34,7 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     if digest is not None:
         return candidates.read(shop.candidates, digest)
     encoder_digest, encoder = version_0(run)
-    scoring = history_scoring(run, data, encoder, encoder_digest, "version 0")
-    baseline = build(run, data, encoder, encoder_digest, scoring, baseline=True)
+    baseline = build(run, data, encoder, encoder_digest, baseline=True)
     scorecard = judged(run, data, baseline, "champion")
     stages.register_version(
         tracker, shop.candidates / baseline.digest, card_of(run, data, tracker, baseline, scorecard)
@@ -47,23 +51,23 @@ def version_0(run: Run) -> tuple[str, Path]:
     return digest, folder
 
 
-def history_scoring(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> HistoryScoring:
-    """How a history scores an item with this encoder, chosen on the validation part."""
-    vectors = encoded(run, data, encoder, encoder_digest, model)
-    return stages.choose_scoring(encoder, vectors, data.split, run.shop.settings, model)
-
-
 def build(
     run: Run,
     data: Data,
     encoder: Path,
     encoder_digest: str,
-    scoring: HistoryScoring,
     *,
+    plan: RetrievalPlan | None = None,
     baseline: bool = False,
 ) -> Candidate:
-    """Encodes the catalogue and puts encoder, index and settings into one immutable folder."""
-    vectors = encoded(run, data, encoder, encoder_digest, "version 0" if baseline else "challenger")
+    """Encodes the catalogue and puts encoder, index and retrieval plan into one immutable folder.
+
+    plan: chosen on validation unless it is given.
+    """
+    model = "version 0" if baseline else "challenger"
+    vectors = encoded(run, data, encoder, encoder_digest, model)
+    graphs = exported(run, encoder, encoder_digest, model)
+    plan = plan or chosen_plan(run, data, encoder, encoder_digest, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
@@ -72,13 +76,42 @@ def build(
         lock_digest=run.fingerprint["versions"],
         code_digest=run.fingerprint["code"],
         cutoff=data.prepared.cutoff,
-        # Where the run is tracked is no property of the release, and may hold a secret.
-        settings=run.shop.settings.model_dump(mode="json", exclude={"tracking", "workspace", "decisions"}),
+        settings=run.shop.settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
         requests=hashed(requests),
         items=hashed(items),
         baseline=baseline,
     )
-    return stages.build_candidate(run.shop.candidates, encoder, vectors, scoring, fingerprint)
+    graph = graph_of(graphs, plan.inference)
+    return stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint)
+
+
+def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> RetrievalPlan:
+    """How to rank with this encoder, chosen on the validation part."""
+    settings = run.shop.settings
+    plan, _ = run.cached(
+        stages.choose_retrieval,
+        "plan",
+        [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
+        encoder=encoder,
+        graphs=exported(run, encoder, encoder_digest, model),
+        vectors=encoded(run, data, encoder, encoder_digest, model),
+        split_folder=data.split,
+        settings=settings,
+        model=model,
+    )
+    return plan  # type: ignore[no-any-return]  # a task's result has no type
+
+
+def exported(run: Run, encoder: Path, encoder_digest: str, model: str) -> Path:
+    """Folder of an encoder's graphs for ONNX Runtime; a fine-tuned one's are version 0's with its weights."""
+    base_digest, base = version_0(run)
+    start = None
+    if encoder_digest != base_digest:
+        start = base, exported(run, base, base_digest, "version 0")
+    _, folder = run.cached(
+        stages.export_encoder, "graphs", [encoder_digest], encoder=encoder, start=start, model=model
+    )
+    return folder
 
 
 def encoded(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Path:
@@ -115,6 +148,32 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
         name=name,
     )
     return Scorecard.read(out)
+
+
+def undiscoverable(run: Run, data: Data, release: Candidate, name: str) -> tuple[int, Path]:
+    """How many of this split's new items a release cannot find by their own likely queries, and the folder
+    with the list."""
+    k = run.shop.settings.judge.k
+    count, folder = run.cached(
+        stages.look_for_undiscoverable,
+        "undiscoverable",
+        [data.prepared.digest, release.digest, k],
+        candidate=run.shop.candidates / release.digest,
+        vectors=encoded_by(run, data, release, name),
+        split_folder=data.split,
+        k=k,
+        name=name,
+    )
+    return int(count), folder
+
+
+def list_undiscoverable(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, int]:
+    """Counts for both, comparable because items and queries are the same; the challenger's list goes into the
+    run's folder."""
+    count, folder = undiscoverable(run, data, challenger, "challenger")
+    for name in (CSV, SUMMARY):
+        write_bytes(run.folder / name, (folder / name).read_bytes())
+    return {"challenger": count, "champion": undiscoverable(run, data, champion, "champion")[0]}
 
 
 def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, Scorecard]:
@@ -167,6 +226,7 @@ def register_challenger(
     trained: tuple[TrainedModel, Path],
     scorecards: dict[str, Scorecard],
     report: GateReport,
+    undiscoverable_items: dict[str, int],
 ) -> None:
     """Everything about the run into MLflow, and the challenger as a version of the shop's model."""
     model, folder = trained
@@ -178,6 +238,7 @@ def register_challenger(
         metrics_file=folder / "metrics.jsonl",
         scorecards=scorecards,
         report=report,
+        undiscoverable=undiscoverable_items,
         files={
             "gate": sorted(run.folder.iterdir()),
             "quality": sorted(data.checked_folder.glob("qua*")),

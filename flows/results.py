@@ -1,5 +1,6 @@
 """What a run leaves for people and machines: its result as JSON, and the newest one by fingerprint."""
 
+import json
 from typing import Any
 
 from components.contract.files import write_json
@@ -7,6 +8,7 @@ from components.contract.records import Decision, GateReport
 from components.evaluation.scorecard import Scorecard
 from flows.fingerprint import LATEST
 from flows.run import Data, Run
+from flows.shop import Shop
 
 SLICES = ("new", "new_only", "established", "all")
 
@@ -52,6 +54,15 @@ def verdict_of(scorecards: dict[str, Scorecard], report: GateReport) -> dict[str
         "queries_needed": report.queries_needed,
         "gates": [gate.model_dump(mode="json") for gate in report.gates],
     }
+
+
+def newest_result(shop: Shop, digest: str) -> dict[str, Any] | None:
+    """The result of the newest run that judged the release `digest`; run ids begin with the moment."""
+    for path in sorted(shop.runs.glob("*/result.json"), reverse=True):
+        result: dict[str, Any] = json.loads(path.read_bytes())
+        if result["challenger_digest"] == digest:
+            return result
+    return None
 
 
 def save_result(run: Run, result: dict[str, Any]) -> None:

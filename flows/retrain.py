@@ -10,8 +10,7 @@ from typing import Any
 
 from prefect import flow
 
-from components.contract.records import Candidate, TrainedModel
-from components.contract.settings import HistoryScoring
+from components.contract.records import Candidate, RetrievalPlan, TrainedModel
 from components.encoder.base import resolve_base
 from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
@@ -39,33 +38,35 @@ def run_loop(run: Run) -> dict[str, Any]:
         console.data(data)
         console.chapter("Train")
         champion = releases.serving_release(run, data, tracker)
-        trained, scoring = fine_tune(run, data, champion)
+        trained, plan = fine_tune(run, data, champion)
         model, folder = trained
-        challenger = releases.build(run, data, folder / "encoder", model.encoder_digest, scoring)
+        challenger = releases.build(run, data, folder / "encoder", model.encoder_digest, plan=plan)
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
         releases.pool_unjudged(run, data, challenger, champion, report)
-        releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report)
+        hidden = releases.list_undiscoverable(run, data, challenger, champion)
+        releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
         decision = releases.act_on_verdict(run, challenger, report)
         stages.mirror_decisions(tracker, settings.shop, run.shop.decision_log())
         stages.publish_artifacts(run.folder, report, tracker.url, browse_command(settings, workspace))
     result = result_of(run, data, scorecards, report, decision, time.monotonic() - started)
+    result["undiscoverable_items"] = hidden
     save_result(run, result)
     return result
 
 
-def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], HistoryScoring]:
-    """Chooses epochs and history scoring on the validation part; then, where the shop says so, trains again
-    on all rows before the cut-off for as many epochs. Returns the model with its folder, and the scoring."""
+def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], RetrievalPlan]:
+    """Chooses epochs and retrieval plan on the validation part; then, where the shop says so, trains again on
+    all rows before the cut-off for as many epochs. Returns the model with its folder, and the plan."""
     vectors = releases.encoded_by(run, data, champion, "champion")
     chosen = _train(run, data, champion, vectors, part="train", epochs=None)
     settings = run.shop.settings
     digest = chosen[0].encoder_digest
-    scoring = releases.history_scoring(run, data, chosen[1] / "encoder", digest, "challenger")
+    plan = releases.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
     if settings.split.refit_on_validation:
-        return _train(run, data, champion, vectors, part="refit", epochs=chosen[0].epochs), scoring
-    return chosen, scoring
+        return _train(run, data, champion, vectors, part="refit", epochs=chosen[0].epochs), plan
+    return chosen, plan
 
 
 def _train(

@@ -33,6 +33,11 @@ class Shop:
         return self.workspace / "runs"
 
     @property
+    def undiscoverable(self) -> Path:
+        """Per release a folder with its list."""
+        return self.workspace / "undiscoverable"
+
+    @property
     def decisions(self) -> str:
         """Folder, or s3:// prefix, of the decision log."""
         return self.settings.decisions or str(self.workspace / "decisions")

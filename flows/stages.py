@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
 from components.contract.errors import StorageError, TrackingError
-from components.contract.files import stage_folder, write_bytes
+from components.contract.files import stage_folder, write_bytes, write_json
 from components.contract.records import (
     Candidate,
     CheckedData,
@@ -29,12 +29,12 @@ from components.contract.records import (
     GateReport,
     LoadedData,
     PreparedData,
+    RetrievalPlan,
     TrainedModel,
 )
 from components.contract.settings import (
     EncoderSettings,
     GatePolicy,
-    HistoryScoring,
     JudgeSettings,
     QualitySettings,
     Settings,
@@ -55,8 +55,10 @@ from components.quality.report import add_coverage
 from components.release import promotion
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
+from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.judging import judge_bm25, judge_candidate, write_unjudged
+from components.release.plan import choose_plan, export_graphs
 from components.split.leakage import check_leakage
 from components.split.split import split
 from components.tracking.description import VersionCard
@@ -64,7 +66,6 @@ from components.tracking.record import RunRecord, record_run
 from components.tracking.registry import mirror_aliases, register
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION, PreparedExamples
-from components.training.history_scoring import choose_history_scoring
 from components.training.launch import train
 from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
@@ -116,7 +117,7 @@ def encode_items(folder: Path, encoder: Path, split_folder: Path, model: str) ->
     items = pl.read_parquet(split_folder / "items.parquet")
     loaded = TransformerEncoder.load_saved(encoder)
     with stage_folder(folder) as out:
-        encode_catalogue(items, loaded, loaded.settings.item_fields, out)
+        encode_catalogue(items, loaded.encode_catalogue, loaded.settings.item_fields, out)
     return folder.name
 
 
@@ -135,6 +136,19 @@ def judge_release(
             candidate, vectors, split_folder, prepared, settings, name=candidate.name[:12], out=out
         )
     return folder.name
+
+
+@task(name="look for undiscoverable items", task_run_name="look for undiscoverable items: {name}")
+def look_for_undiscoverable(
+    folder: Path,
+    candidate: Path,
+    vectors: Path,
+    split_folder: Path,
+    k: int,
+    name: str,  # noqa: ARG001 – shown in the run's name
+) -> int:
+    with stage_folder(folder) as out:
+        return check_release(candidate, vectors, split_folder, k, out).count
 
 
 @task(name="judge: BM25")
@@ -182,23 +196,44 @@ def fine_tune(folder: Path, spec: TrainingSpec, part: TrainingPart) -> TrainedMo
         return train(spec, attempts, out, on_progress=show).model_copy(update={"path": folder.name})
 
 
-@task(name="choose how histories score", task_run_name="choose how histories score: {model}")
-def choose_scoring(
+@task(name="export the encoder", task_run_name="export the encoder: {model}")
+def export_encoder(
+    folder: Path,
     encoder: Path,
+    start: tuple[Path, Path] | None,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> str:
+    with stage_folder(folder) as out:
+        export_graphs(encoder, out, start)
+    return folder.name
+
+
+@task(name="choose how to retrieve", task_run_name="choose how to retrieve: {model}")
+def choose_retrieval(
+    folder: Path,
+    encoder: Path,
+    graphs: Path,
     vectors: Path,
     split_folder: Path,
     settings: Settings,
     model: str,  # noqa: ARG001 – shown in the run's name
-) -> HistoryScoring:
-    return choose_history_scoring(encoder, vectors, split_folder, settings)
+) -> RetrievalPlan:
+    plan = choose_plan(encoder, graphs, vectors, split_folder, settings)
+    with stage_folder(folder) as out:
+        write_json(out / "retrieval.json", plan.model_dump(mode="json"))
+    return plan
 
 
 @task(name="build candidate")
 def build_candidate(
-    candidates: Path, encoder: Path, vectors: Path, scoring: HistoryScoring, fingerprint: Fingerprint
+    candidates: Path,
+    encoder: Path,
+    graph: Path | None,
+    vectors: Path,
+    plan: RetrievalPlan,
+    fingerprint: Fingerprint,
 ) -> Candidate:
-    retrieval = {"history_scoring": scoring}
-    return build(candidates, encoder=encoder, index=vectors, retrieval=retrieval, fingerprint=fingerprint)
+    return build(candidates, encoder=encoder, graph=graph, index=vectors, plan=plan, fingerprint=fingerprint)
 
 
 @task(name="decide")

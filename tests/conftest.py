@@ -97,3 +97,25 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the tiny encoder as a release has it: encoder/, onnx.onnx and onnx-int8.onnx. No two of its
+    weights are equal, as in a trained model: a graph of a fine-tuned copy can be made from its graph."""
+    import torch
+
+    from components.contract.settings import EncoderSettings
+    from components.encoder.transformer import TransformerEncoder
+    from components.release.plan import export_graphs
+
+    folder = tmp_path_factory.mktemp("exported")
+    settings = EncoderSettings(name=str(tiny_encoder), max_length=16, item_fields=("title", "brand"))
+    encoder = TransformerEncoder.load(tiny_encoder, settings)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in encoder.model.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    encoder.save(folder / "encoder")
+    export_graphs(folder / "encoder", folder)
+    return folder

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from components.contract.settings import HistoryScoring, Inference
+
 Verdict = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
 Outcome = Literal["pass", "fail", "unsure", "not judged", "not applicable", "missing"]
 Entrance = Literal["search", "recommendation"]
@@ -68,6 +70,16 @@ class TrainedModel(Record):
     pairs: int
     seconds: float
     best_validation_recall: float | None
+
+
+class RetrievalPlan(Record):
+    """retrieval.json of a candidate: how it ranks, the same for the judge and for the service."""
+
+    history_scoring: HistoryScoring = "mean"
+    inference: Inference = "torch"
+    """What encodes queries and changed items."""
+    lexical_weight: float = 0.0
+    """Added to the cosine per unit of the lexical score, which is between 0 and 1; 0: vectors alone."""
 
 
 class Candidate(Record):

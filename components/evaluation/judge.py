@@ -51,6 +51,7 @@ def judge(
     judged_until: datetime | None = None,
     typos: Typos | None = None,
     without_attributes: Retriever | None = None,
+    exact: Retriever | None = None,
     size_mb: float | None = None,
     seed: int = 0,
 ) -> Scorecard:
@@ -58,7 +59,8 @@ def judge(
 
     catalogue: the split's items.parquet. trained: items with a training row (slices.trained_items).
     judged_until: end of the judge window; None for undated judgements. typos, without_attributes (the
-    same retriever over item texts without brand, category and attributes) and size_mb feed the bounds.
+    same retriever over item texts without brand, category and attributes), exact (the same retriever in fp32,
+    scanning everything) and size_mb feed the bounds.
 
     Raises JudgeError where there is nothing to judge, or the arguments do not belong together.
     """
@@ -79,6 +81,7 @@ def judge(
     measured = _exposure(main, catalogue, settings.k)
     measured["typo_recall_loss"] = _typo_loss(scorecard, retriever, results.get("search"), new, typos, seed)
     measured["attribute_dropout_recall_loss"] = _dropout_loss(scorecard, main, new, without_attributes)
+    measured["fast_path_recall_loss"] = _fast_path_loss(scorecard, main, new, exact)
     measured["p95_latency_ms"] = bounds.p95_latency_ms(retriever, main.judged.requests, settings.k)
     measured["size_mb"] = Measurement(size_mb, None if size_mb is not None else "the size was not given")
     _record(scorecard, measured)
@@ -176,6 +179,17 @@ def _dropout_loss(
         return Measurement(None, "the item texts hold no brand, category or attributes", applicable=False)
     clean = scorecard.mean(scorecard.primary, f"new/recall@{scorecard.k}") or 0.0
     return bounds.recall_loss(clean, without_attributes, main.judged.requests, main.pairs, new, scorecard.k)
+
+
+def _fast_path_loss(scorecard: Scorecard, main: _Judged, new: Mask, exact: Retriever | None) -> Measurement:
+    """What the retriever loses of the exact path's new-item recall@k; below 0 where it happens to gain."""
+    if exact is None:
+        return Measurement(None, "the path is exact, or was not compared with one", applicable=False)
+    reached = bounds.slice_recall_of(exact, main.judged.requests, main.pairs, new, scorecard.k)
+    found = scorecard.mean(scorecard.primary, f"new/recall@{scorecard.k}") or 0.0
+    if reached == 0.0:
+        return Measurement(None, "the exact path finds no new item, so a loss relative to it does not exist")
+    return Measurement(1.0 - found / reached)
 
 
 def _record(scorecard: Scorecard, measured: Mapping[str, Measurement]) -> None:

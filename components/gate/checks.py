@@ -13,6 +13,7 @@ from components.gate.gates import line
 RECALL_LOSS_ENTRANCE: dict[str, Entrance | None] = {
     "typo_recall_loss": "search",
     "attribute_dropout_recall_loss": None,
+    "fast_path_recall_loss": None,
 }
 """Bounds that are a ratio of two recalls, and the entrance they are measured on (None: the primary one)."""
 

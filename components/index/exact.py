@@ -14,28 +14,23 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.errors import EncoderError
 from components.contract.ports import Encoder, Ranking, Request, Vectors
 from components.contract.settings import HistoryScoring
+from components.index.histories import TOP, Wide, centred, is_centred, top_mean, unit
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
+from components.index.vectors import check_finite
 
-_TOP = {"top3": 3, "top10": 10, "centred_top10": 10}
 CHUNK_BYTES = 256 * 2**20
 """Memory for the scores of the requests that are ranked together."""
 
-Wide = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
 class ExactIndex:
     """A Retriever that scans the whole catalogue (it holds the vectors in float64: 8 · m · d bytes).
 
-    A request with text is scored by the cosine of its vector and the item's. A request with a history:
-    - "mean": cosine to the normalised mean of its distinct past items' vectors;
-    - "top3", "top10": mean of the three or ten largest cosines between the item and the distinct past
-      items (of all of them where there are fewer);
-    - "centred_top10": the same after the mean vector of the catalogue was taken out of every item's (Mu and
-      Viswanath, ICLR 2018, section 2, step 1), which lowers the items that resemble everything.
+    A request with text is scored by the cosine of its vector and the item's, one with a history as
+    `components.index.histories` says.
     Past items that the catalogue does not have are ignored; a request with neither text nor a known past
     item gets no places (all -1). Items with equal scores come in item_id order.
     """
@@ -60,8 +55,9 @@ class ExactIndex:
         self._item_ids = tuple(item_ids)
         self._row_of = catalogue_rows(self._item_ids)
         self._vectors = _finite(vectors, "item vectors")
-        centred = history_scoring == "centred_top10"
-        self._history_vectors = _centred(self._vectors) if centred else self._vectors
+        self._history_vectors = self._vectors
+        if is_centred(history_scoring):
+            self._history_vectors = centred(self._vectors, self._vectors.mean(axis=0))
         self._encoder = encoder
         self._last_queries: tuple[list[str], Wide] | None = None
 
@@ -115,8 +111,8 @@ class ExactIndex:
 
     def _score_histories(self, histories: list[Rows], items: Wide) -> Scores:
         if self.history_scoring != "mean":
-            return _top_means(self._history_vectors, histories, items, _TOP[self.history_scoring])
-        return _cosines(np.stack([_unit(self._vectors[rows].mean(axis=0)) for rows in histories]), items)
+            return _top_means(self._history_vectors, histories, items, TOP[self.history_scoring])
+        return _cosines(np.stack([unit(self._vectors[rows].mean(axis=0)) for rows in histories]), items)
 
     def _exclude(self, requests: Sequence[Request], chunk: Rows, candidates: Rows, scores: Scores) -> None:
         """Sets the scores of each request's excluded items to -inf, in place."""
@@ -132,26 +128,7 @@ def _has_text(request: Request) -> bool:
 
 def _finite(vectors: NDArray[np.floating], what: str) -> Wide:
     """The vectors in float64; raises EncoderError where a number is NaN or infinite."""
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise EncoderError(
-            f"The encoder gave a vector that is not finite ({what}, number {row}): its weights are damaged; "
-            "restore them or train again."
-        )
-    return np.ascontiguousarray(vectors, dtype=np.float64)
-
-
-def _unit(vector: Wide) -> Wide:
-    norm = np.linalg.norm(vector)
-    return vector / norm if norm > 0 else vector
-
-
-def _centred(vectors: Wide) -> Wide:
-    """(n, d) unit vectors less their mean, scaled to unit length again; rows that equal the mean are 0."""
-    moved: Wide = vectors - vectors.mean(axis=0)
-    norms = np.linalg.norm(moved, axis=1, keepdims=True)
-    moved /= np.where(norms > 1e-9, norms, np.inf)
-    return moved
+    return np.ascontiguousarray(check_finite(vectors, what), dtype=np.float64)
 
 
 def _cosines(vectors: Wide, items: Wide) -> Scores:
@@ -181,7 +158,5 @@ def _top_means(vectors: Wide, histories: list[Rows], items: Wide, count: int) ->
         cosines = (
             _cosines(vectors[rows], items) if shared is None else shared[np.searchsorted(distinct, rows)]
         )
-        cut = max(0, len(rows) - count)
-        best = np.partition(cosines, cut, axis=0)[cut:] if cut else cosines
-        means[line] = np.sort(best, axis=0).mean(axis=0)  # sorted: the sum depends on the values alone
+        means[line] = top_mean(cosines, count)
     return means

@@ -1,26 +1,34 @@
 """A catalogue's vectors on disk: encoded once per encoder and catalogue, read by everything that ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from safetensors.numpy import load_file, save_file
 
-from components.contract.errors import DataError
+from components.contract.errors import DataError, EncoderError
 from components.contract.files import disk_errors
-from components.contract.ports import Encoder, Vectors
+from components.contract.ports import Vectors
+from components.contract.tables import TABLES
 from components.encoder.texts import item_texts
+from components.index.postings import ARRAYS_FILE, WORDS_FILE, Postings
 
 VECTORS_FILE = "vectors.safetensors"
 ITEMS_FILE = "items.parquet"
-# What an index snapshot keeps of the catalogue: enough to show and to filter a result.
-SNAPSHOT_COLUMNS = ("item_id", "title", "brand", "category", "price", "listed_at", "first_seen")
+INDEX_FILES = (VECTORS_FILE, ITEMS_FILE, ARRAYS_FILE, WORDS_FILE)
+# What an index snapshot keeps of the catalogue: enough to show, filter and encode an item again.
+SNAPSHOT_COLUMNS = (*TABLES["items"].columns, "first_seen")
 
 
-def encode_catalogue(items: pl.DataFrame, encoder: Encoder, fields: Sequence[str], out: Path) -> None:
-    """Writes vectors.safetensors ((n, d) float32, row = item row) and items.parquet into `out`."""
-    write_vectors(items, encoder.encode_items(item_texts(items, fields)), out)
+def encode_catalogue(
+    items: pl.DataFrame, encode: Callable[[list[str]], Vectors], fields: Sequence[str], out: Path
+) -> None:
+    """Writes vectors.safetensors ((n, d) float32, row = item row), the postings of the same texts and
+    items.parquet into `out`."""
+    texts = item_texts(items, fields)
+    write_vectors(items, encode(texts), out)
+    Postings.build(texts).save(out)
 
 
 def write_vectors(items: pl.DataFrame, vectors: Vectors, out: Path) -> None:
@@ -31,9 +39,21 @@ def write_vectors(items: pl.DataFrame, vectors: Vectors, out: Path) -> None:
 
 def read_vectors(folder: Path) -> tuple[list[str], Vectors]:
     """item_ids and (n, d) vectors; raises DataError where they do not belong together."""
-    with disk_errors(folder):
+    with disk_errors(folder / ITEMS_FILE):
         item_ids = pl.read_parquet(folder / ITEMS_FILE).get_column("item_id").to_list()
+    with disk_errors(folder / VECTORS_FILE):
         vectors: Vectors = load_file(folder / VECTORS_FILE)["vectors"]
     if len(item_ids) != len(vectors):
         raise DataError(f"{folder}: {len(item_ids)} items but {len(vectors)} vectors; build the index again.")
     return item_ids, vectors
+
+
+def check_finite(vectors: Vectors, what: str) -> Vectors:
+    """The vectors; raises EncoderError where a number is NaN or infinite, which no ranking may hold."""
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise EncoderError(
+            f"The encoder gave a vector that is not finite ({what}, number {row}): its weights are damaged; "
+            "restore them or train again."
+        )
+    return vectors

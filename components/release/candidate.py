@@ -2,8 +2,10 @@
 
     candidates/<D>/
       encoder/            config, model.safetensors, tokenizer
-      index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet
-      retrieval.json      how requests are ranked
+      inference/          encoder.onnx, where the retrieval plan uses one
+      index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
+                          lexical side: postings.safetensors, words.json
+      retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
 
@@ -16,7 +18,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,15 @@ from typing import Any
 from components.contract.digests import canonical_json, sha256_bytes, sha256_file
 from components.contract.errors import PromotionError
 from components.contract.files import disk_errors, write_bytes, write_json
-from components.contract.records import Candidate
-from components.index.vectors import ITEMS_FILE, VECTORS_FILE
+from components.contract.records import Candidate, RetrievalPlan
+from components.index.retrieval import ENCODER, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
+from components.index.vectors import INDEX_FILES
 from components.release.fingerprint import Fingerprint
 
 MANIFEST = "manifest.json"
 # What a candidate may hold. Pickles (*.pkl, *.pt, *.bin, *.ckpt) run code when they are read; a list of
 # what is allowed also stops the suffixes nobody thought of.
-ALLOWED_SUFFIXES = frozenset({".safetensors", ".json", ".parquet", ".txt", ".model", ".jinja"})
+ALLOWED_SUFFIXES = frozenset({".safetensors", ".json", ".parquet", ".txt", ".model", ".jinja", ".onnx"})
 
 
 def build(
@@ -39,19 +42,23 @@ def build(
     *,
     encoder: Path,
     index: Path,
-    retrieval: Mapping[str, Any],
+    plan: RetrievalPlan,
     fingerprint: Fingerprint,
+    graph: Path | None = None,
 ) -> Candidate:
     """Writes `candidates/<D>/` whole or not at all and returns its record.
 
-    encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it. An
-    equal candidate that is already there is verified and returned. Raises PromotionError (a file that is no
-    safetensors, JSON or Parquet; a damaged older copy) and StorageError (disk).
+    encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it;
+    graph: the exported encoder that the plan's inference runs. An equal candidate that is already there is
+    verified and returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older copy)
+    and StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
-        _copy(encoder, folder / "encoder", _names(encoder))
-        _copy(index, folder / "index", [VECTORS_FILE, ITEMS_FILE])
-        write_json(folder / "retrieval.json", dict(retrieval))
+        _copy(encoder, folder / ENCODER, _names(encoder))
+        _copy(index, folder / INDEX, INDEX_FILES)
+        if graph is not None:
+            _place(graph, folder / INFERENCE / ONNX_FILE)
+        write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         write_json(folder / "fingerprint.json", fingerprint.model_dump(mode="json"))
         manifest = canonical_json({"format": 1, "files": _files_of(folder)})
         write_bytes(folder / MANIFEST, manifest)
@@ -102,11 +109,6 @@ def load_fingerprint(path: Path) -> Fingerprint:
     return Fingerprint.model_validate_json((path / "fingerprint.json").read_bytes())
 
 
-def load_retrieval(path: Path) -> dict[str, Any]:
-    retrieval: dict[str, Any] = json.loads((path / "retrieval.json").read_bytes())
-    return retrieval
-
-
 _REMEDY = "it cannot be released; build it again with `debut retrain`, or restore the file."
 
 
@@ -135,8 +137,12 @@ def _temporary_folder(candidates: Path) -> Iterator[Path]:
 
 def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
     for name in names:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        place_file(source / name, target / name)
+        _place(source / name, target / name)
+
+
+def _place(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place_file(source, target)
 
 
 def place_file(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """Judging what would be released: a candidate through its own retrieval path, and BM25 beside it."""
 
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -8,19 +9,18 @@ import polars as pl
 
 from components.augment.noise import drop_attributes, typos
 from components.contract.files import write_bytes
-from components.contract.ports import Retriever, Vectors
+from components.contract.ports import Retriever
 from components.contract.records import PreparedData
 from components.contract.settings import JudgeSettings
 from components.encoder.texts import item_texts
-from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
 from components.evaluation.pooled import unjudged_pairs
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
-from components.index.exact import ExactIndex
-from components.index.vectors import read_vectors
-from components.release.candidate import load_retrieval
+from components.index.live import LiveIndex, Snapshot
+from components.index.postings import Postings
+from components.index.retrieval import open_candidate, open_exact
 from components.split.judged import JUDGE, read_judged
 
 _MEGABYTE = 1_000_000
@@ -38,25 +38,23 @@ def judge_candidate(
 ) -> Scorecard:
     """Judges a candidate on the test part of `split` and writes its scorecard into `out`.
 
-    candidate: folder `candidates/<D>`; vectors: this split's catalogue as the candidate's encoder sees it
-    (index.vectors), because a champion of an earlier week indexed another catalogue. A candidate that was
-    built on this split holds the same vectors in its own index.
+    candidate: folder `candidates/<D>`; vectors: this split's catalogue as the candidate's retrieval path
+    encodes it (index.vectors), because a champion of an earlier week indexed another catalogue. A candidate
+    that was built on this split holds the same vectors in its own index. What the path loses against the fp32
+    encoder and an exact scan of the same vectors is measured beside it.
     """
     catalogue = pl.read_parquet(split / "items.parquet")
-    encoder = TransformerEncoder.load_saved(candidate / "encoder")
-    item_ids, item_vectors = read_vectors(vectors)
-    scoring = load_retrieval(candidate)["history_scoring"]
-    retriever = ExactIndex(name, item_ids, item_vectors, encoder, scoring)
-    plain = _plain_vectors(catalogue, encoder)
+    index = open_candidate(candidate, name, vectors, threads=_threads())
     size = sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file())
     return _judged(
-        retriever,
+        index,
         split,
         catalogue,
         prepared,
         settings,
         digest=candidate.name,
-        without_attributes=None if plain is None else ExactIndex(name, item_ids, plain, encoder, scoring),
+        without_attributes=_without_attributes(index, catalogue),
+        exact=open_exact(candidate, f"{name}, exact", vectors),
         size_mb=size / _MEGABYTE,
         out=out,
     )
@@ -76,10 +74,7 @@ def write_unjudged(
     catalogue = pl.read_parquet(split / "items.parquet")
     item_ids = catalogue.get_column("item_id").to_list()
     retrievers: list[Retriever] = [BM25Index("BM25", item_ids, item_texts(catalogue, fields))]
-    for name, (candidate, vectors) in candidates.items():
-        encoder = TransformerEncoder.load_saved(candidate / "encoder")
-        scoring = load_retrieval(candidate)["history_scoring"]
-        retrievers.append(ExactIndex(name, *read_vectors(vectors), encoder, scoring))
+    retrievers += [open_candidate(folder, name, index) for name, (folder, index) in candidates.items()]
     judged = read_judged(split, "test", reader=JUDGE)[prepared.entrances[0]]
     pairs = unjudged_pairs(retrievers, judged, catalogue)
     buffer = io.BytesIO()
@@ -106,6 +101,7 @@ def _judged(
     *,
     digest: str | None = None,
     without_attributes: Retriever | None = None,
+    exact: Retriever | None = None,
     size_mb: float | None = None,
     out: Path,
 ) -> Scorecard:
@@ -120,18 +116,25 @@ def _judged(
         judged_until=prepared.judged_until,
         typos=typos,
         without_attributes=without_attributes,
+        exact=exact,
         size_mb=size_mb,
     )
     scorecard.write(out)
     return scorecard
 
 
-def _plain_vectors(catalogue: pl.DataFrame, encoder: TransformerEncoder) -> Vectors | None:
-    """(items, d) vectors of the texts without brand, category and attributes; None where they hold none of
-    these. Of all items: dropping them from some would move those, shorter than the rest, up or down."""
-    fields = encoder.settings.item_fields
-    kept = drop_attributes(fields)
-    dropped = [field for field in fields if field not in kept]
+def _without_attributes(index: LiveIndex, catalogue: pl.DataFrame) -> LiveIndex | None:
+    """The same path over the items' texts without brand, category and attributes; None where they hold none
+    of these. Of all items: dropping them from some would move those, shorter than the rest, up or down."""
+    kept = drop_attributes(index.fields)
+    dropped = [field for field in index.fields if field not in kept]
     if not any(catalogue.get_column(field).is_not_null().any() for field in dropped):
         return None
-    return encoder.encode_items(item_texts(catalogue, kept))
+    texts = item_texts(catalogue, kept)
+    snapshot = Snapshot(catalogue, index.encoder.encode_items(texts), Postings.build(texts))
+    return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept)
+
+
+def _threads() -> int:
+    """The judge encodes in bulk, alone on the machine's cores; the service takes one thread per process."""
+    return len(os.sched_getaffinity(0))

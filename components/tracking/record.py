@@ -23,6 +23,8 @@ class RunRecord:
     scorecards: Mapping[str, Scorecard] = field(default_factory=dict)
     """By role: "challenger", "champion", "bm25"."""
     report: GateReport | None = None
+    undiscoverable: Mapping[str, int] = field(default_factory=dict)
+    """By role: new items that none of their likely queries finds."""
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     """Per artifact folder ("gate", "quality", "plots", "scorecards") files and whole folders."""
 
@@ -69,6 +71,7 @@ def stage_metrics(record: RunRecord) -> dict[str, float | None]:
     if record.trained:
         names = ("epochs", "steps", "pairs", "seconds", "best_validation_recall")
         metrics |= {f"training/{name}": getattr(record.trained, name) for name in names}
+    metrics |= {f"{role}/undiscoverable_items": count for role, count in record.undiscoverable.items()}
     return metrics
 
 

@@ -2,21 +2,17 @@
 
 So it reads its artifact, a candidate's folder, by itself: a copy in an old version must go on reading the
 folder it was logged with. The encoder and the index come from the installed `debut` package (no code is
-carried along), which has to be there where the model is loaded; only safetensors, JSON and Parquet are read.
+carried along), which has to be there where the model is loaded; nothing that is read can run code.
 """
 
-import json
 from pathlib import Path
 
 import mlflow
-import polars as pl
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
 from components.contract.ports import Request
-from components.encoder.transformer import TransformerEncoder
-from components.index.exact import ExactIndex
-from components.index.vectors import ITEMS_FILE, read_vectors
+from components.index.retrieval import open_candidate
 
 
 class Hit(BaseModel):
@@ -25,7 +21,7 @@ class Hit(BaseModel):
     item_id: str
     title: str
     score: float
-    """Cosine of the query's and the item's vector."""
+    """Cosine of the query's and the item's vector, plus the weighted lexical score where the plan has one."""
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
@@ -35,12 +31,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
     """
 
     def load_context(self, context: PythonModelContext) -> None:
-        folder = Path(context.artifacts["candidate"])
-        item_ids, vectors = read_vectors(folder / "index")
-        self.titles: list[str] = pl.read_parquet(folder / "index" / ITEMS_FILE).get_column("title").to_list()
-        encoder = TransformerEncoder.load_saved(folder / "encoder")
-        scoring = json.loads((folder / "retrieval.json").read_bytes())["history_scoring"]
-        self.index = ExactIndex("candidate", item_ids, vectors, encoder, scoring)
+        self.index = open_candidate(Path(context.artifacts["candidate"]), "candidate")
         self.k = int(context.model_config["k"])
 
     def predict(self, model_input: list[str]) -> list[list[Hit]]:
@@ -52,7 +43,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]  # mlflow ships no types
         ]
 
     def _hit(self, row: int, score: float) -> Hit:
-        return Hit(item_id=self.index.item_ids[row], title=self.titles[row], score=score)
+        item = self.index.item(row)
+        return Hit(item_id=item["item_id"], title=item["title"], score=score)
 
 
 mlflow.models.set_model(ServedModel())

@@ -1,11 +1,8 @@
 """Which arithmetic a run uses, and why, in one sentence."""
 
-import torch
-
 from components.contract.errors import ConfigError
 from components.contract.settings import TrainingSettings
-
-_CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last is Arm's
+from components.encoder.transformer import has_bf16
 
 
 def choose_precision(settings: TrainingSettings, device: str) -> tuple[str, str]:
@@ -20,10 +17,3 @@ def choose_precision(settings: TrainingSettings, device: str) -> tuple[str, str]
     if settings.precision == "fp32" or (settings.precision == "auto" and not native):
         return "32-true", f"fp32 on {device}" + ("" if native else " (no bf16 instructions)")
     return "bf16-mixed", f"bf16 autocast on {device}" + ("" if native else ", emulated: expect it to be slow")
-
-
-def has_bf16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in _CPU_BF16)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.contract.ports import Encoder, Rows, Vectors
+from components.contract.ports import Encoder, Retriever, Rows, Vectors
 from components.contract.records import Entrance
 from components.contract.settings import EncoderSettings, HistoryScoring, TrainingSettings
 from components.encoder.texts import item_texts
@@ -67,14 +67,18 @@ def validation_recall(
     vectors: (items, d) of `validation.texts`. Without `scoring` a history is scored by its mean vector, as it
     was trained.
     """
-    index = ExactIndex("validation", validation.item_ids, vectors, encoder, scoring)
+    return recall_of(ExactIndex("validation", validation.item_ids, vectors, encoder, scoring), validation)
+
+
+def recall_of(retriever: Retriever, validation: Validation) -> dict[Entrance, dict[str, float | None]]:
+    """The same for a retriever over `validation.item_ids`."""
     slices: dict[str, Callable[[str], bool]] = {
         "new": lambda item: item in validation.new,
         "established": lambda item: item not in validation.new,
     }
     recalls: dict[Entrance, dict[str, float | None]] = {}
     for entrance, judged in validation.judged.items():
-        rows = index.search(judged.requests, K).rows
+        rows = retriever.search(judged.requests, K).rows
         found = [{validation.item_ids[row] for row in line if row >= 0} for line in rows.tolist()]
         recalls[entrance] = {name: _recall(judged, found, inside) for name, inside in slices.items()}
     return recalls

@@ -14,6 +14,7 @@ from components.evaluation.scorecard import EntranceScores, Scorecard
 
 BOUNDS = {
     "typo_recall_loss": 0.2,
+    "fast_path_recall_loss": 0.01,
     "exposure_new_item_share_ratio": 1.2,
     "exposure_top_1_percent_share": 0.1,
     "p95_latency_ms": 12.0,

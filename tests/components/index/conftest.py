@@ -1,11 +1,17 @@
-"""An encoder whose vectors the tests choose."""
+"""Encoders whose vectors the tests choose, and snapshots of a release's index in memory."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 import pytest
 
 from components.contract.ports import Encoder, Vectors
+from components.contract.tables import TABLES
+from components.index.live import Snapshot
+from components.index.postings import Postings
+
+_TYPES = {"text": pl.String(), "number": pl.Float64(), "timestamp": pl.Datetime("us")}
 
 
 class LookupEncoder(Encoder):
@@ -28,3 +34,61 @@ class LookupEncoder(Encoder):
 @pytest.fixture(scope="session")
 def lookup_encoder():
     return LookupEncoder
+
+
+class WordEncoder(Encoder):
+    """A text's vector is the normalised sum of its words' random vectors: equal words, equal vectors."""
+
+    def __init__(self, dimensions: int = 16) -> None:
+        self.dimensions = dimensions
+        self._known: dict[str, np.ndarray] = {}
+
+    @property
+    def digest(self) -> str:
+        return "1" * 64
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self._vector(text) for text in texts])
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors:
+        return self.encode_queries(texts)
+
+    def _vector(self, text: str) -> np.ndarray:
+        if text not in self._known:
+            words = text.lower().split() or [""]
+            total = sum(
+                np.random.default_rng(list(word.encode())).standard_normal(self.dimensions) for word in words
+            )
+            self._known[text] = (total / np.linalg.norm(total)).astype(np.float32)
+        return self._known[text]
+
+
+@pytest.fixture(scope="session")
+def word_encoder() -> WordEncoder:
+    return WordEncoder()
+
+
+def items_of(rows: Sequence[dict]) -> pl.DataFrame:
+    """items.parquet of rows that name some of the contract's columns."""
+    kinds = {name: _TYPES[kind] for name, kind in TABLES["items"].columns.items()}
+    filled = [dict.fromkeys(kinds) | row for row in rows]
+    return pl.DataFrame(filled, schema=kinds | {"first_seen": pl.Datetime("us")}).sort("item_id")
+
+
+@pytest.fixture(scope="session")
+def make_items():
+    return items_of
+
+
+@pytest.fixture(scope="session")
+def make_snapshot():
+    """make_snapshot(rows, vectors=None, encoder=None): vectors in item_id order, else of the titles."""
+
+    def make(rows: Sequence[dict], vectors=None, encoder: Encoder | None = None) -> Snapshot:
+        items = items_of(rows)
+        titles = items.get_column("title").to_list()
+        if vectors is None:
+            vectors = encoder.encode_items(titles)
+        return Snapshot(items, np.asarray(vectors, dtype=np.float32), Postings.build(titles))
+
+    return make

@@ -19,7 +19,7 @@ def items() -> pl.DataFrame:
 def test_what_is_read_is_what_was_encoded(items, lookup_encoder, tmp_path):
     """The encoder gets the texts of the configured fields, in catalogue order."""
     encoder = lookup_encoder({"oak x": [1.0, 0.0], "pine": [0.0, 1.0]})
-    encode_catalogue(items, encoder, ["title", "attributes"], tmp_path)
+    encode_catalogue(items, encoder.encode_items, ["title", "attributes"], tmp_path)
     item_ids, vectors = read_vectors(tmp_path)
     assert item_ids == ["a", "b"]
     assert vectors.dtype == np.float32
@@ -28,7 +28,8 @@ def test_what_is_read_is_what_was_encoded(items, lookup_encoder, tmp_path):
 
 
 def test_items_and_vectors_that_do_not_belong_together_are_refused(items, lookup_encoder, tmp_path):
-    encode_catalogue(items, lookup_encoder({"oak": [1.0], "pine": [1.0]}), ["title"], tmp_path)
+    encoder = lookup_encoder({"oak": [1.0], "pine": [1.0]})
+    encode_catalogue(items, encoder.encode_items, ["title"], tmp_path)
     items.head(1).write_parquet(tmp_path / ITEMS_FILE)
     with pytest.raises(DataError, match="1 items but 2 vectors; build the index again"):
         read_vectors(tmp_path)

@@ -11,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.contract.errors import StorageError
-from components.contract.records import Candidate, Gate, GateReport
+from components.contract.records import Candidate, Gate, GateReport, RetrievalPlan
+from components.index.postings import Postings
 from components.index.vectors import SNAPSHOT_COLUMNS, write_vectors
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
@@ -69,6 +70,7 @@ def index_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     items = pl.DataFrame({name: ["a", "b"] for name in SNAPSHOT_COLUMNS})
     write_vectors(items, np.eye(2, 3, dtype=np.float32), folder)
+    Postings.build(["red chair", "blue table"]).save(folder)
     (folder / "notes.csv").write_text("of no concern to a release")
     return folder
 
@@ -101,7 +103,7 @@ def make_candidate(
         arguments: dict[str, Any] = {
             "encoder": encoder_folder,
             "index": index_folder,
-            "retrieval": {"history_scoring": "mean"},
+            "plan": RetrievalPlan(),
             "fingerprint": fingerprint.model_copy(update={"settings": {"seed": seed}, "baseline": baseline}),
         }
         return build(candidates, **(arguments | changed))

@@ -7,12 +7,13 @@ import pytest
 
 from components.contract.digests import canonical_json, sha256_bytes, sha256_file
 from components.contract.errors import PromotionError, StorageError
+from components.contract.records import RetrievalPlan
+from components.index.retrieval import read_plan
 from components.index.vectors import read_vectors
 from components.release import candidate as module
 from components.release.candidate import (
     load_fingerprint,
     load_manifest,
-    load_retrieval,
     place_file,
     read,
     verify,
@@ -55,9 +56,11 @@ def test_record_and_contents_can_be_read_back(candidates, make_candidate, finger
     np.testing.assert_array_equal(vectors, np.eye(2, 3, dtype=np.float32))
     assert sorted(path.name for path in (folder / "index").iterdir()) == [
         "items.parquet",
+        "postings.safetensors",
         "vectors.safetensors",
+        "words.json",
     ]
-    assert load_retrieval(folder) == {"history_scoring": "mean"}
+    assert read_plan(folder) == RetrievalPlan()
     assert load_fingerprint(folder).settings == {"seed": 0}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.contract.records import Candidate, PreparedData
+from components.contract.records import Candidate, PreparedData, RetrievalPlan
 from components.contract.settings import EncoderSettings, JudgeSettings, SplitSettings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
@@ -54,7 +54,8 @@ def _candidate(tmp_path: Path, tiny_encoder: Path, split_folder: Path) -> tuple[
     digest = encoder.save(tmp_path / "encoder")
     vectors = tmp_path / "vectors"
     vectors.mkdir()
-    encode_catalogue(pl.read_parquet(split_folder / "items.parquet"), encoder, settings.item_fields, vectors)
+    items = pl.read_parquet(split_folder / "items.parquet")
+    encode_catalogue(items, encoder.encode_items, settings.item_fields, vectors)
     fingerprint = Fingerprint(
         data_digest="d",
         encoder_digest=digest,
@@ -68,7 +69,7 @@ def _candidate(tmp_path: Path, tiny_encoder: Path, split_folder: Path) -> tuple[
         tmp_path / "candidates",
         encoder=tmp_path / "encoder",
         index=vectors,
-        retrieval={"history_scoring": "mean"},
+        plan=RetrievalPlan(),
         fingerprint=fingerprint,
     )
     return candidate, vectors

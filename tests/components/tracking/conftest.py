@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from components.contract.records import Candidate, Gate, GateReport, PreparedData
+from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
 from components.contract.settings import EncoderSettings, Settings
 from components.tracking.description import VersionCard
 
@@ -61,8 +61,10 @@ def candidate_folder(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactor
     encoder.save(folder / "encoder")
     (folder / "index").mkdir()
     items = pl.DataFrame(dict.fromkeys(SNAPSHOT_COLUMNS, TITLES) | {"item_id": list("abcde")})
-    encode_catalogue(items, encoder, ("title",), folder / "index")
-    (folder / "retrieval.json").write_text('{"history_scoring":"mean"}')
+    unknown = [pl.lit(None, dtype=pl.Float64).alias("price")]
+    unknown += [pl.lit(None, dtype=pl.Datetime("us")).alias(name) for name in ("listed_at", "first_seen")]
+    encode_catalogue(items.with_columns(unknown), encoder.encode_items, ("title",), folder / "index")
+    (folder / "retrieval.json").write_text(RetrievalPlan().model_dump_json())
     return folder
 
 

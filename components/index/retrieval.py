@@ -1,0 +1,95 @@
+"""A candidate's own retrieval path, opened from its folder: the same for the judge, the service and MLflow.
+
+encoder/      settings, tokenizer and fp32 weights
+inference/    encoder.onnx, where the plan says so
+index/        items.parquet, vectors, postings
+retrieval.json
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+from safetensors import SafetensorError
+
+from components.contract.errors import DataError
+from components.contract.files import disk_errors
+from components.contract.ports import Encoder
+from components.contract.records import RetrievalPlan
+from components.contract.settings import EncoderSettings
+from components.encoder.base import SETTINGS_FILE
+from components.index.live import LiveIndex, Snapshot
+from components.index.postings import Postings
+from components.index.vectors import ITEMS_FILE, read_vectors
+
+ENCODER, INFERENCE, INDEX = "encoder", "inference", "index"
+ONNX_FILE = "encoder.onnx"
+PLAN_FILE = "retrieval.json"
+
+
+def open_candidate(candidate: Path, name: str, index: Path | None = None, threads: int = 1) -> LiveIndex:
+    """The candidate's path over its own index, or over another catalogue's that the same path encoded.
+
+    threads: of the encoder, where it runs in ONNX. Raises EncoderError or DataError for a damaged file.
+    """
+    plan = read_plan(candidate)
+    encoder = open_encoder(candidate / ENCODER, candidate / INFERENCE / ONNX_FILE, plan, threads)
+    return LiveIndex(
+        name, read_snapshot(index or candidate / INDEX), encoder, plan, item_fields(candidate / ENCODER)
+    )
+
+
+def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
+    """The same plan without what makes it fast: fp32 encoder in torch, float64 scan of all rows. `index`
+    holds the catalogue as that encoder sees it."""
+    plan = read_plan(candidate).model_copy(update={"inference": "torch"})
+    encoder = open_encoder(candidate / ENCODER, candidate, plan)
+    fields = item_fields(candidate / ENCODER)
+    return LiveIndex(name, read_snapshot(index), encoder, plan, fields, exact=True)
+
+
+def open_encoder(encoder: Path, graph: Path, plan: RetrievalPlan, threads: int = 1) -> Encoder:
+    """What encodes queries and changed items under the plan; imports torch only where it has to."""
+    if plan.inference == "torch":
+        from components.encoder.transformer import TransformerEncoder
+
+        return TransformerEncoder.load_saved(encoder)
+    from components.encoder.onnx_encoder import OnnxEncoder
+
+    return OnnxEncoder.load(graph, encoder, threads)
+
+
+def read_snapshot(index: Path) -> Snapshot:
+    """Raises DataError where the folder's files do not belong together."""
+    with _undamaged(index):
+        item_ids, vectors = read_vectors(index)
+        items = pl.read_parquet(index / ITEMS_FILE)
+        postings = Postings.load(index)
+    if postings.items != len(item_ids):
+        raise DataError(f"{index}: {len(item_ids)} items but postings of {postings.items}; build it again.")
+    return Snapshot(items, vectors, postings)
+
+
+def read_plan(candidate: Path) -> RetrievalPlan:
+    with _undamaged(candidate / PLAN_FILE):
+        return RetrievalPlan.model_validate_json((candidate / PLAN_FILE).read_bytes())
+
+
+def item_fields(encoder: Path) -> tuple[str, ...]:
+    """The columns that make up an item's text, by a saved encoder's settings."""
+    with _undamaged(encoder / SETTINGS_FILE):
+        settings = json.loads((encoder / SETTINGS_FILE).read_bytes())
+        return EncoderSettings.model_validate(settings).item_fields
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """Turns what readers raise for a damaged file into a DataError, for a missing one into a StorageError."""
+    with disk_errors(path):
+        try:
+            yield
+        except (SafetensorError, pl.exceptions.PolarsError, ValueError, KeyError, TypeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DataError(f"{path} cannot be read ({reason}): it is damaged; build it again.") from error

@@ -1,0 +1,159 @@
+"""How a candidate ranks (records.RetrievalPlan), chosen on the validation part."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import polars as pl
+
+from components.contract.ports import Encoder, Vectors
+from components.contract.records import Entrance, RetrievalPlan
+from components.contract.settings import HistoryScoring, Inference, RetrievalSettings, Settings
+from components.encoder.onnx_export import export_onnx, quantise, reweight
+from components.encoder.texts import item_texts
+from components.encoder.transformer import TransformerEncoder
+from components.index.live import LiveIndex, Snapshot
+from components.index.postings import Postings
+from components.index.retrieval import open_encoder
+from components.index.vectors import read_vectors
+from components.training.validation import Validation, read_validation, recall_of, stopping_recall
+
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
+TIMED_QUERIES = 50
+
+
+def export_graphs(encoder: Path, out: Path, start: tuple[Path, Path] | None = None) -> None:
+    """Writes onnx.onnx and onnx-int8.onnx, named after the inference that runs them.
+
+    start: the saved encoder that this one was trained from, and its graphs, which are used again.
+    """
+    loaded = TransformerEncoder.load_saved(encoder)
+    again = start is not None and reweight(
+        start[1] / "onnx.onnx", TransformerEncoder.load_saved(start[0]), loaded, out / "onnx.onnx"
+    )
+    if not again:
+        export_onnx(loaded, out / "onnx.onnx")
+    quantise(out / "onnx.onnx", out / "onnx-int8.onnx")
+
+
+def graph_of(graphs: Path, inference: Inference) -> Path | None:
+    """The exported graph that an inference runs; None for torch."""
+    return None if inference == "torch" else graphs / f"{inference}.onnx"
+
+
+def choose_plan(encoder: Path, graphs: Path, vectors: Path, split: Path, settings: Settings) -> RetrievalPlan:
+    """What `retrieval` in the settings leaves open, by recall@10 on validation (mean of new and established).
+
+    encoder: folder of a saved encoder; graphs: what `export_graphs` made of it; vectors: the split's
+    catalogue as it sees it (index.vectors).
+    - inference: the fastest that loses at most `max_loss` of the fp32 encoder's recall on the judged queries
+      and is faster in this very run; fp32 in ONNX Runtime where there are no queries to measure it with.
+    - history scoring, lexical weight: the best; the mean and 0 where no user or no query is judged.
+    """
+    wanted, validation = settings.retrieval, read_validation(split, settings.encoder, settings.training)
+    snapshot = _snapshot(validation, split, vectors, settings.encoder.item_fields)
+    opened = _Encoders(encoder, graphs)
+    inference = wanted.inference
+    if inference == "auto":
+        inference = _fastest(opened, _only(validation, "search"), snapshot, wanted)
+    plan = RetrievalPlan(inference=inference)
+    users, queries = _only(validation, "recommendation"), _only(validation, "search")
+    scorings: Iterable[HistoryScoring] = get_args(HistoryScoring) if users.judged else ("mean",)
+    weights: Iterable[float] = WEIGHTS if queries.judged else (0.0,)
+    if wanted.history_scoring != "auto":
+        scorings = (wanted.history_scoring,)
+    if wanted.lexical_weight != "auto":
+        weights = (wanted.lexical_weight,)
+    known = _KnownQueries(opened.open(inference), queries) if queries.judged else opened.open(inference)
+    plan = _best([plan.model_copy(update={"history_scoring": s}) for s in scorings], users, snapshot, known)
+    return _best([plan.model_copy(update={"lexical_weight": w}) for w in weights], queries, snapshot, known)
+
+
+class _Encoders:
+    """One encoder's back ends, each opened once."""
+
+    def __init__(self, encoder: Path, graphs: Path) -> None:
+        self._encoder, self._graphs = encoder, graphs
+        self._opened: dict[Inference, Encoder] = {}
+
+    def open(self, inference: Inference) -> Encoder:
+        if inference not in self._opened:
+            graph = graph_of(self._graphs, inference) or self._encoder
+            plan = RetrievalPlan(inference=inference)
+            self._opened[inference] = open_encoder(self._encoder, graph, plan)
+        return self._opened[inference]
+
+
+class _KnownQueries:
+    """An Encoder whose queries were encoded before: the plans that are compared share them."""
+
+    def __init__(self, encoder: Encoder, queries: Validation) -> None:
+        texts = sorted({str(request.text) for one in queries.judged.values() for request in one.requests})
+        self._vectors = dict(zip(texts, encoder.encode_queries(texts), strict=True))
+        self.digest = encoder.digest
+        self.encode_items = encoder.encode_items
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self._vectors[text] for text in texts])
+
+
+def _snapshot(validation: Validation, split: Path, vectors: Path, fields: Sequence[str]) -> Snapshot:
+    """The validation's items with their vectors and postings."""
+    item_ids, catalogue = read_vectors(vectors)
+    rows = np.searchsorted(item_ids, validation.item_ids)
+    items = pl.read_parquet(split / "items.parquet")[rows]
+    return Snapshot(items, catalogue[rows], Postings.build(item_texts(items, fields)))
+
+
+def _only(validation: Validation, entrance: Entrance) -> Validation:
+    kept = {name: judged for name, judged in validation.judged.items() if name == entrance}
+    return replace(validation, judged=kept)
+
+
+def _best(
+    plans: Sequence[RetrievalPlan], validation: Validation, snapshot: Snapshot, encoder: Encoder
+) -> RetrievalPlan:
+    """The plan with the highest recall; the first of equals."""
+    if len(plans) == 1:
+        return plans[0]
+    return max(plans, key=lambda plan: _recall(plan, validation, snapshot, encoder))
+
+
+def _recall(
+    plan: RetrievalPlan, validation: Validation, snapshot: Snapshot, encoder: Encoder, exact: bool = False
+) -> float:
+    index = LiveIndex("validation", snapshot, encoder, plan, ("title",), exact=exact)
+    (entrance,) = validation.judged
+    return stopping_recall(recall_of(index, validation), entrance) or 0.0
+
+
+def _fastest(
+    opened: _Encoders, queries: Validation, snapshot: Snapshot, wanted: RetrievalSettings
+) -> Inference:
+    if not queries.judged:
+        return "onnx"
+    exact = opened.open("torch")
+    reference = _recall(RetrievalPlan(), queries, snapshot, exact, exact=True)
+    slowest = _milliseconds(exact, queries)
+    for inference in FASTEST_FIRST:
+        encoder = opened.open(inference)
+        recall = _recall(RetrievalPlan(), queries, snapshot, encoder)
+        if recall >= (1 - wanted.max_loss) * reference and _milliseconds(encoder, queries) < slowest:
+            return inference
+    return "torch"
+
+
+def _milliseconds(encoder: Encoder, queries: Validation) -> float:
+    """Median time of one query."""
+    texts = [str(request.text) for request in queries.judged["search"].requests[:TIMED_QUERIES]]
+    encoder.encode_queries(texts[:3])
+    times = []
+    for text in texts:
+        start = time.perf_counter()
+        encoder.encode_queries([text])
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1_000

@@ -1,0 +1,104 @@
+"""The service as a FastAPI application: middleware, routes, start and end."""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from components.contract.settings import ServingSettings
+from components.service import problems
+from components.service.answering import Answering
+from components.service.auth import Gatekeeper
+from components.service.limits import BodyLimit
+from components.service.metrics import Metrics
+from components.service.operations import OperationRoutes
+from components.service.privacy import LogPrivacy
+from components.service.routes import SearchRoutes
+from components.service.serving import NoReleaseError, Serving
+from components.service.traffic import TrafficLog
+
+REQUEST_ID_HEADER = b"x-request-id"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a service is made of."""
+
+    serving: Serving
+    settings: ServingSettings
+    gatekeeper: Gatekeeper
+    privacy: LogPrivacy
+    log: TrafficLog
+    metrics: Metrics
+    version: str
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """The application; its start loads the champion, its end writes the traffic log."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        parts.serving.start()
+        yield
+        parts.serving.close()
+        parts.log.close()
+
+    app = FastAPI(
+        title="Debut",
+        version=parts.version,
+        summary="Search and recommendation that finds new items from their first day.",
+        lifespan=lifespan,
+        docs_url=None,  # its page loads scripts from a CDN; /openapi.json is here
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.add_exception_handler(NoReleaseError, _no_release)
+    answering = Answering(parts.settings, parts.privacy, parts.log)
+    search = SearchRoutes(parts.serving, answering, parts.settings.max_query_characters)
+    operations = OperationRoutes(parts.serving, parts.settings, parts.privacy, parts.log, parts.metrics)
+    app.include_router(search.router(parts.gatekeeper))
+    app.include_router(operations.router(parts.gatekeeper))
+    parts.metrics.watch_dropped(lambda: parts.log.dropped)
+    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
+    app.add_middleware(_Measured, metrics=parts.metrics)
+    return app
+
+
+async def _no_release(request: HTTPConnection, error: Exception) -> Response:
+    refused = problems.ProblemError(503, str(error), headers={"Retry-After": "5"})
+    return problems.problem_response(request, refused)
+
+
+class _Measured:
+    """Gives every request an id of our own making, and counts and times it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started, status = time.perf_counter(), 500
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            route = getattr(scope.get("route"), "path", None)
+            self._metrics.request(route, status, time.perf_counter() - started)

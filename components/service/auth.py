@@ -1,0 +1,60 @@
+"""Who may do what: a role per route, from the key in the Authorization header or the page's cookie."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from components.service.keys import KeyRecord, Keys, Role
+from components.service.limits import RateLimit
+from components.service.problems import ProblemError
+
+COOKIE = "debut_key"
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True)
+class Gatekeeper:
+    """anonymous_read: searches need no key (for a service that only this machine reaches)."""
+
+    keys: Keys
+    limit: RateLimit
+    anonymous_read: bool
+
+    def needs(self, role: Role) -> Callable[[Request], Awaitable[KeyRecord | None]]:
+        """A FastAPI dependency: the caller's key, None for an anonymous reader. Raises 401, 403 and 429."""
+
+        async def check(request: Request) -> KeyRecord | None:  # async: no thread per request
+            key = self.identify(request)
+            address = request.client.host if request.client else "unknown"
+            self.limit.check(key.id if key else None, address)
+            if key is None and not (self.anonymous_read and role == "read"):
+                raise ProblemError(
+                    401,
+                    "Send a key: Authorization: Bearer debut_… (`debut keys add` makes one).",
+                    headers={"WWW-Authenticate": "Bearer"},
+                )
+            if key is not None and not key.allows(role):
+                raise ProblemError(403, f"The key {key.name!r} may {key.role}; this needs {role}.")
+            return key
+
+        return check
+
+    def identify(self, request: Request) -> KeyRecord | None:
+        """The key that came with the request; None where none came. A wrong one is a 401, never anonymous."""
+        sent = request.headers.get("authorization", "")
+        if sent and not sent.lower().startswith(_BEARER):
+            raise ProblemError(
+                401, "Only Bearer keys are understood.", headers={"WWW-Authenticate": "Bearer"}
+            )
+        secret = sent[len(_BEARER) :].strip() or request.cookies.get(COOKIE, "")
+        if not secret:
+            return None
+        key = self.keys.authenticate(secret)
+        if key is None:
+            raise ProblemError(
+                401,
+                "The key is unknown or was revoked.",
+                headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
+            )
+        return key

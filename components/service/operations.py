@@ -1,0 +1,129 @@
+"""The routes of items, events, releases, health and metrics."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from components.contract.live import ItemId, LiveItem
+from components.contract.records import Decision
+from components.contract.settings import ServingSettings
+from components.release.decision_log import last_change
+from components.service.auth import Gatekeeper
+from components.service.metrics import CONTENT_TYPE, Metrics
+from components.service.privacy import LogPrivacy
+from components.service.problems import ProblemError, responses
+from components.service.schemas import Act, ActsAnswer, Health, ItemsAnswer, ItemsBody, ReleaseAnswer
+from components.service.serving import Serving
+from components.service.traffic import TrafficLog
+from components.service.traffic_records import ActRecord
+
+MOST_DECISIONS = 50
+
+
+class OperationRoutes:
+    """PUT and DELETE /items, POST /events, GET /release, /healthz, /readyz, /metrics."""
+
+    def __init__(
+        self,
+        serving: Serving,
+        settings: ServingSettings,
+        privacy: LogPrivacy,
+        log: TrafficLog,
+        metrics: Metrics,
+    ) -> None:
+        self._serving = serving
+        self._settings = settings
+        self._privacy = privacy
+        self._log = log
+        self._metrics = metrics
+
+    def router(self, gatekeeper: Gatekeeper) -> APIRouter:
+        router = APIRouter(responses=responses, tags=["operations"])
+        read, write = [Depends(gatekeeper.needs("read"))], [Depends(gatekeeper.needs("write"))]
+        router.put("/items", response_model=ItemsAnswer, dependencies=write)(self.put_items)
+        router.delete("/items", response_model=ItemsAnswer, dependencies=write)(self.delete_items)
+        router.post("/events", response_model=ActsAnswer, dependencies=write)(self.post_events)
+        router.get("/release", response_model=ReleaseAnswer, dependencies=read)(self.release)
+        # Probes and scrapers have no key; they learn which release serves, and counts.
+        router.get("/healthz", response_model=Health)(self.healthz)
+        router.get("/readyz", response_model=Health)(self.readyz)
+        router.get("/metrics", response_class=Response)(self.metrics)
+        return router
+
+    async def put_items(self, body: ItemsBody) -> ItemsAnswer:
+        """Adds items or replaces them, one or many; they are findable when this returns."""
+        items = [body] if isinstance(body, LiveItem) else body
+        self._check_count(len(items))
+        seq = await asyncio.to_thread(self._serving.put, items)
+        return ItemsAnswer(seq=seq, items=len({i.item_id for i in items}), searchable=self._serving.serves())
+
+    async def delete_items(self, item_id: Annotated[list[ItemId], Query(min_length=1)]) -> ItemsAnswer:
+        """Takes items out; an id that nobody knows is no error."""
+        self._check_count(len(item_id))
+        seq = await asyncio.to_thread(self._serving.delete, item_id)
+        return ItemsAnswer(seq=seq, items=len(set(item_id)), searchable=self._serving.serves())
+
+    async def post_events(self, body: Act | list[Act]) -> ActsAnswer:
+        """Logs clicks and orders on what a request showed."""
+        acts = [body] if isinstance(body, Act) else body
+        self._check_count(len(acts))
+        for act in acts:
+            user = None if act.user_id is None else self._privacy.pseudonym(act.user_id)
+            self._log.write(
+                ActRecord(
+                    request_id=act.request_id,
+                    at=datetime.now(UTC),
+                    kind=act.kind,
+                    item_id=act.item_id,
+                    user=user,
+                    quantity=act.quantity,
+                )
+            )
+        joined = sum(self._log.recent(act.request_id) for act in acts)
+        return ActsAnswer(logged=len(acts), joined=joined)
+
+    async def release(self) -> ReleaseAnswer:
+        """What serves, how it ranks, what the judge measured, and what was decided before."""
+        release = self._serving.release()
+        history = list(await asyncio.to_thread(self._serving.releases.history))
+        figures = await asyncio.to_thread(self._serving.releases.figures, release.digest)
+        return ReleaseAnswer(
+            release=release.digest,
+            since=_since(history, release.digest),
+            cutoff=release.cutoff,
+            items=len(release.index),
+            plan=release.index.plan.model_dump(),
+            figures=figures,
+            history=[record.model_dump(mode="json") for record in history[: -MOST_DECISIONS - 1 : -1]],
+        )
+
+    async def healthz(self) -> Health:
+        """The process lives; which release serves, and why not the champion, where it does not."""
+        return self._health()
+
+    async def readyz(self) -> Response:
+        """200 where requests can be answered, else 503."""
+        health = self._health()
+        status = 200 if self._serving.serves() else 503
+        return Response(health.model_dump_json(), status_code=status, media_type="application/json")
+
+    async def metrics(self) -> Response:
+        return Response(self._metrics.render(), media_type=CONTENT_TYPE)
+
+    def _health(self) -> Health:
+        digest = self._serving.release().digest if self._serving.serves() else None
+        problem = self._serving.problem
+        return Health(status="ok" if problem is None else "degraded", release=digest, problem=problem)
+
+    def _check_count(self, count: int) -> None:
+        if not 1 <= count <= self._settings.max_bulk_items:
+            raise ProblemError(
+                422, f"{count} in one request; send 1 to {self._settings.max_bulk_items} at a time."
+            )
+
+
+def _since(history: list[Decision], digest: str) -> datetime | None:
+    change = last_change(history)
+    return change.at if change is not None and change.release == digest else None

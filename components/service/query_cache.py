@@ -1,0 +1,49 @@
+"""An encoder that remembers the vectors of the last queries."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contract.ports import Encoder, Vectors
+
+
+class QueryCache:
+    """An `Encoder`; queries are asked for in one thread, items in any. Each release has its own."""
+
+    def __init__(self, encoder: Encoder, size: int) -> None:
+        """size: queries that are kept, the least recently asked leave first; 0: none."""
+        self._encoder = encoder
+        self._size = size
+        self._vectors: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def digest(self) -> str:
+        return self._encoder.digest
+
+    def peek(self, query: str) -> NDArray[np.float32] | None:
+        """The vector of a query that is kept; asking changes nothing. May be called from any thread."""
+        return self._vectors.get(query)
+
+    def encode_items(self, texts: Sequence[str]) -> Vectors:
+        return self._encoder.encode_items(texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> Vectors:
+        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        self.hits += len(texts) - len(missing)
+        self.misses += len(missing)
+        if len(missing) == len(texts) and not self._size:
+            return self._encoder.encode_queries(texts)
+        encoded = dict(zip(missing, self._encoder.encode_queries(missing), strict=True)) if missing else {}
+        found = [encoded[text] if text in encoded else self._kept(text) for text in texts]
+        self._vectors.update(encoded)
+        while len(self._vectors) > self._size:
+            self._vectors.popitem(last=False)
+        return np.stack(found)
+
+    def _kept(self, text: str) -> NDArray[np.float32]:
+        self._vectors.move_to_end(text)
+        return self._vectors[text]

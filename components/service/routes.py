@@ -1,0 +1,190 @@
+"""The routes of search and recommendation."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from components.contract import ports
+from components.encoder.texts import item_text
+from components.index.columns import Filters
+from components.service.answering import Answering, Asked
+from components.service.auth import Gatekeeper
+from components.service.index_thread import Found
+from components.service.problems import ProblemError, request_id_of, responses
+from components.service.schemas import Answer, Explanation, K, RecommendBody, SearchAnswer, UserId
+from components.service.serving import Release, Serving
+
+RELEASE_HEADER = "X-Debut-Release"
+EXPLAINED_DEPTH = 100
+
+
+def query_filters(
+    category: Annotated[str | None, Query(max_length=2_000, description="A path A > B.")] = None,
+    brand: Annotated[str | None, Query(max_length=2_000)] = None,
+    min_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
+    max_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
+    listed_from: datetime | None = None,
+    listed_before: datetime | None = None,
+    in_stock: bool | None = None,
+) -> Filters:
+    """The filters of a GET request."""
+    if min_price is not None and max_price is not None and min_price > max_price:
+        raise ProblemError(422, "min_price is above max_price.")
+    return Filters(
+        category=category,
+        brand=brand,
+        min_price=min_price,
+        max_price=max_price,
+        listed_from=listed_from,
+        listed_before=listed_before,
+        in_stock=in_stock,
+    )
+
+
+QueryFilters = Annotated[Filters, Depends(query_filters)]
+
+
+class SearchRoutes:
+    """GET /search, POST /recommend, GET /similar/{item_id}, GET /explain."""
+
+    def __init__(self, serving: Serving, answering: Answering, max_query_characters: int) -> None:
+        self._serving = serving
+        self._answering = answering
+        self._max_characters = max_query_characters
+
+    def router(self, gatekeeper: Gatekeeper) -> APIRouter:
+        router = APIRouter(
+            tags=["search"], responses=responses, dependencies=[Depends(gatekeeper.needs("read"))]
+        )
+        router.get("/search", response_model=SearchAnswer)(self.search)
+        router.post("/recommend", response_model=Answer)(self.recommend)
+        router.get("/similar/{item_id}", response_model=Answer)(self.similar)
+        router.get("/explain", response_model=Explanation)(self.explain)
+        return router
+
+    async def search(
+        self,
+        request: Request,
+        q: Annotated[str, Query(description="What the customer typed.")],
+        filters: QueryFilters,
+        k: K = 10,
+        user_id: UserId | None = None,
+        debug: bool = False,
+    ) -> Response:
+        """The items that answer a query, best first."""
+        query = self._checked(q)
+        asked = _asked(request, "search", k, filters, query=query, user_id=user_id)
+        found, release = await self._found(ports.Request("search", text=query), asked)
+        hits = self._answering.hits(asked, release, found)
+        answer = SearchAnswer(request_id=asked.request_id, release=release.digest, query=query, results=hits)
+        if debug:
+            answer.debug = await self._debug(query, [hit.item_id for hit in hits], filters, release)
+        return _json(answer, release)
+
+    async def recommend(self, request: Request, body: RecommendBody) -> Response:
+        """Items for a user's past items; what the user has is left out unless `exclude_history` is false."""
+        history = body.history or list(self._known_history(body.user_id))
+        asked = _asked(request, "recommendation", body.k, body.filters, user_id=body.user_id)
+        excluded = frozenset(history) if body.exclude_history else frozenset()
+        found, release = await self._found(
+            ports.Request("recommend", history=tuple(history), exclude=excluded), asked
+        )
+        hits = self._answering.hits(asked, release, found)
+        return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)
+
+    async def similar(self, request: Request, item_id: str, filters: QueryFilters, k: K = 10) -> Response:
+        """The items most like an item."""
+        if self._serving.release().index.row(item_id) is None:
+            raise ProblemError(404, f"There is no item {item_id[:100]!r} now.")
+        asked = _asked(request, "similar", k, filters)
+        one = ports.Request("similar", history=(item_id,), exclude=frozenset({item_id}))
+        found, release = await self._found(one, asked)
+        hits = self._answering.hits(asked, release, found)
+        return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)
+
+    async def explain(
+        self, q: Annotated[str, Query()], item_id: Annotated[str, Query()], filters: QueryFilters
+    ) -> Response:
+        """Why an item answers a query, or does not: its score's parts, each word's share, the filters."""
+        query, release = self._checked(q), self._serving.release()
+        row = release.index.row(item_id)
+        if row is None:
+            raise ProblemError(404, f"There is no item {item_id[:100]!r} now.")
+        found = await asyncio.wrap_future(
+            self._serving.search(ports.Request("explain", text=query), EXPLAINED_DEPTH, filters)
+        )
+        explanation = await asyncio.to_thread(self._explained, query, row, filters, release, found)
+        return _json(explanation, release)
+
+    def _checked(self, query: str) -> str:
+        """Raises 422 for a query without a character to search by, or one that is too long."""
+        if not query.strip():
+            raise ProblemError(422, "q is empty: send at least one character.")
+        if len(query) > self._max_characters:
+            raise ProblemError(
+                422, f"q has {len(query)} characters; at most {self._max_characters} are searched."
+            )
+        return query.encode("utf-8", "replace").decode()
+
+    async def _found(self, request: ports.Request, asked: Asked) -> tuple[Found, Release]:
+        depth = self._answering.depth(asked.k)
+        found = await asyncio.wrap_future(self._serving.search(request, depth, asked.filters))
+        return found, self._serving.release_of(found.index)
+
+    def _known_history(self, user_id: str | None) -> Sequence[str]:
+        if user_id is None:
+            raise ProblemError(422, "Send a user_id, or the user's past items as history.")
+        history = self._serving.releases.history_of(user_id)
+        if not history:
+            raise ProblemError(404, "Nothing is known of this user: send past items as history.")
+        return history[-1_000:]
+
+    async def _debug(
+        self, query: str, item_ids: Sequence[str], filters: Filters, release: Release
+    ) -> dict[str, Any]:
+        rows = [(item_id, release.index.row(item_id)) for item_id in item_ids]
+        act = self._serving.run(
+            lambda: {i: release.index.parts(query, row) for i, row in rows if row is not None}
+        )
+        parts = await asyncio.wrap_future(act)
+        return {"plan": release.index.plan.model_dump(), "filters": filters.active(), "parts": parts}
+
+    def _explained(
+        self, query: str, row: int, filters: Filters, release: Release, found: Found
+    ) -> Explanation:
+        from components.encoder.attribution import explain_match  # torch: only where it is asked for
+
+        item = release.index.item(row)
+        text = item_text(item, release.index.fields)
+        match = explain_match(release.fp32_encoder(), query, text)
+        allowed = release.index.mask(filters)
+        return Explanation(
+            release=release.digest,
+            query=query,
+            item_id=item["item_id"],
+            title=item["title"] or "",
+            parts=self._serving.run(lambda: release.index.parts(query, row)).result(),
+            query_words=list(match.query),
+            item_words=list(match.item),
+            completeness=match.completeness,
+            place=found.rows.index(row) + 1 if row in found.rows else None,
+            filters=filters.active(),
+            passes_filters=allowed is None or bool(allowed[row]),
+        )
+
+
+def _asked(request: Request, entrance: Any, k: int, filters: Filters, **known: Any) -> Asked:
+    return Asked(request_id_of(request), entrance, k, filters, time.perf_counter(), **known)
+
+
+def _json(answer: Answer | Explanation, release: Release) -> Response:
+    """The model's own JSON: the framework would validate it a second time."""
+    return Response(
+        answer.model_dump_json(),
+        media_type="application/json",
+        headers={RELEASE_HEADER: release.digest},
+    )

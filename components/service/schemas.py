@@ -1,0 +1,123 @@
+"""What the service takes and gives, as its OpenAPI document shows it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from components.contract.live import ItemId, LiveItem
+from components.index.columns import Filters
+from components.service.traffic_records import ActKind
+
+MOST_RESULTS = 100
+MOST_HISTORY = 1_000
+K = Annotated[int, Field(ge=1, le=MOST_RESULTS, description="How many items at most.")]
+UserId = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Hit(BaseModel):
+    """One item of an answer."""
+
+    item_id: str
+    title: str
+    brand: str | None
+    category: str | None
+    price: float | None
+    listed_at: datetime | None
+    in_stock: bool
+    new: bool
+    """Listed at or after the cut-off that the release was trained up to."""
+    age_days: float | None
+    score: float
+    explored: bool = False
+    """Put here by the randomised exploration slot, not by the ranking."""
+
+
+class Answer(BaseModel):
+    request_id: str
+    """Send it with the clicks and orders that follow (POST /events)."""
+    release: str
+    """D of the release that answered; also in the header X-Debut-Release."""
+    results: list[Hit]
+
+
+class SearchAnswer(Answer):
+    query: str
+    debug: dict[str, Any] | None = None
+
+
+class RecommendBody(Body):
+    """A user the shop knows, or the past items themselves, oldest first."""
+
+    user_id: UserId | None = None
+    history: Annotated[list[ItemId], Field(max_length=MOST_HISTORY)] = []
+    k: K = 10
+    filters: Filters = Filters()
+    exclude_history: bool = True
+
+
+class ItemsAnswer(BaseModel):
+    seq: int
+    """Position in the upsert log; grows with every change."""
+    items: int
+    """How many items the request changed."""
+    searchable: bool
+    """Findable on this replica now; false while no release serves (they are kept and come with the first)."""
+
+
+class Act(Body):
+    request_id: Annotated[str, Field(min_length=1, max_length=100)]
+    kind: ActKind
+    item_id: ItemId
+    user_id: UserId | None = None
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class ActsAnswer(BaseModel):
+    logged: int
+    joined: int
+    """Of them, those whose request this replica remembers."""
+
+
+class Explanation(BaseModel):
+    release: str
+    query: str
+    item_id: str
+    title: str
+    parts: dict[str, float]
+    """cosine, lexical, lexical_weight, score = cosine + lexical_weight × lexical."""
+    query_words: list[tuple[str, float]]
+    """What each word adds to the cosine, with the item's side held fixed; and the other way round."""
+    item_words: list[tuple[str, float]]
+    completeness: float
+    """What the contributions miss of the cosine they explain: 0 is exact."""
+    place: int | None
+    """Of the item in the answer to this query, within the first 100."""
+    filters: dict[str, Any]
+    passes_filters: bool
+
+
+class ReleaseAnswer(BaseModel):
+    release: str
+    since: datetime | None
+    cutoff: datetime | None
+    items: int
+    plan: dict[str, Any]
+    """How it ranks (retrieval.json)."""
+    figures: dict[str, Any]
+    """What the judge measured."""
+    history: list[dict[str, Any]]
+    """Decisions, newest first."""
+
+
+class Health(BaseModel):
+    status: str
+    release: str | None
+    problem: str | None
+
+
+ItemsBody = LiveItem | list[LiveItem]

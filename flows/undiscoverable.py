@@ -1,0 +1,38 @@
+"""The undiscoverable items of a release, on the command line."""
+
+from pathlib import Path
+
+from components.contract.digests import sha256_tree
+from components.contract.errors import DataError, PromotionError
+from components.contract.files import stage_folder
+from components.evaluation.undiscoverable_report import UndiscoverableReport
+from components.index.retrieval import INDEX
+from components.release import candidate as candidates
+from components.release.discoverability import check_release
+from flows.shop import Shop
+
+
+def undiscoverable_items(shop: Shop) -> tuple[UndiscoverableReport, Path]:
+    """The champion's report on the new items of the data it was built on, and the folder with its files.
+
+    Raises PromotionError before the first champion, DataError where that data's split is gone.
+    """
+    digest = shop.decision_log().champion()
+    if digest is None:
+        raise PromotionError("There is no champion yet: run `debut retrain` first.")
+    folder = shop.candidates / digest
+    candidates.verify(folder)
+    split = _split_of(shop, candidates.load_fingerprint(folder).data_digest)
+    with stage_folder(shop.undiscoverable / digest) as out:
+        report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out)
+    return report, shop.undiscoverable / digest
+
+
+def _split_of(shop: Shop, digest: str) -> Path:
+    for folder in sorted((shop.workspace / "stages").glob("split-*")):
+        if sha256_tree(folder) == digest:
+            return folder
+    raise DataError(
+        f"{shop.workspace / 'stages'}: the split that the champion was built on is gone; `debut retrain` "
+        f"makes it and the list again."
+    )
