@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 CUDA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint types check-layers coverage lock clean
+.PHONY: help setup demo test bench-serve bench-growth lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,12 @@ demo: setup  ## the whole loop on a generated shop
 test: setup  ## all tests, linters, types and layers
 	$(MAKE) --no-print-directory lint types check-layers
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+bench-serve: setup  ## the service under load, beside fp32 PyTorch with LanceDB's hybrid search
+	$(BIN)/python tests/benchmarks/serve.py
+
+bench-growth: setup  ## the index at 50,000, 200,000 and 1,000,000 items
+	$(BIN)/python tests/benchmarks/growth.py
 
 lint:
 	$(BIN)/ruff check .

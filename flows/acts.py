@@ -9,6 +9,7 @@ from components.tracking.client import connect
 from components.tracking.registry import mirror_aliases
 from flows import console
 from flows.shop import Shop
+from flows.signing import verify_release
 
 
 def promote_by_hand(
@@ -16,6 +17,7 @@ def promote_by_hand(
 ) -> Decision:
     """Promotes a candidate by its newest gate report, or against it with a reason and a role."""
     candidate = _candidate(shop, digest)
+    verify_release(shop.settings.signing, candidate)
     log = shop.decision_log()
     report = _newest_report(shop, candidate.name)
     champion = log.champion()
@@ -40,6 +42,16 @@ def promote_by_hand(
         )
     mirror(shop)
     return record
+
+
+def verify_by_hand(shop: Shop, digest: str | None) -> Path:
+    """The folder of a candidate (None: the champion) after its files and signature were verified."""
+    wanted = digest or shop.decision_log().champion()
+    if wanted is None:
+        raise PromotionError("There is no champion yet: run `debut retrain`, or name a candidate.")
+    folder = _candidate(shop, wanted)
+    verify_release(shop.settings.signing, folder)
+    return folder
 
 
 def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decision:

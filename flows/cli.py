@@ -22,9 +22,11 @@ app = typer.Typer(
 )
 decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
 quarantine = typer.Typer(no_args_is_help=True, help="Bad rows: list them, correct them, take them back in.")
-keys = typer.Typer(no_args_is_help=True, help="API keys of the service.")
+keys = typer.Typer(no_args_is_help=True, help="API keys of the service, and the key pair of signatures.")
+release = typer.Typer(no_args_is_help=True, help="The files of a release.")
 app.add_typer(decisions, name="decisions")
 app.add_typer(keys, name="keys")
+app.add_typer(release, name="release")
 app.add_typer(quarantine, name="quarantine")
 
 Config = Annotated[str, typer.Option(help="debut.yaml, or the name of an example configuration.")]
@@ -161,7 +163,7 @@ def serve(
     config: Config = "debut.yaml",
     workspace: Workspace = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535)] = 8_000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: a free one.")] = 8_000,
     anonymous_read: Annotated[
         bool | None,
         typer.Option(help="Searches need no key. Not given: only where the address is this machine's own."),
@@ -212,6 +214,36 @@ def revoke_key(
 
     shop_keys(shop).revoke(key_id)
     console.say(f"{key_id} is revoked.")
+
+
+@keys.command("signing")
+def signing_keys(
+    folder: Annotated[Path, typer.Argument(help="Folder for signing.key (keep it secret) and signing.pub.")],
+) -> None:
+    """Make a key pair that signs releases; the password is taken from DEBUT_SIGNING_PASSWORD."""
+    console.open_terminal(False)
+    from components.release.signature import make_keys
+    from flows.signing import password
+
+    private, public = make_keys(folder, password())
+    console.say(f"In debut.yaml:\nsigning:\n  private_key: {private}\n  public_key: {public}")
+
+
+@release.command("verify")
+def verify_release_files(
+    digest: Annotated[
+        str | None, typer.Argument(help="D or its first characters; else the champion.")
+    ] = None,
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+) -> None:
+    """Check every file of a release against D, and its signature where a public key is configured."""
+    shop = _open(config, None, workspace)
+    from flows.acts import verify_by_hand
+
+    folder = verify_by_hand(shop, digest)
+    signed = "signed" if shop.settings.signing.public_key else "no signing.public_key is configured"
+    console.say(f"{folder.name[:12]}: every file is as it was built; {signed}.")
 
 
 @decisions.command("verify")

@@ -36,7 +36,7 @@ def run_fingerprint(shop: Shop) -> dict[str, Any]:
     return {
         "data": source_digests(shop.settings, shop.root),
         "replayed": {path.name: sha256_file(path) for path in replayed},
-        "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude={"serving"})),
+        "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude={"serving", "signing"})),
         "code": code_digest(),
         "versions": installed_versions_digest(),
         "base_weights": base_digest(shop.settings.encoder),

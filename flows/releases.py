@@ -21,9 +21,10 @@ from components.training.examples import DESCRIPTION
 from flows import stages
 from flows.run import Data, Run
 from flows.shop import actor
+from flows.signing import sign_release, verify_release
 
 # Where the run is tracked and served is no property of the release, and may hold a secret.
-NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions", "serving"}
+NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions", "serving", "signing"}
 
 
 def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
@@ -82,7 +83,9 @@ def build(
         baseline=baseline,
     )
     graph = graph_of(graphs, plan.inference)
-    return stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint)
+    built = stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint)
+    sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
+    return built
 
 
 def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> RetrievalPlan:
@@ -253,6 +256,7 @@ def register_challenger(
 def act_on_verdict(run: Run, challenger: Candidate, report: GateReport) -> Decision:
     """PROMOTE appends a promotion, fenced by the champion that was judged against; else the refusal."""
     candidate = run.shop.candidates / challenger.digest
+    verify_release(run.shop.settings.signing, candidate)
     return stages.record_decision(run.shop.decision_log(), candidate, report, actor(), run.run_id)
 
 

@@ -15,19 +15,22 @@ from fastapi import FastAPI
 
 from components.contract.records import Decision
 from components.index.items_table import ItemsTable
-from components.release import candidate as candidates
-from components.release.signature import signature_path, verify_signature
+from components.release.decision_log import last_change
+from components.release.promotion import aliases
 from components.service.app import Parts, create_app
 from components.service.auth import Gatekeeper
 from components.service.keys import Keys
 from components.service.limits import RateLimit
 from components.service.metrics import Metrics
 from components.service.privacy import LogPrivacy
+from components.service.releases import AgePlot, Challenger
 from components.service.serving import Serving
 from components.service.traffic import TrafficLog
 from flows import acts
+from flows.judged_runs import JudgedRuns
 from flows.results import newest_result
 from flows.shop import Shop
+from flows.signing import verify_release
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOG_SECRET = "DEBUT_LOG_SECRET"
@@ -38,23 +41,32 @@ class ShopReleases:
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
+        self._runs = JudgedRuns(shop.runs)
 
     def champion(self) -> str | None:
         return self._shop.decision_log().champion()
 
+    def challenger(self) -> Challenger | None:
+        records = self._shop.decision_log().records()
+        refused, change = aliases(records)["challenger"], last_change(records)
+        if refused is not None:
+            return Challenger(refused, "refused")
+        previous = change.predecessor if change else None
+        return Challenger(previous, "previous") if previous is not None else None
+
     def folder(self, digest: str) -> Path:
         folder = self._shop.candidates / digest
-        candidates.verify(folder)
-        key = self._shop.settings.serving.signing_key
-        if key is not None:
-            verify_signature(folder, Path(key), signature_path(folder))
+        verify_release(self._shop.settings.signing, folder)
         return folder
 
     def history(self) -> Sequence[Decision]:
         return self._shop.decision_log().records()
 
     def report(self, digest: str) -> Path | None:
-        return self._of_run(digest, "gate_report.html")
+        return self._runs.file(digest, "gate_report.html")
+
+    def recall_by_age(self, digest: str) -> AgePlot | None:
+        return self._runs.recall_by_age(digest)
 
     def figures(self, digest: str) -> dict[str, Any]:
         result = newest_result(self._shop, digest) or {}
@@ -113,7 +125,7 @@ def shop_keys(shop: Shop) -> Keys:
 
 def serve(shop: Shop, host: str, port: int, *, anonymous_read: bool) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in flight are answered first."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_JsonLines()])
+    logging.basicConfig(level=logging.INFO, handlers=[_JsonLines()], force=True)  # Prefect set its own
     app = shop_app(shop, anonymous_read=anonymous_read)
     # One process: the index is its memory, and metrics are per process. More replicas: more processes.
     uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=20)

@@ -136,7 +136,7 @@ class RetrievalSettings(Section):
     max_loss: Share = 0.02
     """Share of the fp32 encoder's recall@10 that a faster path may lose: on validation when it is chosen,
     of the new items when it is judged."""
-    lexical_weight: float | Literal["auto"] = "auto"
+    lexical_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     """Added to the cosine per unit of the lexical score (normalised BM25, 0 to 1); 0: vectors alone; auto:
     chosen on validation, 0 where it does not help."""
     history_scoring: HistoryScoring | Literal["auto"] = "auto"
@@ -229,8 +229,15 @@ class ServingSettings(Section):
     """How often a replica looks for others' changes and for a new champion."""
     maintain_every: int = Field(default=100, ge=1)
     """Writes to the live table after which it is compacted."""
-    signing_key: str | None = None
-    """Public key (PEM) that a release's signature must fit before it serves; None: not checked."""
+
+
+class SigningSettings(Section):
+    """The team's own key pair, PEM files; `debut keys signing` makes one."""
+
+    private_key: str | None = None
+    """Signs every candidate that a retrain builds; its password, if any, is in DEBUT_SIGNING_PASSWORD."""
+    public_key: str | None = None
+    """What a release's signature must fit before it is promoted and before it serves; None: not checked."""
 
 
 class Settings(Section):
@@ -252,6 +259,7 @@ class Settings(Section):
     gate: GatePolicy = GatePolicy()
     tracking: TrackingSettings = TrackingSettings()
     serving: ServingSettings = ServingSettings()
+    signing: SigningSettings = SigningSettings()
 
     @model_validator(mode="after")
     def _has_items(self) -> "Settings":

@@ -60,19 +60,30 @@ def export_onnx(encoder: TransformerEncoder, path: Path) -> None:
             f"{encoder.settings.name} cannot be exported to ONNX ({reason}): "
             "set retrieval.inference to torch."
         ) from error
-    _without_source_lines(path)
+    model = onnx.load(path)
+    _check_axes(model, encoder.settings.name)
+    _remove_source_lines(model)
+    onnx.save(model, path)
 
 
-def _without_source_lines(path: Path) -> None:
+def _check_axes(model: onnx.ModelProto, name: str) -> None:
+    """The exporter takes a length that it cannot follow for a constant, and says nothing."""
+    for argument in model.graph.input:
+        if not all(axis.dim_param for axis in argument.type.tensor_type.shape.dim):
+            raise EncoderError(
+                f"{name} cannot be exported to ONNX (the graph takes one number of texts or tokens only): "
+                "set retrieval.inference to torch."
+            )
+
+
+def _remove_source_lines(model: onnx.ModelProto) -> None:
     """The exporter notes beside every node the lines of code it came from, with this machine's paths: equal
     encoders would have other files elsewhere."""
-    model = onnx.load(path)
     model.graph.ClearField("metadata_props")
     for parts in (model.graph.node, model.graph.initializer, model.graph.value_info):
         for part in parts:
             part.ClearField("metadata_props")
             part.ClearField("doc_string")
-    onnx.save(model, path)
 
 
 def reweight(graph: Path, start: TransformerEncoder, encoder: TransformerEncoder, out: Path) -> bool:

@@ -134,7 +134,8 @@ class TransformerEncoder:
             return states[:, 0]
         if self.settings.pooling == "last_token":
             last = mask.sum(dim=1) - 1
-            return states[torch.arange(len(states), device=states.device), last]
+            # Not len(states): an exported graph would hold the example's number of texts.
+            return states[torch.arange(states.shape[0], device=states.device), last]
         weights = mask.unsqueeze(-1).to(states.dtype)
         return (states * weights).sum(dim=1) / weights.sum(dim=1)
 

@@ -15,6 +15,10 @@ _UNSPACED = re.compile(
 )
 
 
+class NoWordError(EncoderError):
+    """The encoder reads no word of a text."""
+
+
 @dataclass(frozen=True)
 class TokenWords:
     """One text as an encoder reads it: its tokens and the words that they make up."""
@@ -32,8 +36,8 @@ class TokenWords:
 def token_words(encoder: TransformerEncoder, text: str, kind: TextKind) -> TokenWords:
     """The tokens of `text` and their words.
 
-    Raises EncoderError where the encoder reads no word of the text, or where its tokenizer does not say which
-    characters a token stands for.
+    Raises NoWordError where the encoder reads no word of the text, EncoderError where its tokenizer does not
+    say which characters a token stands for.
     """
     if not encoder.tokenizer.is_fast:
         raise EncoderError(
@@ -57,7 +61,7 @@ def token_words(encoder: TransformerEncoder, text: str, kind: TextKind) -> Token
     words, word_of = _words(prefix + text, spans)
     if not words:
         name = "query" if kind == "query" else "item's text"
-        raise EncoderError(
+        raise NoWordError(
             f"The encoder reads no word of the {name} {text[:40]!r}: there is nothing to explain."
         )
     return TokenWords(encoded["input_ids"], special, words, word_of)

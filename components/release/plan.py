@@ -9,6 +9,7 @@ from typing import get_args
 import numpy as np
 import polars as pl
 
+from components.contract.errors import DataError
 from components.contract.ports import Encoder, Vectors
 from components.contract.records import Entrance, RetrievalPlan
 from components.contract.settings import HistoryScoring, Inference, RetrievalSettings, Settings
@@ -102,10 +103,13 @@ class _KnownQueries:
 
 
 def _snapshot(validation: Validation, split: Path, vectors: Path, fields: Sequence[str]) -> Snapshot:
-    """The validation's items with their vectors and postings."""
+    """The validation's items with their vectors and postings; raises DataError for another catalogue's."""
     item_ids, catalogue = read_vectors(vectors)
+    items = pl.read_parquet(split / "items.parquet")
+    if items.get_column("item_id").to_list() != item_ids:
+        raise DataError(f"{vectors} holds other items than {split}: encode the split's catalogue again.")
     rows = np.searchsorted(item_ids, validation.item_ids)
-    items = pl.read_parquet(split / "items.parquet")[rows]
+    items = items[rows]
     return Snapshot(items, catalogue[rows], Postings.build(item_texts(items, fields)))
 
 

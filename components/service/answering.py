@@ -106,7 +106,7 @@ def hit_of(item: dict[str, Any], score: float, release: Release, now: datetime) 
         brand=item.get("brand"),
         category=item.get("category"),
         price=item.get("price"),
-        listed_at=listed,
+        listed_at=None if listed is None else listed.replace(tzinfo=UTC),
         in_stock=item.get("in_stock", True),
         new=is_new(item, release),
         age_days=None if listed is None else max(0.0, (now - listed).total_seconds() / 86_400),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +18,7 @@ from components.service.auth import Gatekeeper
 from components.service.limits import BodyLimit
 from components.service.metrics import Metrics
 from components.service.operations import OperationRoutes
+from components.service.pages import page_routers
 from components.service.privacy import LogPrivacy
 from components.service.routes import SearchRoutes
 from components.service.serving import NoReleaseError, Serving
@@ -64,6 +65,8 @@ def create_app(parts: Parts) -> FastAPI:
     operations = OperationRoutes(parts.serving, parts.settings, parts.privacy, parts.log, parts.metrics)
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
+    for router in page_routers(parts.serving, parts.settings, parts.gatekeeper):
+        app.include_router(router)
     parts.metrics.watch_dropped(lambda: parts.log.dropped)
     app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
     app.add_middleware(_Measured, metrics=parts.metrics)
@@ -88,17 +91,23 @@ class _Measured:
             return
         request_id = uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 500
+        started, status, answering = time.perf_counter(), 500, False
 
         async def sent(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
                 message["headers"] = [*message["headers"], (REQUEST_ID_HEADER, request_id.encode())]
             await send(message)
 
         try:
             await self._app(scope, receive, sent)
+        except Exception as error:
+            if answering:
+                raise
+            # Here, because the framework answers outside of all middleware: its answer would have no id.
+            response = await problems.unforeseen(Request(scope), error)
+            await response(scope, receive, sent)
         finally:
             route = getattr(scope.get("route"), "path", None)
             self._metrics.request(route, status, time.perf_counter() - started)

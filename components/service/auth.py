@@ -11,6 +11,7 @@ from components.service.problems import ProblemError
 
 COOKIE = "debut_key"
 _BEARER = "bearer "
+_READING = ("GET", "HEAD")
 
 
 @dataclass(frozen=True)
@@ -22,32 +23,45 @@ class Gatekeeper:
     anonymous_read: bool
 
     def needs(self, role: Role) -> Callable[[Request], Awaitable[KeyRecord | None]]:
-        """A FastAPI dependency: the caller's key, None for an anonymous reader. Raises 401, 403 and 429."""
+        """A FastAPI dependency of the JSON routes: `admit`, where the cookie counts only for reading.
+
+        A browser sends the cookie by itself, so what changes something needs the header: no other site's
+        page can set it.
+        """
 
         async def check(request: Request) -> KeyRecord | None:  # async: no thread per request
-            key = self.identify(request)
-            address = request.client.host if request.client else "unknown"
-            self.limit.check(key.id if key else None, address)
-            if key is None and not (self.anonymous_read and role == "read"):
-                raise ProblemError(
-                    401,
-                    "Send a key: Authorization: Bearer debut_… (`debut keys add` makes one).",
-                    headers={"WWW-Authenticate": "Bearer"},
-                )
-            if key is not None and not key.allows(role):
-                raise ProblemError(403, f"The key {key.name!r} may {key.role}; this needs {role}.")
-            return key
+            return self.admit(request, role, cookie=request.method in _READING)
 
         return check
 
-    def identify(self, request: Request) -> KeyRecord | None:
+    def admit(self, request: Request, role: Role, *, cookie: bool) -> KeyRecord | None:
+        """Counts the request; the caller's key, None for an anonymous reader. cookie: whether a key in the
+        page's cookie counts. Raises ProblemError 401, 403 and 429."""
+        address = request.client.host if request.client else "unknown"
+        try:
+            key = self.identify(request, cookie=cookie)
+        except ProblemError:
+            self.limit.check(None, address)  # wrong keys are counted too
+            raise
+        self.limit.check(key.id if key else None, address)
+        if key is None and not (self.anonymous_read and role == "read"):
+            raise ProblemError(
+                401,
+                "Send a key: Authorization: Bearer debut_… (`debut keys add` makes one).",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if key is not None and not key.allows(role):
+            raise ProblemError(403, f"The key {key.name!r} may {key.role}; this needs {role}.")
+        return key
+
+    def identify(self, request: Request, *, cookie: bool) -> KeyRecord | None:
         """The key that came with the request; None where none came. A wrong one is a 401, never anonymous."""
         sent = request.headers.get("authorization", "")
         if sent and not sent.lower().startswith(_BEARER):
             raise ProblemError(
                 401, "Only Bearer keys are understood.", headers={"WWW-Authenticate": "Bearer"}
             )
-        secret = sent[len(_BEARER) :].strip() or request.cookies.get(COOKIE, "")
+        secret = sent[len(_BEARER) :].strip() or (request.cookies.get(COOKIE, "") if cookie else "")
         if not secret:
             return None
         key = self.keys.authenticate(secret)

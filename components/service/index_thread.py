@@ -75,15 +75,20 @@ class IndexThread:
 
     def _run(self) -> None:
         held: _Search | _Act | None = None
-        while (job := held or self._jobs.get()) is not None:
-            held = None
-            if isinstance(job, _Act):
-                _settle(job.future, job.act)
-                continue
-            batch, held, ended = self._gather(job)
-            self._answer(batch)
-            if ended:
-                return
+        ended = False
+        while not ended and (job := held or self._jobs.get()) is not None:
+            held, ended = self._do(job)
+            del job  # it holds an index, which may be replaced before the next job comes
+
+    def _do(self, job: _Search | _Act) -> tuple[_Act | None, bool]:
+        """Does a job, and with a search all that wait; the next job, where it was taken out of the queue, and
+        whether the end was reached."""
+        if isinstance(job, _Act):
+            _settle(job.future, job.act)
+            return None, False
+        batch, held, ended = self._gather(job)
+        self._answer(batch)
+        return held, ended
 
     def _gather(self, first: _Search) -> tuple[list[_Search], _Act | None, bool]:
         """The searches that wait, up to the first other job; that job; whether the end was reached."""
@@ -98,7 +103,11 @@ class IndexThread:
             batch.append(job)
         return batch, None, False
 
-    def _answer(self, batch: list[_Search]) -> None:
+    def _answer(self, waiting: list[_Search]) -> None:
+        # A future whose request gave up would raise when it is set.
+        batch = [job for job in waiting if job.future.set_running_or_notify_cancel()]
+        if not batch:
+            return
         try:
             found = self._found(batch)
         except Exception as error:  # noqa: BLE001 – whatever it is, the requests get it and the thread lives on
@@ -124,6 +133,8 @@ class IndexThread:
 
 
 def _settle(future: "Future[Any]", act: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(act())
     except Exception as error:  # noqa: BLE001 – the caller gets it; the thread lives on

@@ -92,7 +92,7 @@ class OperationRoutes:
         return ReleaseAnswer(
             release=release.digest,
             since=_since(history, release.digest),
-            cutoff=release.cutoff,
+            cutoff=None if release.cutoff is None else release.cutoff.replace(tzinfo=UTC),
             items=len(release.index),
             plan=release.index.plan.model_dump(),
             figures=figures,
@@ -103,11 +103,10 @@ class OperationRoutes:
         """The process lives; which release serves, and why not the champion, where it does not."""
         return self._health()
 
-    async def readyz(self) -> Response:
+    async def readyz(self) -> Health:
         """200 where requests can be answered, else 503."""
-        health = self._health()
-        status = 200 if self._serving.serves() else 503
-        return Response(health.model_dump_json(), status_code=status, media_type="application/json")
+        self._serving.release()
+        return self._health()
 
     async def metrics(self) -> Response:
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)

@@ -86,7 +86,7 @@ def install(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http_error,
         DebutError: _debut_error,
-        Exception: _unforeseen,
+        Exception: unforeseen,
     }
     for error_class, handler in handlers.items():
         app.add_exception_handler(error_class, handler)
@@ -143,7 +143,8 @@ async def _debut_error(request: Request, error: DebutError) -> Response:
     return problem_response(request, ProblemError(status, str(error)))
 
 
-async def _unforeseen(request: Request, error: Exception) -> Response:
+async def unforeseen(request: Request, error: Exception) -> Response:
+    """The answer to a request that met a defect of ours: nothing of it, which the log has."""
     logger.error("Request %s failed", request_id_of(request), exc_info=error)
     detail = "An error inside the service. Its log has the cause under this request_id."
     return problem_response(request, ProblemError(500, detail))
@@ -196,5 +197,5 @@ def _documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-responses = _documented((401, 403, 404, 413, 422, 429, 500, 503))
+responses = _documented((400, 401, 403, 404, 413, 422, 429, 500, 503))
 """For a route's or router's `responses=`: the errors that any route may answer with."""

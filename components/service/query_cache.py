@@ -37,7 +37,11 @@ class QueryCache:
         self.misses += len(missing)
         if len(missing) == len(texts) and not self._size:
             return self._encoder.encode_queries(texts)
-        encoded = dict(zip(missing, self._encoder.encode_queries(missing), strict=True)) if missing else {}
+        if not texts:
+            return self._encoder.encode_queries([])
+        vectors = self._encoder.encode_queries(missing) if missing else ()
+        # Copies, because a view of one vector would keep its whole batch in memory.
+        encoded = {text: vector.copy() for text, vector in zip(missing, vectors, strict=True)}
         found = [encoded[text] if text in encoded else self._kept(text) for text in texts]
         self._vectors.update(encoded)
         while len(self._vectors) > self._size:

@@ -1,15 +1,53 @@
 """What the service needs to know of releases: a port that the command line fills in."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from components.contract.records import Decision
+from components.evaluation.age import RecallPoint
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """The release that the page shows beside the champion."""
+
+    digest: str
+    standing: Literal["refused", "previous"]
+    """refused: judged last and not promoted; previous: the champion before the present one."""
+
+
+@dataclass(frozen=True)
+class AgeCurve:
+    """One release's recall by age bucket (undated: new and established items), youngest first."""
+
+    system: Literal["challenger", "champion"]
+    """What it was in the run that judged it."""
+    digest: str | None
+    points: tuple[RecallPoint, ...]
+
+
+@dataclass(frozen=True)
+class AgePlot:
+    """What the newest run that a release took part in measured against item age."""
+
+    curves: tuple[AgeCurve, ...]
+    k: int
+    dated: bool
+    """False: the points are new and established items, because items or judgements have no dates."""
+    picture: Path | None
+    """PNG of the same."""
 
 
 class Releases(Protocol):
     def champion(self) -> str | None:
         """D of the release that is to serve, by the decision log; None before the first one."""
+        ...
+
+    def challenger(self) -> Challenger | None:
+        """What to compare the champion with: the last judged and refused release while no later decision
+        changed the champion, else the champion before the present one."""
         ...
 
     def folder(self, digest: str) -> Path:
@@ -25,6 +63,10 @@ class Releases(Protocol):
         """The newest gate report about a release, as an HTML file."""
         ...
 
+    def recall_by_age(self, digest: str) -> AgePlot | None:
+        """Of the newest run that judged the release, else of the newest one it was the champion of."""
+        ...
+
     def figures(self, digest: str) -> dict[str, Any]:
         """What its newest run measured, as plain JSON values; empty where no run is known here."""
         ...
@@ -34,7 +76,7 @@ class Releases(Protocol):
         ...
 
     def undiscoverable(self, digest: str) -> Path | None:
-        """CSV of a release's undiscoverable items."""
+        """CSV of a release's undiscoverable items; a JSON file of the same name beside it has the figures."""
         ...
 
     def history_of(self, user_id: str) -> Sequence[str]:

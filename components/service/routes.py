@@ -3,23 +3,22 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from components.contract import ports
-from components.encoder.texts import item_text
+from components.contract.live import UtcTime
 from components.index.columns import Filters
 from components.service.answering import Answering, Asked
 from components.service.auth import Gatekeeper
+from components.service.explaining import explain
 from components.service.index_thread import Found
 from components.service.problems import ProblemError, request_id_of, responses
-from components.service.schemas import Answer, Explanation, K, RecommendBody, SearchAnswer, UserId
+from components.service.schemas import Answer, Explanation, Hit, K, RecommendBody, SearchAnswer, UserId
 from components.service.serving import Release, Serving
 
 RELEASE_HEADER = "X-Debut-Release"
-EXPLAINED_DEPTH = 100
 
 
 def query_filters(
@@ -27,8 +26,8 @@ def query_filters(
     brand: Annotated[str | None, Query(max_length=2_000)] = None,
     min_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
     max_price: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None,
-    listed_from: datetime | None = None,
-    listed_before: datetime | None = None,
+    listed_from: UtcTime | None = None,
+    listed_before: UtcTime | None = None,
     in_stock: bool | None = None,
 ) -> Filters:
     """The filters of a GET request."""
@@ -62,7 +61,7 @@ class SearchRoutes:
         )
         router.get("/search", response_model=SearchAnswer)(self.search)
         router.post("/recommend", response_model=Answer)(self.recommend)
-        router.get("/similar/{item_id}", response_model=Answer)(self.similar)
+        router.get("/similar/{item_id:path}", response_model=Answer)(self.similar)
         router.get("/explain", response_model=Explanation)(self.explain)
         return router
 
@@ -82,12 +81,12 @@ class SearchRoutes:
         hits = self._answering.hits(asked, release, found)
         answer = SearchAnswer(request_id=asked.request_id, release=release.digest, query=query, results=hits)
         if debug:
-            answer.debug = await self._debug(query, [hit.item_id for hit in hits], filters, release)
+            answer.debug = await self._debug(query, hits, filters, release, found)
         return _json(answer, release)
 
     async def recommend(self, request: Request, body: RecommendBody) -> Response:
         """Items for a user's past items; what the user has is left out unless `exclude_history` is false."""
-        history = body.history or list(self._known_history(body.user_id))
+        history = body.history or await self._known_history(body.user_id)
         asked = _asked(request, "recommendation", body.k, body.filters, user_id=body.user_id)
         excluded = frozenset(history) if body.exclude_history else frozenset()
         found, release = await self._found(
@@ -110,14 +109,7 @@ class SearchRoutes:
         self, q: Annotated[str, Query()], item_id: Annotated[str, Query()], filters: QueryFilters
     ) -> Response:
         """Why an item answers a query, or does not: its score's parts, each word's share, the filters."""
-        query, release = self._checked(q), self._serving.release()
-        row = release.index.row(item_id)
-        if row is None:
-            raise ProblemError(404, f"There is no item {item_id[:100]!r} now.")
-        found = await asyncio.wrap_future(
-            self._serving.search(ports.Request("explain", text=query), EXPLAINED_DEPTH, filters)
-        )
-        explanation = await asyncio.to_thread(self._explained, query, row, filters, release, found)
+        explanation, release = await explain(self._serving, self._checked(q), item_id, filters)
         return _json(explanation, release)
 
     def _checked(self, query: str) -> str:
@@ -135,46 +127,24 @@ class SearchRoutes:
         found = await asyncio.wrap_future(self._serving.search(request, depth, asked.filters))
         return found, self._serving.release_of(found.index)
 
-    def _known_history(self, user_id: str | None) -> Sequence[str]:
+    async def _known_history(self, user_id: str | None) -> Sequence[str]:
         if user_id is None:
             raise ProblemError(422, "Send a user_id, or the user's past items as history.")
-        history = self._serving.releases.history_of(user_id)
+        # In a thread: the first call reads a file of all users' acts.
+        history = await asyncio.to_thread(self._serving.releases.history_of, user_id)
         if not history:
             raise ProblemError(404, "Nothing is known of this user: send past items as history.")
         return history[-1_000:]
 
     async def _debug(
-        self, query: str, item_ids: Sequence[str], filters: Filters, release: Release
+        self, query: str, hits: Sequence[Hit], filters: Filters, release: Release, found: Found
     ) -> dict[str, Any]:
-        rows = [(item_id, release.index.row(item_id)) for item_id in item_ids]
+        rows = {found.index.item_ids[row]: row for row in found.rows}  # an item may have another row by now
         act = self._serving.run(
-            lambda: {i: release.index.parts(query, row) for i, row in rows if row is not None}
+            lambda: {hit.item_id: release.index.parts(query, rows[hit.item_id]) for hit in hits}
         )
         parts = await asyncio.wrap_future(act)
         return {"plan": release.index.plan.model_dump(), "filters": filters.active(), "parts": parts}
-
-    def _explained(
-        self, query: str, row: int, filters: Filters, release: Release, found: Found
-    ) -> Explanation:
-        from components.encoder.attribution import explain_match  # torch: only where it is asked for
-
-        item = release.index.item(row)
-        text = item_text(item, release.index.fields)
-        match = explain_match(release.fp32_encoder(), query, text)
-        allowed = release.index.mask(filters)
-        return Explanation(
-            release=release.digest,
-            query=query,
-            item_id=item["item_id"],
-            title=item["title"] or "",
-            parts=self._serving.run(lambda: release.index.parts(query, row)).result(),
-            query_words=list(match.query),
-            item_words=list(match.item),
-            completeness=match.completeness,
-            place=found.rows.index(row) + 1 if row in found.rows else None,
-            filters=filters.active(),
-            passes_filters=allowed is None or bool(allowed[row]),
-        )
 
 
 def _asked(request: Request, entrance: Any, k: int, filters: Filters, **known: Any) -> Asked:

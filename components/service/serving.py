@@ -1,63 +1,63 @@
 """The release that serves, its live items, and the swap to another one.
 
-Every answer comes from one `Serving.Release`, so D and its index belong together. Order of a PUT: first the
-durable table, then the index of this process, then the answer. Order of a swap: load the release beside the
-old one, bring in all changes of the table, and – in the index thread, where no PUT can come between – the
-changes since, then switch. So an item that was PUT before a swap is found after it.
+Every answer comes from one `Release`, so D and its index belong together. Order of a PUT: first the durable
+table, then the index of this process, then the answer. Order of a swap: load the release beside the old one,
+bring in all changes of the table, and – in the index thread, where no PUT can come between – the changes
+since, then switch. So an item that was PUT before a swap is found after it.
+
+Two threads look around every `poll_seconds`: one for a new champion, one for other replicas' changes, which
+so do not wait while a release is loaded.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import datetime
-from functools import lru_cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Literal, TypeVar
 
 from components.contract.errors import DebutError
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Request
 from components.contract.settings import ServingSettings
-from components.encoder.word_pieces import Pieces, word_pieces
 from components.index.columns import Filters
 from components.index.items_table import ItemsTable
-from components.index.live import LiveIndex
-from components.index.retrieval import open_candidate
-from components.release.candidate import load_fingerprint
+from components.index.live import EncodedChange, LiveIndex
 from components.service.index_thread import Found, IndexThread
 from components.service.metrics import Metrics
-from components.service.query_cache import QueryCache
 from components.service.releases import Releases
-
-if TYPE_CHECKING:
-    from components.encoder.transformer import TransformerEncoder
+from components.service.served_release import Release as Release
+from components.service.served_release import load_release
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+Watched = Literal["champion", "changes"]
 
 OVERLAP_NANOSECONDS = 10 * 10**9
 """Replicas' clocks may differ by so much: changes are asked for again that far back."""
 ENCODED_TOGETHER = 1_000
 """Changes per step of a swap, so that its memory does not grow with the log."""
+FEW_CHANGES, ROUNDS = 50, 5
+"""A swap catches up with PUTs until few come meanwhile: the last ones are encoded while searches wait."""
+KEPT_SECONDS = 30.0
+"""A release is kept so long after a swap, for answers that were found just before it."""
+LONGEST_PAUSE = 30.0
+"""Seconds between two tries to load a release that could not be loaded: each reads all its files."""
 
 
 class NoReleaseError(DebutError):
     """There is no champion to answer with."""
 
 
-@dataclass(frozen=True, eq=False)
-class Release:
+@dataclass(frozen=True)
+class _Refused:
+    """A release that could not be loaded, and when (time.monotonic()) it is tried again."""
+
     digest: str
-    folder: Path
-    index: LiveIndex
-    cache: QueryCache
-    pieces: Pieces
-    cutoff: datetime | None
-    """T: items listed at or after it are new to this release."""
-    fp32_encoder: Callable[[], "TransformerEncoder"]
-    """Loads the encoder in torch, once; explanations need its gradients."""
+    error: Exception
+    pause: float
+    again: float
 
 
 class Serving:
@@ -66,47 +66,64 @@ class Serving:
     ) -> None:
         self.releases = releases
         self.table = table
-        self.problem: str | None = "No release is loaded yet."
-        """Why the champion does not serve; None while it does."""
         self._settings = settings
         self._metrics = metrics
         self._release: Release | None = None
-        self._previous: Release | None = None
-        """Kept for answers that were found just before a swap."""
+        self._retired: list[tuple[float, Release]] = []
+        """Releases that served before, and since when (time.monotonic()) they do not."""
+        self._refused: _Refused | None = None
+        self._seeded: Release | None = None
+        """Whose snapshot the table holds."""
         self._seen = 0
-        """Highest seq that the index knows."""
+        """Highest seq that the index knows; changed in the index thread."""
+        self._problems: dict[Watched, str | None] = {"champion": "No release is loaded yet.", "changes": None}
         self._writes = 0
         self._loading = threading.Lock()
         self._stop = threading.Event()
-        self._thread = IndexThread(self._index, settings.max_batch, metrics.batch)
-        self._poller = threading.Thread(target=self._poll, name="releases", daemon=True)
+        self._thread = IndexThread(lambda: self.release().index, settings.max_batch, metrics.batch)
+        self._watchers = [
+            threading.Thread(target=self._watch, args=(self.refresh,), name="champion", daemon=True),
+            threading.Thread(target=self._watch, args=(self._catch_up,), name="changes", daemon=True),
+        ]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the champion does not serve, or the live items are not up to date; None where all is well."""
+        return self._problems["champion"] or self._problems["changes"]
 
     def start(self) -> None:
         """Loads the champion, where there is one, and keeps looking for a new one and for changes."""
         self.refresh()
-        self._poller.start()
+        for thread in self._watchers:
+            thread.start()
 
     def close(self) -> None:
         self._stop.set()
-        if self._poller.is_alive():
-            self._poller.join()
+        for thread in self._watchers:
+            if thread.is_alive():
+                thread.join()
         self._thread.close()
 
     def release(self) -> Release:
         """What serves now; raises NoReleaseError where nothing does."""
-        if self._release is None:
+        release = self._release  # read once: a swap may come between two reads
+        if release is None:
             raise NoReleaseError(self.problem or "No release is loaded yet.")
-        return self._release
+        return release
 
     def serves(self) -> bool:
         return self._release is not None
 
     def release_of(self, index: LiveIndex) -> Release:
         """The release that an answer came from; it may have been replaced since."""
-        for release in (self._release, self._previous):
+        for release in (self._release, *(retired for _, retired in self._retired)):
             if release is not None and release.index is index:
                 return release
         raise NoReleaseError("The release that answered is gone; ask again.")
+
+    def load(self, digest: str) -> Release:
+        """A release beside the one that serves, its files verified, without the changes since."""
+        return load_release(digest, self.releases.folder(digest), self._settings.query_cache)
 
     def run(self, act: Callable[[], T]) -> "Future[T]":
         """Runs `act` in the index thread."""
@@ -131,83 +148,98 @@ class Serving:
         return seq
 
     def refresh(self) -> None:
-        """Loads the champion if another one serves, and brings in other replicas' changes. A champion that
-        cannot be loaded leaves what serves in place, and `problem` says why."""
+        """Loads the champion if another one serves. A champion that cannot be loaded leaves what serves in
+        place, and `problem` says why; it is tried again after a pause that grows."""
         with self._loading:
-            try:
-                digest = self.releases.champion()
-                if digest is None:
-                    self.problem = "There is no champion yet: run `debut retrain`, then it serves by itself."
-                elif self._release is None or digest != self._release.digest:
-                    self._swap_to(digest)
-                    self.problem = None
-                else:
-                    self._bring_in(self._changes_since(self._seen - OVERLAP_NANOSECONDS))
-                    self.problem = None
-            except DebutError as error:
-                if str(error) != self.problem:
-                    logger.error("The champion is not served: %s", error)
-                self.problem = str(error)
+            now = time.monotonic()
+            self._retired = [one for one in self._retired if now - one[0] < KEPT_SECONDS]
+            self._guarded("champion", self._load_champion)
 
-    def _index(self) -> LiveIndex:
-        return self.release().index
+    def _load_champion(self) -> None:
+        digest = self.releases.champion()
+        if digest is None:
+            raise NoReleaseError("There is no champion yet: run `debut retrain`, then it serves by itself.")
+        if self._release is None or digest != self._release.digest:
+            self._try(digest)
+        self._refused = None
+        release = self.release()
+        if self._seeded is not release:
+            self.table.seed(release.index.snapshot_items)
+            self._seeded = release
+            self._maintain()
+
+    def _try(self, digest: str) -> None:
+        refused = self._refused if self._refused and self._refused.digest == digest else None
+        if refused is not None and time.monotonic() < refused.again:
+            raise refused.error
+        try:
+            self._swap_to(digest)
+        except Exception as error:
+            pause = min(LONGEST_PAUSE, 2 * refused.pause if refused else self._settings.poll_seconds)
+            self._refused = _Refused(digest, error, pause, time.monotonic() + pause)
+            raise
 
     def _swap_to(self, digest: str) -> None:
-        loaded = self._load(digest)
-        changes = self._changes_since(0)
-        for start in range(0, len(changes), ENCODED_TOGETHER):
-            loaded.index.apply(loaded.index.encode(changes[start : start + ENCODED_TOGETHER]))
-        known = max((change.seq for change in changes), default=0)
+        loaded = self.load(digest)
+        known = self._caught_up(loaded.index)
         self._thread.run(lambda: self._switch(loaded, known)).result()
         self._metrics.release(digest)
         self._metrics.swapped()
         self._metrics.index_items(len(loaded.index))
-        self.table.seed(loaded.index.snapshot_items)
-        self._maintain()
         logger.info("Release %s serves %d items", digest[:12], len(loaded.index))
 
-    def _switch(self, loaded: Release, known: int) -> None:
-        """In the index thread: what was PUT while the release was loaded, then the switch."""
-        late = self._changes_since(known - OVERLAP_NANOSECONDS)
-        loaded.index.apply(loaded.index.encode(loaded.index.unknown(late)))
-        self._seen = max((change.seq for change in late), default=known)
-        self._previous, self._release = self._release, loaded
+    def _caught_up(self, index: LiveIndex) -> int:
+        """Brings an index that does not serve yet up to the table; the highest seq that it then knows."""
+        known = 0
+        for _ in range(ROUNDS):
+            changes = index.unknown(self._changes_since(known - OVERLAP_NANOSECONDS))
+            for start in range(0, len(changes), ENCODED_TOGETHER):
+                index.apply(index.encode(changes[start : start + ENCODED_TOGETHER]))
+            known = max([known, *(change.seq for change in changes)])
+            if len(changes) <= FEW_CHANGES:
+                break
+        return known
 
-    def _load(self, digest: str) -> Release:
-        folder = self.releases.folder(digest)
-        index = open_candidate(folder, digest[:12])
-        cache = QueryCache(index.encoder, self._settings.query_cache)
-        index.encoder = cache
-        pieces = word_pieces(folder / "encoder")
-        return Release(
-            digest=digest,
-            folder=folder,
-            index=index,
-            cache=cache,
-            pieces=pieces,
-            cutoff=load_fingerprint(folder).cutoff,
-            fp32_encoder=lru_cache(maxsize=1)(partial(_fp32_encoder, folder / "encoder")),
-        )
+    def _switch(self, loaded: Release, known: int) -> None:
+        """In the index thread: what was PUT since the index caught up, then the switch."""
+        late = loaded.index.unknown(self._changes_since(known - OVERLAP_NANOSECONDS))
+        loaded.index.apply(loaded.index.encode(late))
+        self._seen = max([known, *(change.seq for change in late)])
+        self._retired += [] if self._release is None else [(time.monotonic(), self._release)]
+        self._release = loaded
 
     def _changes_since(self, seq: int) -> list[Change]:
         return self.table.changes_since(max(0, seq))
 
+    def _catch_up(self) -> None:
+        self._guarded(
+            "changes", lambda: self._bring_in(self._changes_since(self._seen - OVERLAP_NANOSECONDS))
+        )
+
     def _bring_in(self, changes: Sequence[Change]) -> None:
-        """Encodes changes here and applies them in the index thread; without a release the next one will."""
+        """Encodes changes here and applies them in the index thread – also where no release serves: the first
+        one may be about to switch there, and have read the table before these came into it."""
         release = self._release
-        fresh = [] if release is None else release.index.unknown(changes)
-        if release is None or not fresh:
+        fresh = changes if release is None else release.index.unknown(changes)
+        if not fresh:
             return
-        encoded = release.index.encode(fresh)
+        encoded = [] if release is None else release.index.encode(fresh)
+        applied = self._thread.run(lambda: self._apply(fresh, release, encoded)).result()
+        self._metrics.changes_applied(applied)
 
-        def apply() -> int:
-            serving = self.release()
-            ready = encoded if serving is release else serving.index.encode(fresh)
-            self._seen = max(self._seen, *(change.seq for change in fresh))
-            return serving.index.apply(ready)
-
-        self._metrics.changes_applied(self._thread.run(apply).result())
-        self._metrics.index_items(len(self.release().index))
+    def _apply(
+        self, changes: Sequence[Change], release: Release | None, encoded: Sequence[EncodedChange]
+    ) -> int:
+        """In the index thread. encoded: the changes by `release`, which may have been replaced since."""
+        serving = self._release
+        if serving is None:
+            return 0
+        if serving is not release:
+            encoded = serving.index.encode(serving.index.unknown(changes))
+        applied = serving.index.apply(encoded)
+        self._seen = max(self._seen, *(change.seq for change in changes))
+        self._metrics.index_items(len(serving.index))
+        return applied
 
     def _count_writes(self) -> None:
         """Compacts the table every so many writes, apart from the request."""
@@ -221,18 +253,21 @@ class Serving:
         except DebutError as error:
             logger.error("The live items were not compacted: %s", error)
 
-    def _poll(self) -> None:
+    def _watch(self, act: Callable[[], None]) -> None:
         while not self._stop.wait(self._settings.poll_seconds):
-            self._guarded(self.refresh)
+            act()
 
-    def _guarded(self, act: Callable[[], None]) -> None:
+    def _guarded(self, watched: Watched, act: Callable[[], None]) -> None:
+        """An act that is tried again: until it succeeds its error is the `problem`, and is logged once."""
+        problem = None
         try:
             act()
-        except Exception:
-            logger.exception("Looking for a new champion failed; it is tried again")
-
-
-def _fp32_encoder(folder: Path) -> "TransformerEncoder":
-    from components.encoder.transformer import TransformerEncoder  # torch takes seconds and 300 MB
-
-    return TransformerEncoder.load_saved(folder)
+        except DebutError as error:
+            problem = str(error)
+        except Exception as error:
+            problem = f"Looking for {watched} failed ({type(error).__name__}: {error}); it is tried again."
+            if problem != self._problems[watched]:
+                logger.error("Looking for %s failed", watched, exc_info=error)
+        if problem is not None and problem != self._problems[watched]:
+            logger.error("%s", problem)
+        self._problems[watched] = problem

@@ -239,7 +239,7 @@ def _end(tracker: Tracker, status: str, sentence: str | None) -> None:
 
 def _shown(settings: Settings) -> dict[str, Any]:
     """The settings without the tracking URI, whose secrets no pattern can be trusted to find."""
-    return settings.model_dump(mode="json", exclude={"tracking": {"uri"}, "serving": True})
+    return settings.model_dump(mode="json", exclude={"tracking": {"uri"}, "serving": True, "signing": True})
 
 
 def _dataset_input(data: DataInput) -> DatasetInput:

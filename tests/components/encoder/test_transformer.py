@@ -12,7 +12,7 @@ from components.contract.settings import EncoderSettings
 from components.encoder import base
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts
-from components.encoder.transformer import TransformerEncoder
+from components.encoder.transformer import TransformerEncoder, has_bf16
 
 TEXTS = ["red oak chair", "small steel bracket for the garden table", "", "lamp", "red oak chair"]
 
@@ -120,3 +120,39 @@ def test_item_texts_join_the_fields_that_are_there() -> None:
     assert item_texts(items, ("title", "brand")) == ["Oak chair Nord", "Lamp", ""]
     with pytest.raises(ConfigError, match="colour"):
         item_texts(items, ("title", "colour"))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last_token"])
+def test_a_catalogue_is_encoded_nearly_as_its_items_are(tiny_encoder: Path, pooling: str) -> None:
+    """In bf16 where the CPU has instructions for it, which moves a vector by little; queries and single items
+    stay in fp32, before and after."""
+    encoder = load(tiny_encoder, pooling=pooling, item_prefix="for ")
+    items = encoder.encode_items(TEXTS)
+    catalogue = encoder.encode_catalogue(TEXTS)
+    assert catalogue.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(catalogue, axis=1), 1, atol=1e-3)
+    assert (items * catalogue).sum(axis=1).min() > 0.999
+    np.testing.assert_array_equal(encoder.encode_items(TEXTS), items)
+
+
+def test_bf16_is_asked_of_the_device(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it the catalogue's vectors are not those of fp32, without it they are."""
+    encoder = load(tiny_encoder)
+    items = encoder.encode_items(TEXTS)
+    for name, there in (("avx512_bf16", True), ("amx_bf16", True), ("avx512_bf16", False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name, there=there: {name: there})
+        assert has_bf16("cpu") is there
+        assert np.array_equal(encoder.encode_catalogue(TEXTS), items) is not there
+
+
+def test_vectors_of_padded_ids_are_those_of_the_texts(tiny_encoder: Path) -> None:
+    """Ids and mask in, as an exported graph gets them: any padding, unit length."""
+    encoder = load(tiny_encoder)
+    rows = encoder.tokenize(["lamp", "small steel bracket"], "item")
+    ids, mask = torch.full((2, 9), 77), torch.zeros((2, 9), dtype=torch.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
+    with torch.inference_mode():
+        vectors = encoder.model.eval() and encoder.vectors_of(ids, mask)
+    np.testing.assert_allclose(vectors, encoder.encode_items(["lamp", "small steel bracket"]), atol=1e-5)

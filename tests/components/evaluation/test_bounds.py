@@ -10,6 +10,7 @@ import pytest
 from components.contract.settings import JudgeSettings
 from components.evaluation import bounds
 from components.evaluation.judge import judge
+from components.evaluation.pairs import judged_pairs
 
 
 def judged(shop, retriever=None, **arguments):
@@ -201,3 +202,21 @@ def test_latency_is_timed_over_single_searches(make_shop, requests):
 def test_size_is_as_given_or_missing(make_shop):
     assert judged(make_shop(), size_mb=91.0).bounds["size_mb"] == 91.0
     assert "not given" in judged(make_shop()).missing["size_mb"]
+
+
+def test_recall_of_a_slice_is_that_of_its_scorecard_and_asks_no_more_than_it_needs(make_shop):
+    """Only requests with a relevant item in the slice are searched."""
+    shop = make_shop()
+    pairs = judged_pairs(shop.judged, shop.catalogue.get_column("item_id").to_list())
+    new = shop.catalogue.get_column("is_new").to_numpy()
+    asked: list[str] = []
+
+    class Recording(Misspelled):
+        def search(self, requests, k, among=None):
+            asked.extend(request.request_id for request in requests)
+            return super().search(requests, k, among)
+
+    found = bounds.slice_recall_of(Recording(shop.retriever()), shop.judged.requests, pairs, new, 10)
+    assert found == pytest.approx(judged(shop).mean("search", "new/recall@10"))
+    fresh = set(shop.catalogue.filter("is_new").get_column("item_id"))
+    assert asked == [r.request_id for r in shop.judged.requests if shop.judged.relevant[r.request_id] & fresh]

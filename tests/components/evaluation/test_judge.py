@@ -285,3 +285,43 @@ def test_what_the_split_wrote_is_what_is_judged(make_shop, tmp_path):
     assert ours.request_ids == theirs.request_ids
     for name, values in ours.measures.items():
         np.testing.assert_array_equal(values, theirs.measures[name])
+
+
+def noisy(shop, seed=1):
+    rng = np.random.default_rng(seed)
+    scores = {name: values + rng.normal(0, 30, len(values)) for name, values in shop.scores.items()}
+    return shop.retriever("fast", scores)
+
+
+@pytest.mark.parametrize("recommendation", [False, True])
+def test_the_fast_paths_loss_is_of_the_exact_paths_new_item_recall(make_shop, recommendation):
+    """1 − its recall ÷ the exact one's, on the primary entrance; the exact path beside itself loses nothing,
+    and one that is better shows as a loss below 0."""
+    shop = make_shop(recommendation=recommendation)
+    entrance, exact, fast = shop.judged.entrance, shop.retriever(), noisy(shop)
+    means = [run(shop, one).mean(entrance, "new/recall@10") for one in (fast, exact)]
+    assert means[0] < means[1]
+    lost = run(shop, fast, exact=exact)
+    assert lost.bounds["fast_path_recall_loss"] == pytest.approx(1 - means[0] / means[1])
+    assert run(shop, exact, exact=exact).bounds["fast_path_recall_loss"] == pytest.approx(0)
+    gained = run(shop, exact, exact=fast).bounds["fast_path_recall_loss"]
+    assert gained == pytest.approx(1 - means[1] / means[0])
+    assert gained < 0
+
+
+def test_without_an_exact_path_there_is_no_loss_of_the_fast_one(make_shop):
+    scorecard = run(make_shop())
+    assert scorecard.bounds["fast_path_recall_loss"] is None
+    assert "exact" in scorecard.not_applicable["fast_path_recall_loss"]
+    assert "fast_path_recall_loss" not in scorecard.missing
+
+
+def test_a_fast_path_that_finds_nothing_new_loses_everything(make_shop):
+    """And where the exact one finds nothing, the loss is missing, so that the gate does not pass it."""
+    shop = make_shop()
+    new = shop.catalogue.get_column("is_new").to_numpy()
+    blind = shop.retriever("blind", {n: scores - 1e6 * new for n, scores in shop.scores.items()})
+    assert run(shop, blind, exact=shop.retriever()).bounds["fast_path_recall_loss"] == 1.0
+    both = run(shop, blind, exact=blind)
+    assert both.bounds["fast_path_recall_loss"] is None
+    assert "finds no new item" in both.missing["fast_path_recall_loss"]

@@ -222,6 +222,24 @@ def test_an_exceeded_bound_rejects(cards, policy):
     )
 
 
+@pytest.mark.parametrize(("loss", "verdict"), [(-0.1, "PROMOTE"), (0.02, "PROMOTE"), (0.0201, "REJECT")])
+def test_a_fast_path_may_lose_a_fiftieth_of_the_exact_ones_recall(cards, policy, loss, verdict):
+    """The default bound."""
+    challenger, champion = cards.promoted()
+    challenger = replace(challenger, bounds=challenger.bounds | {"fast_path_recall_loss": loss})
+    assert decide(challenger, champion, policy).verdict == verdict
+
+
+def test_a_fast_paths_loss_on_few_requests_is_chance(cards, policy):
+    """One item in 49 requests is more than the bound: "not judged", as for the other losses of recall."""
+    values = np.linspace(0.4, 0.6, 49)
+    challenger, champion = cards.make("challenger", values), cards.make("champion", values)
+    challenger = replace(challenger, bounds=challenger.bounds | {"fast_path_recall_loss": 0.04})
+    line = gate(decide(challenger, champion, policy), "fast_path_recall_loss")
+    assert line.outcome == "not judged"
+    assert "49 requests" in line.sentence
+
+
 def test_a_bound_from_below_rejects(cards):
     """`at_least` works as `at_most` does, and both limits are named."""
     policy = GatePolicy(resamples=100, bounds={"size_mb": Bound(at_least=100, at_most=200)})

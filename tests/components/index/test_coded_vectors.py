@@ -31,6 +31,17 @@ def test_cosines_are_within_a_hundredth_and_the_best_200_hold_the_exact_ten(dime
     assert all(set(few) <= set(many) for few, many in zip(best, proposed, strict=True))
 
 
+@pytest.mark.parametrize("factor", [10, 30])
+def test_a_dimension_that_is_much_larger_than_the_rest_costs_little(factor):
+    """As some encoders have one: it sets the scale for all numbers of a vector."""
+    rng = np.random.default_rng(factor)
+    vectors = rng.standard_normal((5_000, 384))
+    vectors[:, 5] *= factor
+    vectors = unit(vectors)
+    exact = vectors[:40].astype(np.float64) @ vectors.T.astype(np.float64)
+    assert np.abs(CodedVectors(vectors).cosines(vectors[:40]) - exact).max() < 0.01
+
+
 def test_appended_rows_have_the_cosines_they_had_from_the_start():
     """Rows one by one, in blocks and all at once are the same to the last bit."""
     vectors, queries = clustered(500, 32, seed=1)

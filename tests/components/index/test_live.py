@@ -48,7 +48,8 @@ def build(lookup_encoder, make_snapshot):
         vectors = unit(near + 0.3 * unit(rng.standard_normal((items, dimensions))))
         vectors[items // 2 :] = vectors[: items - items // 2]
         asked = unit(
-            vectors[rng.integers(0, items, requests)] + 0.3 * unit(rng.standard_normal((requests, dimensions)))
+            vectors[rng.integers(0, items, requests)]
+            + 0.3 * unit(rng.standard_normal((requests, dimensions)))
         )
         titles = titles_of(items, rng)
         encoder = lookup_encoder({f"oak q{n}": vector for n, vector in enumerate(asked)})
@@ -76,7 +77,7 @@ def build(lookup_encoder, make_snapshot):
 )
 @settings(max_examples=60, deadline=None)
 def test_without_changes_it_ranks_as_the_exact_index(build, seed, k, scoring, masked, data):
-    """Queries and every history scoring, any mask, any exclusions, k above the candidates, ties everywhere."""
+    """Queries and all history scorings, any mask, any exclusions, k above the candidates, ties everywhere."""
     index, exact, requests = build(seed=seed, scoring=scoring, requests=4)
     among = np.array(data.draw(st.lists(st.booleans(), min_size=40, max_size=40))) if masked else None
     excluded = data.draw(st.frozensets(st.sampled_from([*exact.item_ids, "unknown"]), max_size=5))
@@ -249,7 +250,13 @@ def test_what_an_index_tells_of_its_items(make_snapshot, word_encoder):
     assert (index.vector(1) == word_encoder.encode_items(["oak chair"])[0]).all()
     assert index.mask(Filters(max_price=5)).tolist() == [False, True]
     assert index.mask(Filters()) is None
-    assert [index.in_snapshot(name) for name in ("a", "b", "aa", "", "c")] == [True, True, False, False, False]
+    assert [index.in_snapshot(name) for name in ("a", "b", "aa", "", "c")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_parts_of_different_catalogues_are_refused(make_snapshot, lookup_encoder):

@@ -253,9 +253,7 @@ def replayed(acts: list[Act]) -> tuple[list[list[Change]], dict[str, str]]:
     titles = dict(zip(IDS, TITLES, strict=False)) | {
         name: one.item.title for name, one in newest.items() if one.item
     }
-    return batches, {
-        name: title for name, title in titles.items() if name not in newest or newest[name].item
-    }
+    return batches, {name: title for name, title in titles.items() if name not in newest or newest[name].item}
 
 
 @given(ACTS, st.sampled_from(["mean", "top3", "top10"]))

@@ -1,0 +1,194 @@
+"""A candidate's retrieval path from its folder: what is opened, and what a damaged folder says."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from components.contract.errors import DataError, DebutError, EncoderError, StorageError
+from components.contract.live import Change, LiveItem
+from components.contract.ports import Request
+from components.contract.records import RetrievalPlan
+from components.encoder.onnx_encoder import OnnxEncoder
+from components.encoder.transformer import TransformerEncoder
+from components.index.exact import ExactIndex
+from components.index.postings import ARRAYS_FILE, WORDS_FILE, Postings
+from components.index.retrieval import item_fields, open_candidate, open_exact, read_plan, read_snapshot
+from components.index.vectors import ITEMS_FILE, VECTORS_FILE, encode_catalogue, read_vectors
+from components.release.candidate import build
+from components.release.fingerprint import Fingerprint
+
+COLOURS, THINGS = ("red", "blue", "green", "steel"), ("chair", "table", "lamp", "mug", "towel")
+TITLES = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
+PLAN = RetrievalPlan(lexical_weight=0.2, history_scoring="top3")
+
+
+@pytest.fixture(scope="module")
+def index_folder(tiny_exported: Path, make_items: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The catalogue as the tiny encoder sees it."""
+    folder = tmp_path_factory.mktemp("index")
+    rows = [{"item_id": f"i{n:02}", "title": title, "brand": "oak"} for n, title in enumerate(TITLES)]
+    encoder = TransformerEncoder.load_saved(tiny_exported / "encoder")
+    encode_catalogue(make_items(rows), encoder.encode_items, ("title", "brand"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def make_candidate(
+    tiny_exported: Path, index_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """make_candidate(inference): the folder `candidates/<D>`."""
+    candidates = tmp_path_factory.mktemp("candidates")
+
+    @functools.cache
+    def make(inference: str) -> Path:
+        fingerprint = Fingerprint(
+            data_digest="d",
+            encoder_digest="e",
+            base_digest="b",
+            lock_digest="l",
+            code_digest="c",
+            cutoff=None,
+            settings={},
+        )
+        built = build(
+            candidates,
+            encoder=tiny_exported / "encoder",
+            index=index_folder,
+            plan=PLAN.model_copy(update={"inference": inference}),
+            fingerprint=fingerprint,
+            graph=None if inference == "torch" else tiny_exported / f"{inference}.onnx",
+        )
+        return candidates / built.digest
+
+    return make
+
+
+@pytest.fixture
+def copied(make_candidate: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A candidate in fp32 ONNX whose files may be damaged."""
+    source, folder = make_candidate("onnx"), tmp_path / "candidate"
+    for path in source.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("inference", "kind"),
+    [("torch", TransformerEncoder), ("onnx", OnnxEncoder), ("onnx-int8", OnnxEncoder)],
+)
+def test_a_candidate_ranks_as_its_plan_says(
+    make_candidate: Callable[[str], Path], inference: str, kind: type
+) -> None:
+    """The back end, the history scoring and the lexical weight of the plan; every title finds its item."""
+    candidate = make_candidate(inference)
+    index = open_candidate(candidate, "ours")
+    assert isinstance(index.encoder, kind)
+    assert (index.name, index.plan, index.fields) == ("ours", read_plan(candidate), ("title", "brand"))
+    assert index.plan == PLAN.model_copy(update={"inference": inference})
+    requests = [Request(title, text=title) for title in TITLES]
+    ranking = index.search(requests, 5)
+    assert ranking.rows[:, 0].tolist() == list(range(len(TITLES)))
+    assert (ranking.scores[:, 0] > 1.0).all()  # a lexical share on top of the cosine
+    index.apply(index.encode([Change(item_id="n", seq=1, item=LiveItem(item_id="n", title="small glass"))]))
+    assert index.item_ids[index.search([Request("q", text="small glass")], 1).rows[0, 0]] == "n"
+
+
+def test_the_exact_path_is_the_fp32_encoder_and_the_exact_index(
+    make_candidate: Callable[[str], Path],
+) -> None:
+    """The plan's scoring and weight stay; only what makes it fast is left out."""
+    candidate = make_candidate("onnx-int8")
+    index = open_exact(candidate, "exact", candidate / "index")
+    assert isinstance(index.encoder, TransformerEncoder)
+    assert index.plan == PLAN
+    item_ids, vectors = read_vectors(candidate / "index")
+    reference = ExactIndex("reference", item_ids, vectors, index.encoder, "top3")
+    users = [Request("u", history=("i00", "i07", "i12", "i03"))]
+    ours, theirs = index.search(users, 20), reference.search(users, 20)
+    assert ours.rows.tolist() == theirs.rows.tolist()
+    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-6)
+
+
+def test_another_catalogue_can_be_ranked_by_the_same_path(
+    make_candidate: Callable[[str], Path], make_items: Any, tmp_path: Path
+) -> None:
+    """An older champion on this week's items."""
+    candidate = make_candidate("torch")
+    encoder = TransformerEncoder.load_saved(candidate / "encoder")
+    rows = [{"item_id": "x", "title": "folding chair"}, {"item_id": "y", "title": "solid oak"}]
+    encode_catalogue(make_items(rows), encoder.encode_items, ("title",), tmp_path)
+    index = open_candidate(candidate, "champion", tmp_path)
+    assert index.item_ids == ["x", "y"]
+    assert index.search([Request("q", text="solid oak")], 1).rows.tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (f"index/{ARRAYS_FILE}", ARRAYS_FILE),
+        (f"index/{WORDS_FILE}", WORDS_FILE),
+        (f"index/{VECTORS_FILE}", VECTORS_FILE),
+        (f"index/{ITEMS_FILE}", ITEMS_FILE),
+        ("retrieval.json", "retrieval.json"),
+        ("encoder/encoder.json", "encoder"),
+        ("encoder/tokenizer.json", "encoder"),
+        ("encoder/tokenizer_config.json", "encoder"),
+        ("inference/encoder.onnx", "encoder.onnx"),
+    ],
+)
+@pytest.mark.parametrize("damage", [None, b"", b"{", b"no such format \xff\x00 at all"])
+def test_a_missing_or_damaged_file_is_one_clear_sentence(
+    copied: Path, name: str, expected: str, damage: bytes | None
+) -> None:
+    """The message names where it is; nothing but a DebutError comes out."""
+    path = copied / name
+    path.unlink() if damage is None else path.write_bytes(damage)
+    with pytest.raises((StorageError, DataError, EncoderError)) as caught:
+        open_candidate(copied, "x")
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert expected in sentence or (damage is not None and str(path.parent) in sentence)
+
+
+def test_parts_that_are_cut_short_are_refused(copied: Path) -> None:
+    """A download that stopped: the first half of each binary file."""
+    for name in (ARRAYS_FILE, VECTORS_FILE, ITEMS_FILE):
+        path = copied / "index" / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(DebutError, match="build it again"):
+            read_snapshot(copied / "index")
+        path.write_bytes(whole)
+    read_snapshot(copied / "index")
+
+
+def test_parts_of_different_sizes_are_refused(copied: Path) -> None:
+    """Postings, or vectors, of another catalogue: the numbers of both are named."""
+    index = copied / "index"
+    Postings.build(["oak"] * 7).save(index)
+    with pytest.raises(DataError, match=r"20 items but postings of 7; build it again"):
+        open_candidate(copied, "x")
+    pl.read_parquet(index / ITEMS_FILE).head(7).write_parquet(index / ITEMS_FILE)
+    with pytest.raises(DataError, match=r"7 items but 20 vectors"):
+        open_candidate(copied, "x")
+
+
+def test_a_plan_with_unknown_values_is_refused(copied: Path) -> None:
+    """A candidate of a later version, or one that was edited by hand."""
+    plan = json.loads((copied / "retrieval.json").read_text())
+    (copied / "retrieval.json").write_text(json.dumps(plan | {"inference": "abacus"}))
+    with pytest.raises(DataError, match=r"retrieval\.json cannot be read"):
+        read_plan(copied)
+
+
+def test_the_fields_of_an_items_text_are_the_encoders(make_candidate: Callable[[str], Path]) -> None:
+    assert item_fields(make_candidate("torch") / "encoder") == ("title", "brand")

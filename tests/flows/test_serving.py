@@ -1,0 +1,137 @@
+"""`debut serve`, `keys`, `undiscoverable` and `release` on a shop after one retrain."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+
+@pytest.fixture
+def served(retrained: Any) -> Iterator[tuple[Any, str]]:
+    """The shop and the address of its service, a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from flows.cli import main; main()", "serve", *retrained.arguments]
+    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE)
+    try:
+        yield retrained, _ready(process, f"http://127.0.0.1:{port}")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGTERM, 128 + signal.SIGTERM), told.decode()
+
+
+def _ready(process: "subprocess.Popen[bytes]", url: str) -> str:
+    for _ in range(240):
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        try:
+            with urllib.request.urlopen(f"{url}/readyz"):
+                return url
+        except OSError:
+            time.sleep(0.25)
+    raise AssertionError("the service was not ready within a minute")
+
+
+def _ask(url: str, method: str = "GET", body: Any = None, key: str = "") -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    request = urllib.request.Request(url, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read())
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_shop_is_served_items_are_listed_and_a_rollback_swaps(
+    served: tuple[Any, str], debut: Any, finished: Any
+) -> None:
+    """The champion answers; a PUT with a key made on the command line is found; an override by hand and the
+    rollback swap the release while the service runs, and the item is found after each."""
+    shop, url = served
+    champion, challenger = (finished[1].json[f"{role}_digest"] for role in ("champion", "challenger"))
+    assert _ask(f"{url}/healthz")[1]["release"] == champion
+    found = _ask(f"{url}/search?q=red+lamp&k=3")[1]
+    assert found["release"] == champion and len(found["results"]) == 3
+    item = {"item_id": "live-1", "title": "turquoise gramophone"}
+    assert _ask(f"{url}/items", "PUT", item)[0] == 401
+    key = debut("keys", "add", "till", "--role", "write", *shop.arguments).out.strip()
+    assert _ask(f"{url}/items", "PUT", item, key)[1]["searchable"] is True
+    reason = ["--reason", "a test", *shop.arguments]
+    for act, wanted in (
+        (["promote", challenger[:8], "--override", "--role", "lead"], challenger),
+        (["rollback"], champion),
+    ):
+        assert debut(*act, *reason).code == 0
+        _until(lambda wanted=wanted: _ask(f"{url}/healthz")[1]["release"] == wanted)
+        found = _ask(f"{url}/search?q=turquoise+gramophone&k=1")[1]
+        assert (found["release"], found["results"][0]["item_id"]) == (wanted, "live-1")
+    assert [line["kind"] for line in _ask(f"{url}/release")[1]["history"]][:2] == ["rollback", "override"]
+
+
+def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
+    """By the user's own acts in the checked events, none of which comes back; a stranger is a 404."""
+    shop, url = served
+    events = pl.read_parquet(shop.folder / "events.parquet")
+    past = set(events.filter(pl.col("customer") == "u01").get_column("sku"))
+    status, found = _ask(f"{url}/recommend", "POST", {"user_id": "u01", "k": 5})
+    assert status == 200 and len(found["results"]) == 5
+    assert not past & {hit["item_id"] for hit in found["results"]}
+    assert _ask(f"{url}/recommend", "POST", {"user_id": "nobody"})[0] == 404
+
+
+def test_keys_are_listed_without_secrets_and_revoked(retrained: Any, debut: Any) -> None:
+    secret = debut("keys", "add", "page", "--role", "operate", *retrained.arguments).out.strip()
+    listed = debut("keys", "list", *retrained.arguments).out
+    key_id = secret.split("_")[1]
+    assert key_id in listed and "operate" in listed and secret not in listed
+    assert debut("keys", "revoke", key_id, *retrained.arguments).code == 0
+    assert "revoked" in debut("keys", "list", *retrained.arguments).out
+    assert debut("keys", "add", "x", "--role", "king", *retrained.arguments).code == 1
+
+
+def test_undiscoverable_items_are_listed_and_exported(retrained: Any, debut: Any, tmp_path: Path) -> None:
+    """The command's figures are its CSV's; a retrain leaves the challenger's list in its run's folder."""
+    out = tmp_path / "list.csv"
+    found = debut("undiscoverable", "--csv", out, "--json", *retrained.arguments)
+    assert found.code == 0, found.err
+    assert found.json["undiscoverable"] == len(pl.read_csv(out, infer_schema=False))
+    [run] = [path.parent for path in retrained.workspace.glob("runs/*/result.json")]
+    counts = json.loads((run / "result.json").read_text())["undiscoverable_items"]
+    assert counts["challenger"] == len(pl.read_csv(run / "undiscoverable.csv", infer_schema=False))
+
+
+def test_a_release_is_verified_and_a_changed_byte_named(retrained: Any, debut: Any, finished: Any) -> None:
+    """By D alone; with a public key configured, an unsigned release is refused too."""
+    champion = finished[1].json["champion_digest"]
+    assert "every file is as it was built" in debut("release", "verify", *retrained.arguments).out
+    keys = retrained.folder / "team"
+    assert debut("keys", "signing", keys).code == 0
+    assert (keys / "signing.key").stat().st_mode & 0o777 == 0o600
+    retrained.configure(signing={"public_key": str(keys / "signing.pub")})
+    assert champion[:12] in debut("release", "verify", *retrained.arguments).sentence
+    retrained.configure(signing={})
+    weights = retrained.workspace / "candidates" / champion / "encoder" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(data)
+    refused = debut("release", "verify", *retrained.arguments)
+    assert refused.code == 1 and "model.safetensors was changed" in refused.sentence
