@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from components.contract.records import Decision
+from components.data.storage import open_store
 from components.index.items_table import ItemsTable
 from components.release.decision_log import last_change
 from components.release.promotion import aliases
@@ -41,10 +42,16 @@ class ShopReleases:
 
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
+        self._decisions = open_store(shop.decisions)
+        self._champion: tuple[list[str], str | None] | None = None
         self._runs = JudgedRuns(shop.runs)
 
     def champion(self) -> str | None:
-        return self._shop.decision_log().champion()
+        """Asked every second: the records, which never change, are read again only when there are more."""
+        keys = self._decisions.keys()
+        if self._champion is None or self._champion[0] != keys:
+            self._champion = keys, self._shop.decision_log().champion()
+        return self._champion[1]
 
     def challenger(self) -> Challenger | None:
         records = self._shop.decision_log().records()
@@ -102,7 +109,7 @@ def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
     """The shop's service; its live items, keys and logs are in the workspace unless configured elsewhere."""
     settings, place = shop.settings.serving, shop.workspace / "serving"
     metrics = Metrics()
-    table = ItemsTable.open(settings.live or str(place / "live"))
+    table = ItemsTable.open(shop.live_items)
     return create_app(
         Parts(
             serving=Serving(ShopReleases(shop), table, settings, metrics),

@@ -33,6 +33,11 @@ class Shop:
         return self.workspace / "runs"
 
     @property
+    def live_items(self) -> str:
+        """Folder, or s3:// prefix, of the live items' table."""
+        return self.settings.serving.live or str(self.workspace / "serving" / "live")
+
+    @property
     def undiscoverable(self) -> Path:
         """Per release a folder with its list."""
         return self.workspace / "undiscoverable"

@@ -5,7 +5,9 @@ from pathlib import Path
 from components.contract.digests import sha256_tree
 from components.contract.errors import DataError, PromotionError
 from components.contract.files import stage_folder
+from components.contract.live import Change
 from components.evaluation.undiscoverable_report import UndiscoverableReport
+from components.index.items_table import ItemsTable
 from components.index.retrieval import INDEX
 from components.release import candidate as candidates
 from components.release.discoverability import check_release
@@ -13,7 +15,8 @@ from flows.shop import Shop
 
 
 def undiscoverable_items(shop: Shop) -> tuple[UndiscoverableReport, Path]:
-    """The champion's report on the new items of the data it was built on, and the folder with its files.
+    """The champion's report on the new items of the data it was built on and on the live items, which were
+    PUT since; and the folder with its files.
 
     Raises PromotionError before the first champion, DataError where that data's split is gone.
     """
@@ -24,8 +27,16 @@ def undiscoverable_items(shop: Shop) -> tuple[UndiscoverableReport, Path]:
     candidates.verify(folder)
     split = _split_of(shop, candidates.load_fingerprint(folder).data_digest)
     with stage_folder(shop.undiscoverable / digest) as out:
-        report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out)
+        report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out, _live(shop))
     return report, shop.undiscoverable / digest
+
+
+def _live(shop: Shop) -> list[Change]:
+    """What was PUT or deleted; nothing where the service never ran."""
+    place = shop.live_items
+    if not place.startswith("s3://") and not Path(place).exists():
+        return []
+    return ItemsTable.open(place).changes_since(0)
 
 
 def _split_of(shop: Shop, digest: str) -> Path:

@@ -50,15 +50,17 @@ def check_split(
     vectors: Vectors | None = None,
     unknown_words: Pieces | None = None,
     filtered: Filtered | None = None,
+    catalogue: pl.DataFrame | None = None,
 ) -> UndiscoverableReport:
     """`find_undiscoverable` on the new items of a split folder (docs/layout.md), aged at the end of its judge
     window.
 
-    fields: the columns that the encoder reads. max_items: how many new items are checked at most (None: all
-    of them). Reads neither validation nor test rows. Raises StorageError and JudgeError.
+    catalogue: its items.parquet with later changes, in the retriever's row order; None: as it is. fields: the
+    columns that the encoder reads. max_items: how many new items are checked at most (None: all of them).
+    Reads neither validation nor test rows. Raises StorageError and JudgeError.
     """
     with disk_errors(split):
-        items = pl.read_parquet(split / "items.parquet")
+        items = pl.read_parquet(split / "items.parquet") if catalogue is None else catalogue
         search = split / "train" / "search.parquet"
         training_queries = pl.read_parquet(search) if search.exists() else None
         judged_until = json.loads((split / "split.json").read_bytes())["judged_until"]

@@ -18,11 +18,11 @@ async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form that one of our pages sent; of equal names the last. Raises ProblemError 403 for a
     form of another site, 415 and 422 for what is no form."""
     _check_own_page(request)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+    body = await request.body()
+    if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise ProblemError(415, f"Send the form as {_FORM}.")
     try:
-        text = (await request.body()).decode()
-        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError as error:  # no UTF-8, or too many fields
         raise ProblemError(422, "The form cannot be read; open the page again and send it anew.") from error
 

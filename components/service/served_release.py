@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from components.contract.errors import DataError, DebutError
 from components.encoder.word_pieces import Pieces, word_pieces
 from components.index.live import LiveIndex
 from components.index.retrieval import ENCODER, open_candidate
@@ -34,8 +35,18 @@ class Release:
 
 
 def load_release(digest: str, folder: Path, query_cache: int) -> Release:
-    """query_cache: queries whose vectors are kept. Raises DebutError, or what a library raises, for a folder
-    that cannot be read; nothing here verifies it."""
+    """query_cache: queries whose vectors are kept. Raises DebutError for a folder that cannot be read;
+    nothing here verifies it."""
+    try:
+        return _opened(digest, folder, query_cache)
+    except DebutError:
+        raise
+    except Exception as error:  # the libraries that read its files have errors of many kinds
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise DataError(f"{folder} cannot be loaded ({reason}): it is damaged; build it again.") from error
+
+
+def _opened(digest: str, folder: Path, query_cache: int) -> Release:
     index = open_candidate(folder, digest[:12])
     cache = QueryCache(index.encoder, query_cache)
     index.encoder = cache

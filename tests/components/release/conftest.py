@@ -11,12 +11,18 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.contract.errors import StorageError
-from components.contract.records import Candidate, Gate, GateReport, RetrievalPlan
+from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
+from components.contract.settings import EncoderSettings, SplitSettings
+from components.contract.tables import TABLES
+from components.encoder.transformer import TransformerEncoder
 from components.index.postings import Postings
-from components.index.vectors import SNAPSHOT_COLUMNS, write_vectors
+from components.index.vectors import SNAPSHOT_COLUMNS, encode_catalogue, write_vectors
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
 from components.release.fingerprint import Fingerprint
+from components.split.split import split
+
+COLOURS, THINGS = ("red", "blue", "green", "steel"), ("chair", "table", "lamp", "mug", "towel")
 
 
 class MemoryStore:
@@ -142,3 +148,64 @@ def make_report() -> Callable[..., GateReport]:
         )
 
     return make
+
+
+def _tables(folder: Path, brand: str | None) -> None:
+    titles = [f"{colour} {thing}" for thing in THINGS for colour in COLOURS]
+    items = pl.DataFrame({"item_id": [f"{100 + n}" for n in range(len(titles))], "title": titles})
+    empty = [
+        pl.lit(None, dtype=pl.Datetime("us") if kind == "timestamp" else pl.String).alias(name)
+        for name, kind in TABLES["items"].optional.items()
+        if name != "brand"
+    ]
+    items = items.with_columns(*empty, brand=pl.lit(brand, dtype=pl.String))
+    items.with_columns(price=pl.lit(None, dtype=pl.Float64)).write_parquet(folder / "items.parquet")
+    judged = [(title, f"{100 + n}", 3.0) for n, title in enumerate(titles)]
+    judged += [(title, f"{100 + (n + 5) % len(titles)}", 1.0) for n, title in enumerate(titles)]
+    rows = pl.DataFrame(judged, schema=["query", "item_id", "grade"], orient="row")
+    rows.with_columns(split=pl.lit(None, dtype=pl.String)).write_parquet(folder / "judgements.parquet")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, PreparedData]:
+    checked, out = tmp_path / "checked", tmp_path / "split"
+    checked.mkdir()
+    out.mkdir()
+    _tables(checked, getattr(request, "param", None))
+    settings = SplitSettings(
+        test_queries=14, validation_queries=4, new_item_share=0.4, relevant_grade=2.0, positive_grade=2.0
+    )
+    return out, split(checked, settings, out)
+
+
+@pytest.fixture
+def tiny_candidate(tmp_path: Path, tiny_encoder: Path) -> Callable[[Path], tuple[Path, Path]]:
+    """A candidate with a tiny encoder over a split's catalogue: its folder and the vectors' folder."""
+    return lambda split_folder: _candidate(tmp_path, tiny_encoder, split_folder)
+
+
+def _candidate(tmp_path: Path, tiny_encoder: Path, split_folder: Path) -> tuple[Path, Path]:
+    settings = EncoderSettings(name=str(tiny_encoder), max_length=16, item_fields=("title", "brand"))
+    encoder = TransformerEncoder.load(tiny_encoder, settings)
+    digest = encoder.save(tmp_path / "encoder")
+    vectors = tmp_path / "vectors"
+    vectors.mkdir()
+    items = pl.read_parquet(split_folder / "items.parquet")
+    encode_catalogue(items, encoder.encode_items, settings.item_fields, vectors)
+    fingerprint = Fingerprint(
+        data_digest="d",
+        encoder_digest=digest,
+        base_digest="b",
+        lock_digest="l",
+        code_digest="c",
+        cutoff=None,
+        settings={},
+    )
+    candidate = build(
+        tmp_path / "candidates",
+        encoder=tmp_path / "encoder",
+        index=vectors,
+        plan=RetrievalPlan(),
+        fingerprint=fingerprint,
+    )
+    return tmp_path / "candidates" / candidate.digest, vectors

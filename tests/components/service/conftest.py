@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -262,49 +262,86 @@ def make_candidate(
     return make
 
 
-@pytest.fixture
-def releases(candidates: Path) -> FakeReleases:
-    return FakeReleases(candidates)
+@pytest.fixture(scope="session")
+def make_releases(candidates: Path) -> Callable[[], FakeReleases]:
+    """Makes a shop without a champion."""
+    return lambda: FakeReleases(candidates)
 
 
 @pytest.fixture
-def service(releases: FakeReleases, tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Starts a service; all of a test's are ended after it.
+def releases(make_releases: Callable[[], FakeReleases]) -> FakeReleases:
+    return make_releases()
+
+
+def _parts(
+    releases: Releases,
+    folder: Path,
+    anonymous_read: bool,
+    limit: RateLimit | None,
+    table: ItemsTable | None,
+    settings: ServingSettings,
+) -> Parts:
+    metrics = Metrics()
+    items = table or ItemsTable.open(str(folder / "live"))
+    return Parts(
+        serving=Serving(releases, items, settings, metrics),
+        settings=settings,
+        gatekeeper=Gatekeeper(
+            Keys.open(folder / "keys.json"), limit or RateLimit(1e9, 1_000_000), anonymous_read
+        ),
+        privacy=LogPrivacy(b"s" * SECRET_BYTES, settings.query_texts),
+        log=TrafficLog(folder / "traffic"),
+        metrics=metrics,
+        version="0",
+    )
+
+
+@contextmanager
+def _running(
+    releases: Releases,
+    folder: Path,
+    *,
+    anonymous_read: bool = True,
+    socket: bool = False,
+    limit: RateLimit | None = None,
+    table: ItemsTable | None = None,
+    **settings: Any,
+) -> Iterator[Service]:
+    serving_settings = ServingSettings(**{"poll_seconds": POLL_SECONDS, **settings})
+    parts = _parts(releases, folder, anonymous_read, limit, table, serving_settings)
+    app = create_app(parts)
+    with ExitStack() as running:
+        if socket:
+            url = running.enter_context(listening(app))
+            client: Any = running.enter_context(httpx.Client(base_url=url, timeout=30))
+        else:
+            url, client = "", running.enter_context(TestClient(app, raise_server_exceptions=False))
+        secrets = {role: parts.gatekeeper.keys.add(role, role) for role in ROLES}
+        yield Service(app, parts, client, secrets, folder, url)
+
+
+@pytest.fixture(scope="session")
+def running_service() -> Callable[..., AbstractContextManager[Service]]:
+    """`running_service(releases, folder, ...)`: a service for as long as the block, for fixtures of a module.
+    For the arguments see `service`."""
+    return _running
+
+
+@pytest.fixture
+def service(
+    releases: FakeReleases,
+    tmp_path: Path,
+    running_service: Callable[..., AbstractContextManager[Service]],
+) -> Iterator[Callable[..., Service]]:
+    """Starts a service of `releases` in tmp_path / "serving"; all of a test's are ended after it.
 
     socket: listen on a port, for tests of concurrency. folder: of live items, keys and log; two services on
-    one folder are replicas. table: in place of the one in the folder. settings: of ServingSettings.
+    one folder are replicas. table: in place of the one in the folder. limit: of requests, none by default.
+    All others are ServingSettings.
     """
-    with ExitStack() as running:
+    with ExitStack() as stack:
 
-        def start(
-            *,
-            releases: Releases = releases,
-            folder: Path = tmp_path / "serving",
-            anonymous_read: bool = True,
-            socket: bool = False,
-            limit: RateLimit | None = None,
-            table: ItemsTable | None = None,
-            **settings: Any,
-        ) -> Service:
-            serving_settings = ServingSettings(**{"poll_seconds": POLL_SECONDS, **settings})
-            keys, metrics = Keys.open(folder / "keys.json"), Metrics()
-            items = table or ItemsTable.open(str(folder / "live"))
-            parts = Parts(
-                serving=Serving(releases, items, serving_settings, metrics),
-                settings=serving_settings,
-                gatekeeper=Gatekeeper(keys, limit or RateLimit(1e9, 1_000_000), anonymous_read),
-                privacy=LogPrivacy(b"s" * SECRET_BYTES, serving_settings.query_texts),
-                log=TrafficLog(folder / "traffic"),
-                metrics=metrics,
-                version="0",
-            )
-            app = create_app(parts)
-            if socket:
-                url = running.enter_context(listening(app))
-                client: Any = running.enter_context(httpx.Client(base_url=url, timeout=30))
-            else:
-                url, client = "", running.enter_context(TestClient(app, raise_server_exceptions=False))
-            secrets = {role: keys.add(role, role) for role in ROLES}
-            return Service(app, parts, client, secrets, folder, url)
+        def start(folder: Path = tmp_path / "serving", **options: Any) -> Service:
+            return stack.enter_context(running_service(releases, folder, **options))
 
         yield start

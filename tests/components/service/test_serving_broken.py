@@ -86,7 +86,8 @@ def test_a_file_damaged_after_it_was_verified(good_and_bad, releases, service, u
     releases.verifying = False
     shop = service()
     folder = releases.candidates / bad
-    for name in set(FILES) - {"manifest.json"}:
+    valid = {"encoder/encoder.json", "retrieval.json"} if content == b"{}" else set()  # all has defaults
+    for name in set(FILES) - {"manifest.json"} - valid:
         kept = (folder / name).read_bytes()
         (folder / name).unlink()
         if content is not None:
@@ -94,8 +95,8 @@ def test_a_file_damaged_after_it_was_verified(good_and_bad, releases, service, u
         releases.promote(bad)
         health = until(lambda: (h := shop.client.get("/healthz").json())["status"] == "degraded" and h)
         assert health["release"] == good, name
-        assert len(health["problem"]) > 20, name
-        print(name, health["problem"])
+        assert str(folder) in health["problem"], name
+        assert "\n" not in health["problem"], name
         assert shop.found("red chair", k=1) == ["100"]
         releases.decisions[1:] = []
         until(lambda: shop.client.get("/healthz").json()["status"] == "ok")
