@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 
+import boto3
 import numpy as np
 import polars as pl
 import pytest
+from moto.server import ThreadedMotoServer
 
 from components.contract.ports import Encoder, Vectors
 from components.contract.tables import TABLES
+from components.index.items_table import ItemsTable
 from components.index.live import Snapshot
 from components.index.postings import Postings
 
@@ -92,3 +95,34 @@ def make_snapshot():
         return Snapshot(items, np.asarray(vectors, dtype=np.float32), Postings.build(titles))
 
     return make
+
+
+@pytest.fixture
+def uri(tmp_path):
+    return str(tmp_path / "live")
+
+
+@pytest.fixture
+def table(uri):
+    return ItemsTable.open(uri)
+
+
+@pytest.fixture(scope="session")
+def moto_url():
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(moto_url, monkeypatch, request):
+    """An empty prefix behind a real HTTP endpoint on a loopback port."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    boto3.client("s3").create_bucket(Bucket="live")
+    return f"s3://live/{request.node.name}"

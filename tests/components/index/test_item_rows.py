@@ -8,7 +8,6 @@ import pytest
 
 from components.contract.errors import DataError
 from components.contract.live import Change, LiveItem
-from components.index.items_table import ItemsTable
 
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
 
@@ -26,16 +25,6 @@ def snapshot(*item_ids, title="from the snapshot"):
 def stored_ids(uri):
     """item_ids of all rows, read without the adapter."""
     return lancedb.connect(uri).open_table("items").search().to_arrow()["item_id"].to_pylist()
-
-
-@pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "live")
-
-
-@pytest.fixture
-def table(uri):
-    return ItemsTable.open(uri)
 
 
 def test_a_snapshot_lies_beneath_what_was_put(table):

@@ -50,16 +50,6 @@ def stored_ids(uri):
     return lancedb.connect(uri).open_table("items").search().to_arrow()["item_id"].to_pylist()
 
 
-@pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "live")
-
-
-@pytest.fixture
-def table(uri):
-    return ItemsTable.open(uri)
-
-
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """One table for all examples of the property tests."""

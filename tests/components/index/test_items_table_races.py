@@ -8,12 +8,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import boto3
 import lancedb
 import polars as pl
 import pytest
 from lancedb.merge import LanceMergeInsertBuilder
-from moto.server import ThreadedMotoServer
 
 from components.contract.errors import StorageError
 from components.contract.live import LiveItem
@@ -83,37 +81,6 @@ def snapshot(*item_ids, title="from the snapshot"):
 def stored_ids(uri):
     """item_ids of all rows, read without the adapter."""
     return lancedb.connect(uri).open_table("items").search().to_arrow()["item_id"].to_pylist()
-
-
-@pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "live")
-
-
-@pytest.fixture
-def table(uri):
-    return ItemsTable.open(uri)
-
-
-@pytest.fixture(scope="module")
-def moto_url():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(moto_url, monkeypatch, request):
-    """An empty prefix behind a real HTTP endpoint on a loopback port."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    boto3.client("s3").create_bucket(Bucket="live")
-    return f"s3://live/{request.node.name}"
 
 
 def test_two_processes_write_at_the_same_time(table, tmp_path):

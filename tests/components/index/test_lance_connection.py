@@ -4,10 +4,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
 import lancedb
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.contract.errors import ConfigError, StorageError
 from components.contract.live import LiveItem
@@ -18,37 +16,6 @@ pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
 
 def put(item_id, title="mug", **more):
     return LiveItem(item_id=item_id, title=title, **more)
-
-
-@pytest.fixture
-def uri(tmp_path):
-    return str(tmp_path / "live")
-
-
-@pytest.fixture
-def table(uri):
-    return ItemsTable.open(uri)
-
-
-@pytest.fixture(scope="module")
-def moto_url():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(moto_url, monkeypatch, request):
-    """An empty prefix behind a real HTTP endpoint on a loopback port."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
-    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
-    boto3.client("s3").create_bucket(Bucket="live")
-    return f"s3://live/{request.node.name}"
 
 
 @pytest.mark.parametrize("address", ["gs://bucket/live", "db://live", "s3://", "s3:///prefix"])

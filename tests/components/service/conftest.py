@@ -287,7 +287,9 @@ def _parts(
         serving=Serving(releases, items, settings, metrics),
         settings=settings,
         gatekeeper=Gatekeeper(
-            Keys.open(folder / "keys.json"), limit or RateLimit(1e9, 1_000_000), anonymous_read
+            Keys.open(folder / "keys.json"),
+            RateLimit(1e9, 1_000_000) if limit is None else limit,  # an unused one has the length 0
+            anonymous_read,
         ),
         privacy=LogPrivacy(b"s" * SECRET_BYTES, settings.query_texts),
         log=TrafficLog(folder / "traffic"),

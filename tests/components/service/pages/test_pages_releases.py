@@ -36,7 +36,7 @@ def test_the_history_is_told_newest_first(page_shop: Callable[..., Any]) -> None
     """Verdicts in words, who, why and when, and which decision is in force."""
     shop = page_shop()
     for kind, words in (("rejection", "Rejected"), ("inconclusive", "Not settled")):
-        shop.releases._decide(kind, "e" * 64, actor="<i>ci</i>", reason=f"{words} because")
+        shop.decide(kind, "e" * 64, actor="<i>ci</i>", reason=f"{words} because")
     html = unescape(shop.page("/releases"))
     words = re.findall(r'class="verdict \w+"><span[^>]*>.</span> ([^<]+)</span>', html)
     assert words == ["Not settled", "Rejected", "Promoted", "Baseline"]
@@ -49,7 +49,7 @@ def test_a_long_history_has_pages(page_shop: Callable[..., Any]) -> None:
     """Thirty decisions at a time; every one is on exactly one page."""
     shop = page_shop()
     for number in range(70):
-        shop.releases._decide("rejection", f"{number:064x}", actor="ci", reason="no gain")
+        shop.decide("rejection", f"{number:064x}", actor="ci", reason="no gain")
     seen, address = [], "/releases"
     while address:
         html = shop.page(address)
@@ -65,7 +65,7 @@ def test_a_gate_report_is_shown_under_a_policy_of_its_own(
 ) -> None:
     """Its own styles hold, a script would not run; without a report there is neither link nor page."""
     shop = page_shop()
-    shop.releases._decide("rejection", "e" * 64, actor="ci", reason="no gain")
+    shop.decide("rejection", "e" * 64, actor="ci", reason="no gain")
     last = shop.releases.decisions[-1]
     shop.releases.decisions[-1] = last.model_copy(update={"gate_report_digest": "a" * 64})
     assert "/report" not in shop.page("/releases")

@@ -1,0 +1,73 @@
+"""What a shop's workspace tells the page of its runs and decisions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.contract.files import write_json
+from components.contract.settings import Settings
+from components.evaluation.scorecard import EntranceScores, Scorecard
+from components.service.releases import Challenger
+from flows.judged_runs import JudgedRuns
+from flows.serving import ShopReleases
+from flows.shop import Shop
+
+A, B, C = ("a" * 64, "b" * 64, "c" * 64)
+
+
+def _run(runs: Path, name: str, challenger: str, champion: str, dated: bool = True) -> Path:
+    folder = runs / name
+    write_json(folder / "gate_report.json", {"challenger_digest": challenger, "champion_digest": champion})
+    slices = ("age:0-1", "age:1-7") if dated else ("new", "established")
+    for system, digest in (("challenger", challenger), ("champion", champion)):
+        values = np.full(4, 0.5 if system == "challenger" else 0.25)
+        measures = {f"{name}/recall@10": values for name in slices}
+        scores = EntranceScores("search", ("1", "2", "3", "4"), measures)
+        Scorecard(system, digest, "search", {"search": scores}, {}).write(folder / "scorecards" / system)
+    return folder
+
+
+def test_the_newest_run_that_judged_a_release_counts(tmp_path: Path) -> None:
+    """Where it was only ever the champion, the newest run it was judged against."""
+    first, second = _run(tmp_path, "20260101-x", B, A), _run(tmp_path, "20260102-x", B, A)
+    runs = JudgedRuns(tmp_path)
+    assert (runs.of(B), runs.of(A), runs.of(A, champion=True)) == (second, None, second)
+    assert runs.file(B, "gate_report.html") is None
+    (second / "gate_report.html").write_text("report")
+    assert runs.file(B, "gate_report.html") == second / "gate_report.html"
+    third = _run(tmp_path, "20260103-x", A, B)
+    assert (runs.of(A), runs.of(B)) == (third, second) and first.is_dir()
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_recall_by_age_comes_from_the_scorecards(tmp_path: Path, dated: bool) -> None:
+    """Both systems of the run, each with its D; undated: new and established items."""
+    folder = _run(tmp_path, "20260101-x", B, A, dated)
+    runs = JudgedRuns(tmp_path)
+    plot = runs.recall_by_age(A)
+    assert plot is not None and plot.dated is dated and plot.picture is None and plot.k == 10
+    assert [(curve.system, curve.digest) for curve in plot.curves] == [("challenger", B), ("champion", A)]
+    measured = [[p.mean for p in curve.points if p.mean is not None] for curve in plot.curves]
+    assert measured == [[0.5, 0.5], [0.25, 0.25]]
+    assert runs.recall_by_age(C) is None
+    (folder / "recall_by_age.png").write_bytes(b"png")
+    again = JudgedRuns(tmp_path).recall_by_age(B)
+    assert again is not None and again.picture == folder / "recall_by_age.png"
+
+
+def test_the_challenger_is_the_refused_release_else_the_champion_before(tmp_path: Path) -> None:
+    """A decision that changes the champion closes the refused one's case; a rollback's champion before is
+    what it took back."""
+    settings = Settings(shop="s", tables={"items": "SELECT 1"})
+    shop = Shop(settings, tmp_path, tmp_path)
+    log, releases = shop.decision_log(), ShopReleases(shop)
+    assert releases.challenger() is None
+    log.append("promotion", release=A, actor="t", reason="r", expected_champion=None)
+    assert releases.challenger() is None
+    log.append("promotion", release=B, actor="t", reason="r", expected_champion=A)
+    assert releases.challenger() == Challenger(A, "previous")
+    log.append("rejection", release=C, actor="t", reason="r")
+    assert releases.challenger() == Challenger(C, "refused")
+    log.append("rollback", release=A, actor="t", reason="r", expected_champion=B)
+    assert releases.challenger() == Challenger(B, "previous")
