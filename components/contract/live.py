@@ -2,9 +2,9 @@
 
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
 
 from components.contract.records import Record
 
@@ -25,9 +25,23 @@ def _naive_utc(at: datetime) -> datetime:
         raise ValueError("must be within the years 1 to 9999 in UTC") from error
 
 
-UtcTime = Annotated[datetime, AfterValidator(_naive_utc)]
+def _no_number(at: Any) -> Any:
+    """A bare number would be taken for seconds or milliseconds since 1970, and "2026" for one."""
+    try:
+        float(at)
+    except (TypeError, ValueError):
+        return at
+    raise ValueError("must be a date and time such as 2026-03-01T12:00:00Z, not a number")
+
+
+UtcTime = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_naive_utc)]
 """Naive, in UTC; a value with a zone is converted."""
-ItemId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_without_control_characters)]
+_NO_CONTROL_CHARACTERS = {"pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"}
+ItemId = Annotated[
+    str,
+    Field(min_length=1, max_length=200, json_schema_extra=_NO_CONTROL_CHARACTERS),
+    AfterValidator(_without_control_characters),
+]
 ShortText = Annotated[str, Field(max_length=2_000)]
 LongText = Annotated[str, Field(max_length=100_000)]
 
@@ -42,13 +56,13 @@ class LiveItem(Record):
     brand: ShortText | None = None
     category: ShortText | None = None
     """A > B > C."""
-    price: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    price: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | None = None
     attributes: LongText | None = None
     """name: value; name: value."""
     image: ShortText | None = None
     listed_at: UtcTime | None = None
     group_id: ShortText | None = None
-    in_stock: bool = True
+    in_stock: StrictBool = True
 
 
 class Change(Record):

@@ -109,5 +109,5 @@ class _Measured:
             response = await problems.unforeseen(Request(scope), error)
             await response(scope, receive, sent)
         finally:
-            route = getattr(scope.get("route"), "path", None)
+            route = getattr(scope.get("route"), "path_format", None)
             self._metrics.request(route, status, time.perf_counter() - started)

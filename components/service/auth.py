@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 
 from components.service.keys import KeyRecord, Keys, Role
 from components.service.limits import RateLimit
@@ -12,6 +14,8 @@ from components.service.problems import ProblemError
 COOKIE = "debut_key"
 _BEARER = "bearer "
 _READING = ("GET", "HEAD")
+_DOCUMENTED = HTTPBearer(scheme_name="key", description="A key that `debut keys add` made.", auto_error=False)
+"""For the OpenAPI document; `Gatekeeper` reads the header itself."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +26,15 @@ class Gatekeeper:
     limit: RateLimit
     anonymous_read: bool
 
-    def needs(self, role: Role) -> Callable[[Request], Awaitable[KeyRecord | None]]:
+    def needs(self, role: Role) -> Callable[..., Awaitable[KeyRecord | None]]:
         """A FastAPI dependency of the JSON routes: `admit`, where the cookie counts only for reading.
 
         A browser sends the cookie by itself, so what changes something needs the header: no other site's
         page can set it.
         """
 
-        async def check(request: Request) -> KeyRecord | None:  # async: no thread per request
+        # async: no thread per request
+        async def check(request: Request, _: Annotated[Any, Security(_DOCUMENTED)]) -> KeyRecord | None:
             return self.admit(request, role, cookie=request.method in _READING)
 
         return check

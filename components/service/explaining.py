@@ -12,6 +12,7 @@ from components.service.problems import ProblemError
 from components.service.schemas import Explanation
 from components.service.serving import Release, Serving
 
+Share = tuple[str, float]
 EXPLAINED_DEPTH = 100
 """Places in which the item is looked for."""
 
@@ -40,27 +41,33 @@ def explanation(
 ) -> Explanation:
     """The score's parts, each word's share, the filters. found: the first EXPLAINED_DEPTH places; parts:
     `LiveIndex.parts`. Takes a second or so, and more the first time: it loads the encoder in torch."""
-    from components.encoder.attribution import explain_match  # torch: only where it is asked for
-    from components.encoder.words import NoWordError
-
-    item, encoder = release.index.item(row), release.fp32_encoder()
-    try:
-        match = explain_match(encoder, query, item_text(item, release.index.fields))
-    except NoWordError as error:  # whose message holds the query
-        raise ProblemError(422, "The encoder reads no word of the query, or none of the item.") from error
+    item = release.index.item(row)
+    query_words, item_words, completeness = _shares(release, query, item_text(item, release.index.fields))
     return Explanation(
         release=release.digest,
         query=query,
         item_id=item["item_id"],
         title=item["title"] or "",
         parts=parts,
-        query_words=list(match.query),
-        item_words=list(match.item),
-        completeness=match.completeness,
+        query_words=query_words,
+        item_words=item_words,
+        completeness=completeness,
         place=_place(row, release, found),
         filters=filters.active(),
         passes_filters=passes(item, filters),
     )
+
+
+def _shares(release: Release, query: str, text: str) -> tuple[list[Share], list[Share], float]:
+    """Of the query's and of the item's words, and what they miss; none where either has no word."""
+    from components.encoder.attribution import explain_match  # torch: only where it is asked for
+    from components.encoder.words import NoWordError
+
+    try:
+        match = explain_match(release.fp32_encoder(), query, text)
+    except NoWordError:
+        return [], [], 0.0
+    return list(match.query), list(match.item), match.completeness
 
 
 def passes(item: dict[str, Any], filters: Filters) -> bool:

@@ -14,7 +14,15 @@ from components.service.auth import Gatekeeper
 from components.service.metrics import CONTENT_TYPE, Metrics
 from components.service.privacy import LogPrivacy
 from components.service.problems import ProblemError, responses
-from components.service.schemas import Act, ActsAnswer, Health, ItemsAnswer, ItemsBody, ReleaseAnswer
+from components.service.schemas import (
+    Act,
+    ActsAnswer,
+    ActsBody,
+    Health,
+    ItemsAnswer,
+    ItemsBody,
+    ReleaseAnswer,
+)
 from components.service.serving import Serving
 from components.service.traffic import TrafficLog
 from components.service.traffic_records import ActRecord
@@ -65,7 +73,7 @@ class OperationRoutes:
         seq = await asyncio.to_thread(self._serving.delete, item_id)
         return ItemsAnswer(seq=seq, items=len(set(item_id)), searchable=self._serving.serves())
 
-    async def post_events(self, body: Act | list[Act]) -> ActsAnswer:
+    async def post_events(self, body: ActsBody) -> ActsAnswer:
         """Logs clicks and orders on what a request showed."""
         acts = [body] if isinstance(body, Act) else body
         self._check_count(len(acts))
@@ -109,6 +117,7 @@ class OperationRoutes:
         return self._health()
 
     async def metrics(self) -> Response:
+        """Counts and times in Prometheus' text format."""
         return Response(self._metrics.render(), media_type=CONTENT_TYPE)
 
     def _health(self) -> Health:

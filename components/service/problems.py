@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from components.contract.errors import DebutError, StorageError, TrackingError
 
@@ -52,7 +53,7 @@ class FieldError(BaseModel):
 
 
 class ValidationProblem(Problem):
-    """The body of a 422: a Problem and the first twenty values that do not fit."""
+    """The body of a 422: a Problem and, where single values do not fit, the first twenty of them."""
 
     errors: list[FieldError]
 
@@ -134,7 +135,17 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 async def _http_error(request: Request, error: HTTPException) -> Response:
     phrase = _phrase(error.status_code)
     detail = "" if error.detail == phrase else str(error.detail)[:_MAX_TEXT]
-    return problem_response(request, ProblemError(error.status_code, detail, headers=error.headers))
+    headers = {**(error.headers or {}), **_allowed(request, error.status_code)}
+    return problem_response(request, ProblemError(error.status_code, detail, headers=headers))
+
+
+def _allowed(request: Request, status: int) -> dict[str, str]:
+    """Of a 405 the header with all methods of the path; the framework names those of its first route."""
+    if status != 405:
+        return {}
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
+    return {"Allow": ", ".join(sorted(methods))}
 
 
 async def _debut_error(request: Request, error: DebutError) -> Response:
@@ -186,7 +197,6 @@ def _documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
         **problem,
         "title": "ValidationProblem",
         "properties": {**problem["properties"], **fields},
-        "required": [*problem["required"], "errors"],
     }
     return {
         status: {

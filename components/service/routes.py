@@ -44,6 +44,9 @@ def query_filters(
     )
 
 
+QueryText = Annotated[
+    str, Query(description="What the customer typed.", json_schema_extra={"minLength": 1, "pattern": r"\S"})
+]
 QueryFilters = Annotated[Filters, Depends(query_filters)]
 
 
@@ -68,7 +71,7 @@ class SearchRoutes:
     async def search(
         self,
         request: Request,
-        q: Annotated[str, Query(description="What the customer typed.")],
+        q: QueryText,
         filters: QueryFilters,
         k: K = 10,
         user_id: UserId | None = None,
@@ -106,7 +109,7 @@ class SearchRoutes:
         return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)
 
     async def explain(
-        self, q: Annotated[str, Query()], item_id: Annotated[str, Query()], filters: QueryFilters
+        self, q: QueryText, item_id: Annotated[str, Query()], filters: QueryFilters
     ) -> Response:
         """Why an item answers a query, or does not: its score's parts, each word's share, the filters."""
         explanation, release = await explain(self._serving, self._checked(q), item_id, filters)

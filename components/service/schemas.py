@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from components.contract.live import ItemId, LiveItem
 from components.index.columns import Filters
@@ -13,6 +13,9 @@ MOST_RESULTS = 100
 MOST_HISTORY = 1_000
 K = Annotated[int, Field(ge=1, le=MOST_RESULTS, description="How many items at most.")]
 UserId = Annotated[str, Field(min_length=1, max_length=200)]
+_PAIR = {"type": "array", "items": {"type": ["string", "number"]}, "minItems": 2, "maxItems": 2}
+# pydantic would write prefixItems, which few tools that read OpenAPI know.
+WordShare = Annotated[tuple[str, float], WithJsonSchema(_PAIR)]
 
 
 class Body(BaseModel):
@@ -53,6 +56,15 @@ class SearchAnswer(Answer):
 class RecommendBody(Body):
     """A user the shop knows, or the past items themselves, oldest first."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": ["user_id"], "properties": {"user_id": {"type": "string"}}},
+                {"required": ["history"], "properties": {"history": {"minItems": 1}}},
+            ]
+        }
+    )
+
     user_id: UserId | None = None
     history: Annotated[list[ItemId], Field(max_length=MOST_HISTORY)] = []
     k: K = 10
@@ -90,9 +102,10 @@ class Explanation(BaseModel):
     title: str
     parts: dict[str, float]
     """cosine, lexical, lexical_weight, score = cosine + lexical_weight × lexical."""
-    query_words: list[tuple[str, float]]
-    """What each word adds to the cosine, with the item's side held fixed; and the other way round."""
-    item_words: list[tuple[str, float]]
+    query_words: list[WordShare]
+    """What each word adds to the cosine, with the item's side held fixed; and the other way round. Both are
+    empty where the encoder reads no word of the query or none of the item."""
+    item_words: list[WordShare]
     completeness: float
     """What the contributions miss of the cosine they explain: 0 is exact."""
     place: int | None
@@ -120,4 +133,5 @@ class Health(BaseModel):
     problem: str | None
 
 
-ItemsBody = LiveItem | list[LiveItem]
+ItemsBody = LiveItem | Annotated[list[LiveItem], Field(min_length=1)]
+ActsBody = Act | Annotated[list[Act], Field(min_length=1)]

@@ -1,6 +1,7 @@
 """The application as a whole: its start and end, its ids, and its OpenAPI document."""
 
 import json
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -45,6 +46,9 @@ def test_the_openapi_document_is_valid_and_whole(digest, service) -> None:
             assert {"400", "401", "403", "404", "413", "422", "429", "500", "503"} <= errors, place
             for status in errors:
                 assert set(operation["responses"][status]["content"]) == {MEDIA_TYPE}, place
+            open_to_all = path in ("/healthz", "/readyz", "/metrics")
+            assert operation.get("security") == (None if open_to_all else [{"key": []}]), place
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
     assert "HTTPValidationError" not in json.dumps(document)
 
 
@@ -66,11 +70,13 @@ def test_every_answer_has_an_id(digest, service) -> None:
 
 
 def test_the_end_writes_what_waits(digest, service, releases, running_service, tmp_path) -> None:
-    """The traffic log's last records are in files, the threads have ended, and a second start is a new one."""
+    """The traffic log's last records are in files, the threads have ended; a new start is as any other."""
     with running_service(releases, tmp_path / "own") as shop:
         shop.client.get("/search", params={"q": "red"})
         assert not list((tmp_path / "own" / "traffic").rglob("*.parquet"))
     assert len(list((tmp_path / "own" / "traffic" / "requests").glob("*.parquet"))) == 1
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"index", "champion", "changes", "traffic-log"}
     with running_service(releases, tmp_path / "own") as again:
         assert again.found("red chair", k=1) == ["100"]
 
@@ -88,8 +94,6 @@ def test_a_defect_is_a_problem_over_a_real_connection(digest, service, monkeypat
 
 def test_a_client_that_leaves_does_no_harm(digest, service) -> None:
     """Connections that are closed in the middle of a search; the others are answered."""
-    import threading
-
     shop = service(socket=True)
     go = threading.Event()
     shop.serving.run(lambda: go.wait(10))

@@ -195,7 +195,7 @@ def test_the_search_works_by_keyboard_alone(visit: Callable[..., Any]) -> None:
 
 def test_the_skip_link_leads_past_the_navigation(visit: Callable[..., Any]) -> None:
     """It shows when it has the focus, and the next stop is the search box."""
-    page = visit("/?q=green+mug")
+    page = visit("/?q=green+mug", reduced_motion="reduce")
     page.keyboard.press("Tab")
     assert page.locator(".skip").bounding_box()["y"] >= 0
     page.keyboard.press("Enter")
