@@ -39,6 +39,9 @@ PAUSE_SECONDS = 0.2
 """Longest wait before the second attempt; doubles for each further one."""
 COMMIT_SECONDS = 5.0
 """A write that took longer is repeated with a new seq: readers look back 10 s from the newest they know."""
+OLDER = "target.seq < source.seq"
+"""Of two writes at the same time Lance repeats one by itself: without this an item's row could end with the
+lower seq, which no replica that knows the higher one would take."""
 KEPT_VERSIONS = timedelta(hours=1)
 """A read that began on an older version than that may fail."""
 
@@ -179,8 +182,11 @@ class ItemsTable:
 
         def merge() -> tuple[int, float]:
             seq, began = self._next_seq(), time.monotonic()
-            upsert = self._latest().merge_insert("item_id").when_matched_update_all()
-            upsert.when_not_matched_insert_all().execute(stamped(rows, seq))
+            upsert = self._latest().merge_insert("item_id").when_matched_update_all(where=OLDER)
+            done = upsert.when_not_matched_insert_all().execute(stamped(rows, seq))
+            if done.num_inserted_rows + done.num_updated_rows < len(rows):
+                self.head()  # so that the next seq exceeds what came in between
+                raise CommitConflictError(f"{self._uri}: others write the same items all the time.")
             return seq, time.monotonic() - began
 
         for _ in range(ATTEMPTS):

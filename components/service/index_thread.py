@@ -78,7 +78,6 @@ class IndexThread:
         ended = False
         while not ended and (job := held or self._jobs.get()) is not None:
             held, ended = self._do(job)
-            del job  # it holds an index, which may be replaced before the next job comes
 
     def _do(self, job: _Search | _Act) -> tuple[_Act | None, bool]:
         """Does a job, and with a search all that wait; the next job, where it was taken out of the queue, and

@@ -7,6 +7,7 @@ Vectors are indexed (IVF_HNSW_SQ), texts too; the two lists are fused by recipro
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lancedb
@@ -17,14 +18,13 @@ from lancedb.rerankers import RRFReranker
 
 from components.contract.ports import Ranking, Request
 from components.encoder.transformer import TransformerEncoder
-from components.encoder.word_pieces import word_pieces
 from components.index.columns import Mask
 from components.index.live import LiveIndex, Snapshot
-from components.index.retrieval import ENCODER, INDEX, item_fields, read_plan, read_snapshot
+from components.index.retrieval import ENCODER, INDEX, read_snapshot
 from components.index.topk import empty_ranking
-from components.release.candidate import load_fingerprint
 from components.service.query_cache import QueryCache
-from components.service.serving import Release, Serving
+from components.service.served_release import Release
+from components.service.serving import Serving
 from flows import serving
 from flows.embedded import prepare_environment
 from flows.shop import open_shop
@@ -61,21 +61,13 @@ class HybridTable(LiveIndex):
 
 
 class PeerServing(Serving):
-    def _load(self, digest: str) -> Release:
-        folder = self.releases.folder(digest)
-        snapshot = read_snapshot(folder / INDEX)
-        cache = QueryCache(TransformerEncoder.load_saved(folder / ENCODER), 0)
-        index = HybridTable(digest[:12], snapshot, cache, read_plan(folder), item_fields(folder / ENCODER))
-        index.keep_in(folder.parent.parent / "peer", snapshot)
-        return Release(
-            digest=digest,
-            folder=folder,
-            index=index,
-            cache=cache,
-            pieces=word_pieces(folder / ENCODER),
-            cutoff=load_fingerprint(folder).cutoff,
-            fp32_encoder=lambda: TransformerEncoder.load_saved(folder / ENCODER),
-        )
+    def load(self, digest: str) -> Release:
+        ours = super().load(digest)
+        snapshot = read_snapshot(ours.folder / INDEX)
+        cache = QueryCache(TransformerEncoder.load_saved(ours.folder / ENCODER), 0)
+        index = HybridTable(digest[:12], snapshot, cache, ours.index.plan, ours.index.fields)
+        index.keep_in(ours.folder.parent.parent / "peer", snapshot)
+        return replace(ours, index=index, cache=cache)
 
 
 def main() -> None:

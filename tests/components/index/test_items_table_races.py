@@ -160,6 +160,23 @@ def test_a_conflict_is_tried_again(table, monkeypatch):
     assert failures == []
 
 
+def test_the_later_of_two_writes_has_the_higher_seq(table, uri, monkeypatch):
+    """Also where its writer's clock is behind: replicas take a change by its seq alone. So does a DELETE."""
+    behind = ItemsTable.open(uri)
+    first = table.upsert([put("x", "first"), put("y", "first")])
+    monkeypatch.setattr(items_table.time, "time_ns", lambda: first - 5 * 10**9)
+    second = behind.upsert([put("x", "second"), put("z", "second")])
+    deleted = behind.delete(["y"])
+    assert first < second < deleted
+    rows = {change.item_id: change for change in table.changes_since(0)}
+    assert {item_id: change.seq for item_id, change in rows.items()} == {
+        "x": second,
+        "y": deleted,
+        "z": second,
+    }
+    assert (rows["x"].item.title, rows["y"].item) == ("second", None)
+
+
 def test_endless_conflicts_are_reported(table, monkeypatch):
     """After a bounded number of attempts, in one sentence."""
     attempts = []

@@ -11,6 +11,7 @@ import pytest
 
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
+from components.index.live import LiveIndex
 from components.index.retrieval import open_candidate
 
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "mug", "towel", "drill")
@@ -189,29 +190,32 @@ def test_an_explanation_says_what_a_filter_does(shop) -> None:
     shop.delete("sold")
 
 
-def test_explanations_hold_while_items_come_and_go(digest, releases, service) -> None:
-    """Four threads explain with two filters while 200 items are PUT: no request fails."""
+def test_the_index_is_used_in_its_own_thread_alone(digest, releases, service, monkeypatch) -> None:
+    """Every route that ranks, filters, explains or changes: elsewhere its columns could grow in between."""
     releases.promote(digest)
-    shop = service(socket=True)
-    stop, failed = threading.Event(), []
+    shop = service()
+    threads: dict[str, set[str]] = {"mask": set(), "search_each": set(), "parts": set(), "apply": set()}
 
-    def explain() -> None:
-        params = {"q": "red", "item_id": "100", "brand": "red", "category": "home", "max_price": 5}
-        with httpx.Client(base_url=shop.url, timeout=30) as client:
-            while not stop.is_set():
-                answer = client.get("/explain", params=params)
-                if answer.status_code != 200 or not answer.json()["passes_filters"]:
-                    failed.append(answer.text)
+    def noted(name: str) -> Callable:
+        real = getattr(LiveIndex, name)
 
-    with ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(explain) for _ in range(4)]
-        for n in range(10):
-            items = [{"item_id": f"n{m}", "title": "oak", "category": f"c{n} > {m}"} for m in range(20)]
-            assert shop.put(*items).is_success
-        stop.set()
-        for one in running:
-            one.result()
-    assert failed == []
+        def act(*arguments):
+            threads[name].add(threading.current_thread().name)
+            return real(*arguments)
+
+        return act
+
+    for name in threads:
+        monkeypatch.setattr(LiveIndex, name, noted(name))
+    filters = {"brand": "red", "category": "home"}
+    shop.put({"item_id": "x", "title": "oak"})
+    shop.client.get("/search", params={"q": "red", "debug": True, **filters})
+    shop.client.get("/similar/100", params=filters)
+    shop.client.post("/recommend", json={"history": ["100"], "filters": filters})
+    shop.client.get("/explain", params={"q": "red", "item_id": "100", **filters})
+    shop.delete("x")
+    assert set().union(*threads.values()) == {"index"}
+    assert all(threads.values()), "each of them was called"
 
 
 def test_the_fp32_encoder_is_loaded_once(digest, releases, service, monkeypatch) -> None:
