@@ -1,17 +1,23 @@
 """Changing the champion, forwards and back, loses no item and no request; every answer says whose it is."""
 
+import gc
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
+from components.contract.errors import StorageError
 from components.contract.live import LiveItem
+from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
+from components.index.columns import Filters
 from components.index.items_table import ItemsTable
+from components.service import serving
 
 THINGS = ("chair", "table", "lamp", "mug", "towel", "hammer", "drill", "bracket")
 PLANS = {"a": RetrievalPlan(), "b": RetrievalPlan(lexical_weight=0.5)}
@@ -232,29 +238,27 @@ def test_no_request_fails_while_the_champion_changes(two, eight_bit, releases, s
     assert f'debut_release_info{{digest="{two["a"]}"}} 1.0' in counted
 
 
-def test_an_answer_that_a_swap_overtakes_is_still_given(two, eight_bit, releases, service, until) -> None:
-    """Found by one release, read after two others came: it is the first one's, whole and named so."""
-    from components.contract.ports import Request
-    from components.index.columns import Filters
-
+def test_an_answer_that_a_swap_overtakes_is_still_given(
+    two, eight_bit, releases, service, until, monkeypatch
+) -> None:
+    """Found by one release, written after two others came: it is the first one's, whole, and says so."""
     releases.promote(two["a"])
     shop = service()
-    found = shop.serving.search(Request("q", text="red chair"), 1, Filters()).result(10)
+    found = shop.serving.search(Request("q", text="red chair"), 5, Filters())
+    found.result(10)
     for digest in (two["b"], eight_bit):
         releases.promote(digest)
         until(lambda digest=digest: _serves(shop, digest))
-    release = shop.serving.release_of(found.index)
-    assert release.digest == two["a"]
-    assert release.index.item(found.rows[0])["item_id"] == "a00"
+    monkeypatch.setattr(shop.serving, "search", lambda *_: found)
+    answer = shop.client.get("/search", params={"q": "red chair", "k": 5, "debug": True})
+    assert answer.headers["X-Debut-Release"] == answer.json()["release"] == two["a"]
+    assert [hit["item_id"][0] for hit in answer.json()["results"]] == ["a"] * 5
+    assert answer.json()["debug"]["plan"] == PLANS["a"].model_dump()
+    assert shop.traffic()["release"].to_list() == [two["a"]]
 
 
 def test_the_old_release_is_given_back(two, releases, service, until, monkeypatch) -> None:
     """After a while its memory is free."""
-    import gc
-    import weakref
-
-    from components.service import serving
-
     monkeypatch.setattr(serving, "KEPT_SECONDS", 0.1)
     releases.promote(two["a"])
     shop = service()
@@ -267,7 +271,6 @@ def test_the_old_release_is_given_back(two, releases, service, until, monkeypatc
 
 def test_the_live_table_holds_the_snapshot_of_the_release(two, releases, service, tmp_path, until) -> None:
     """Also where writing it failed at first; /healthz says so meanwhile."""
-    from components.contract.errors import StorageError
 
     class Full(ItemsTable):
         tries = 0
