@@ -9,10 +9,11 @@ import polars as pl
 
 from components.augment.noise import drop_attributes, typos
 from components.contract.files import write_bytes
-from components.contract.ports import Retriever
+from components.contract.ports import Encoder, Retriever
 from components.contract.records import PreparedData
 from components.contract.settings import JudgeSettings
 from components.encoder.texts import item_texts
+from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
 from components.evaluation.pooled import unjudged_pairs
 from components.evaluation.scorecard import Scorecard
@@ -45,6 +46,7 @@ def judge_candidate(
     """
     catalogue = pl.read_parquet(split / "items.parquet")
     index = open_candidate(candidate, name, vectors, threads=_threads())
+    exact = open_exact(candidate, f"{name}, exact", vectors)
     size = sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file())
     return _judged(
         index,
@@ -53,8 +55,8 @@ def judge_candidate(
         prepared,
         settings,
         digest=candidate.name,
-        without_attributes=_without_attributes(index, catalogue),
-        exact=open_exact(candidate, f"{name}, exact", vectors),
+        without_attributes=_without_attributes(index, exact.encoder, catalogue),
+        exact=exact,
         size_mb=size / _MEGABYTE,
         out=out,
     )
@@ -123,15 +125,18 @@ def _judged(
     return scorecard
 
 
-def _without_attributes(index: LiveIndex, catalogue: pl.DataFrame) -> LiveIndex | None:
+def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFrame) -> LiveIndex | None:
     """The same path over the items' texts without brand, category and attributes; None where they hold none
-    of these. Of all items: dropping them from some would move those, shorter than the rest, up or down."""
+    of these. Of all items: dropping them from some would move those, shorter than the rest, up or down.
+
+    encoder: the fp32 one, which encodes catalogues."""
     kept = drop_attributes(index.fields)
     dropped = [field for field in index.fields if field not in kept]
     if not any(catalogue.get_column(field).is_not_null().any() for field in dropped):
         return None
     texts = item_texts(catalogue, kept)
-    snapshot = Snapshot(catalogue, index.encoder.encode_items(texts), Postings.build(texts))
+    assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
+    snapshot = Snapshot(catalogue, encoder.encode_catalogue(texts), Postings.build(texts))
     return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept)
 
 
