@@ -58,11 +58,11 @@ def choose_plan(encoder: Path, graphs: Path, vectors: Path, split: Path, setting
     wanted, validation = settings.retrieval, read_validation(split, settings.encoder, settings.training)
     snapshot = _snapshot(validation, split, vectors, settings.encoder.item_fields)
     opened = _Encoders(encoder, graphs)
+    users, queries = _only(validation, "recommendation"), _only(validation, "search")
     inference = wanted.inference
     if inference == "auto":
-        inference = _fastest(opened, _only(validation, "search"), snapshot, wanted)
+        inference = _fastest(opened, queries, snapshot, wanted)
     plan = RetrievalPlan(inference=inference)
-    users, queries = _only(validation, "recommendation"), _only(validation, "search")
     scorings: Iterable[HistoryScoring] = get_args(HistoryScoring) if users.judged else ("mean",)
     weights: Iterable[float] = WEIGHTS if queries.judged else (0.0,)
     if wanted.history_scoring != "auto":
