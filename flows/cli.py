@@ -46,11 +46,12 @@ def demo(workspace: Workspace = None, as_json: Json = False, require_promote: Re
     """The whole loop on a generated shop: from its files to a release, a rejection and a rollback."""
     shop = _open("demo", None, workspace, as_json)
     keep_prefect_in(shop.workspace)
-    from flows.demo import run_demo
-    from flows.server import prefect_server
+    from flows.server import PrefectServer
 
-    with prefect_server():
-        result = run_demo(shop)
+    server = PrefectServer()
+    from flows.demo import run_demo
+
+    result = run_demo(shop, server)
     _finish(result, as_json, require_promote)
 
 
@@ -72,10 +73,12 @@ def retrain(
         console.nothing_new(known)
     else:
         keep_prefect_in(shop.workspace)
-        from flows.retrain import retrain as retrain_flow
-        from flows.server import prefect_server
+        from flows.server import PrefectServer
 
-        with prefect_server():
+        server = PrefectServer()
+        from flows.retrain import retrain as retrain_flow
+
+        with server.ready():
             known = retrain_flow(config, root, workspace)
         console.summary(known)
         console.next_steps(_next_steps(shop, known))
@@ -86,10 +89,12 @@ def retrain(
 def check(config: Config = "debut.yaml", root: Root = None, workspace: Workspace = None) -> None:
     """Load the data and check its quality; trains nothing."""
     keep_prefect_in(_open(config, root, workspace).workspace)
-    from flows.check import check as check_flow
-    from flows.server import prefect_server
+    from flows.server import PrefectServer
 
-    with prefect_server():
+    server = PrefectServer()
+    from flows.check import check as check_flow
+
+    with server.ready():
         found = check_flow(config, root, workspace)
     console.quality(found)
     console.next_steps({"report": found["report"]})

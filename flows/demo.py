@@ -20,6 +20,7 @@ from flows.preparation import prepare
 from flows.results import verdict_of
 from flows.retrain import run_loop
 from flows.run import Data, Run, new_run
+from flows.server import PrefectServer
 from flows.shop import Shop, actor, open_shop
 
 NOISE, NOISE_SEED = 0.5, 7
@@ -28,13 +29,14 @@ AVERAGE_SHARE = 0.8
 FEW_REQUESTS = 40
 
 
-def run_demo(shop: Shop) -> dict[str, Any]:
+def run_demo(shop: Shop, server: PrefectServer) -> dict[str, Any]:
     """Generates the shop's files into the workspace and tells the story; returns the demo's JSON."""
     console.chapter("A shop with new items every week")
     root = shop.workspace / "shop"
     generate(root)
     console.fact("files", str(root))
-    result: dict[str, Any] = tell(str(root), str(shop.workspace.parent))
+    with server.ready():
+        result: dict[str, Any] = tell(str(root), str(shop.workspace.parent))
     console.next_steps(
         {
             "gate report": str(shop.runs / result["run_id"] / "gate_report.html"),

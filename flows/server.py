@@ -1,6 +1,7 @@
 """Prefect's server as the command line meets it: asked for before a flow begins, failures as sentences."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,25 +12,37 @@ from prefect.exceptions import PrefectHTTPStatusError
 from components.contract.errors import ConfigError, DebutError, StorageError
 
 
-@contextmanager
-def prefect_server() -> Iterator[None]:
-    """Around a flow's call. Raises ConfigError where the server that PREFECT_API_URL names is away,
-    StorageError where the embedded one fails, mostly for want of disk."""
-    _require_server()
-    try:
-        yield
-    except (PrefectHTTPStatusError, httpx.TransportError) as error:
-        raise _first_of_ours(error) or _failed(error) from error
+class PrefectServer:
+    """The server of the flows that follow: embedded, or the one that PREFECT_API_URL names.
 
+    Asked for in a thread when this is made: the embedded one takes 8-18 s to start on a fresh database, and
+    the command imports torch and the rest meanwhile. The end of the process waits for the thread, so that the
+    embedded server is always stopped.
+    """
 
-def _require_server() -> None:
-    try:
-        with get_client(sync_client=True) as client:  # starts the embedded server
-            problem = client.api_healthcheck()
-    except RuntimeError as error:  # it did not start
-        problem = error
-    if problem is not None:
-        raise _failed(problem) from problem
+    def __init__(self) -> None:
+        self._problem: Exception | None = None
+        self._asking = threading.Thread(target=self._ask, name="prefect server")
+        self._asking.start()
+
+    @contextmanager
+    def ready(self) -> Iterator[None]:
+        """Around a flow's call; waits for the server first. Raises ConfigError where the server that
+        PREFECT_API_URL names is away, StorageError where the embedded one fails, mostly for want of disk."""
+        self._asking.join()
+        if self._problem is not None:
+            raise _failed(self._problem) from self._problem
+        try:
+            yield
+        except (PrefectHTTPStatusError, httpx.TransportError) as error:
+            raise _first_of_ours(error) or _failed(error) from error
+
+    def _ask(self) -> None:
+        try:
+            with get_client(sync_client=True) as client:  # starts the embedded server
+                self._problem = client.api_healthcheck()
+        except (RuntimeError, httpx.HTTPError) as error:  # it did not start
+            self._problem = error
 
 
 def _failed(error: Exception) -> DebutError:
