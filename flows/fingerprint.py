@@ -11,6 +11,7 @@ from typing import Any
 
 import components
 from components.contract.digests import sha256_file, sha256_json, sha256_tree
+from components.contract.settings import OPERATING
 from components.data.sources import source_digests
 from components.encoder.base import base_digest
 from flows.shop import Shop
@@ -36,7 +37,7 @@ def run_fingerprint(shop: Shop) -> dict[str, Any]:
     return {
         "data": source_digests(shop.settings, shop.root),
         "replayed": {path.name: sha256_file(path) for path in replayed},
-        "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude={"serving", "signing"})),
+        "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude=OPERATING)),
         "code": code_digest(),
         "versions": installed_versions_digest(),
         "base_weights": base_digest(shop.settings.encoder),

@@ -6,6 +6,7 @@ import polars as pl
 
 from components.contract.files import write_bytes
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
+from components.contract.settings import OPERATING
 from components.evaluation.scorecard import Scorecard
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
@@ -24,7 +25,7 @@ from flows.shop import actor
 from flows.signing import sign_release, verify_release
 
 # Where the run is tracked and served is no property of the release, and may hold a secret.
-NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions", "serving", "signing"}
+NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions"} | OPERATING
 
 
 def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:

@@ -9,6 +9,8 @@ DebutError                  one clear sentence: which file, row or key, and what
 ├── TrainingError           a rank failed, or its result does not belong to this attempt
 ├── JudgeError              nothing can be judged: no queries, no new items
 ├── TrackingError           MLflow cannot be reached or refused a request
+├── OrchestrationError      Prefect's server cannot be reached or refused a request
+├── MonitoringError         there is nothing to compare: no reference, no traffic
 ├── StorageError            disk full, object gone, permission denied
 └── PromotionError          the decision log refuses the act
     └── FencedError         another run promoted first: this one was judged against an older champion
@@ -51,6 +53,14 @@ class JudgeError(DebutError):
 
 class TrackingError(DebutError):
     """The tracking server cannot be reached or refused a request."""
+
+
+class OrchestrationError(DebutError):
+    """Prefect's server cannot be reached or refused a request."""
+
+
+class MonitoringError(DebutError):
+    """There is nothing to compare: no reference, no traffic."""
 
 
 class StorageError(DebutError):

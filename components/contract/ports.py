@@ -1,8 +1,8 @@
 """Ports: what a package needs from another, so that tests can hand it a fake or a peer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,4 +76,38 @@ class ObjectStore(Protocol):
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys that start with `prefix`, sorted."""
+        ...
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """One run of a scheduled or requested job, as the orchestrator tells of it."""
+
+    run_id: str
+    job: str
+    """retrain, monitor, review, …"""
+    state: str
+    """Scheduled, Pending, Running, Suspended, Completed, Failed, Crashed or Cancelled."""
+    url: str | None = None
+    """Its page."""
+
+
+class Orchestrator(Protocol):
+    """What runs jobs; the service and chat are handed one (flows/orchestrator.py). Every method raises
+    OrchestrationError where it cannot be reached or refuses."""
+
+    def start(self, job: str, parameters: Mapping[str, Any]) -> JobRun:
+        """Asks for a run of a deployed job and returns at once."""
+        ...
+
+    def resume(self, run_id: str, answer: Mapping[str, Any]) -> None:
+        """Answers the form of a suspended run, which then goes on; others stay as they are."""
+        ...
+
+    def recent(self, limit: int = 10) -> Sequence[JobRun]:
+        """The newest runs, newest first."""
+        ...
+
+    def emit(self, event: str, subject: str, payload: Mapping[str, Any]) -> None:
+        """Tells of an event, e.g. "debut.drift" of subject "debut.shop.<shop>"; automations act on it."""
         ...

@@ -123,6 +123,24 @@ class GateReport(Record):
     policy: dict[str, Any]
 
 
+class ReviewCase(Record):
+    """A challenger with the verdict PROMOTE that waits for a person; keyed by run and D, settled once."""
+
+    run_id: str
+    shop: str
+    release: str
+    """D of the challenger."""
+    champion: str | None
+    """D of the champion that it was judged against."""
+    requester: str
+    """Who or what asked for the run: "slack:U0123ABCD", a login name, "schedule", "drift"."""
+    because: str
+    opened: datetime
+    expires: datetime
+    flow_run: str | None = None
+    """The suspended run that waits for the answer."""
+
+
 class Decision(Record):
     """One record of the decision log."""
 

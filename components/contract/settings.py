@@ -3,20 +3,15 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from components.contract.operations import ChatSettings, MonitoringSettings, ReviewSettings
+from components.contract.section import Section, Share
 from components.contract.tables import TableName
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
 """What encodes queries: torch: fp32 from encoder/; onnx, onnx-int8: ONNX Runtime, fp32 or 8-bit weights."""
 HistoryScoring = Literal["mean", "top3", "top10", "centred_top10"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Section(BaseModel):
-    """A part of debut.yaml: unknown keys are errors, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source(Section):
@@ -33,7 +28,7 @@ class Source(Section):
 class QualitySettings(Section):
     tolerance: Share = 0.05
     """Share of a table's rows that may be quarantined before the run stops."""
-    table_tolerance: dict[TableName, Share] = {}
+    table_tolerance: dict[TableName, Share] = Field(default_factory=dict)
     """The same for single tables."""
     max_title_characters: int = Field(default=2_000, ge=1)
     max_text_characters: int = Field(default=100_000, ge=1)
@@ -161,6 +156,18 @@ class Bound(Section):
     at_least: float | None = None
 
 
+BOUNDS = {
+    "typo_recall_loss": Bound(at_most=0.5),
+    "attribute_dropout_recall_loss": Bound(at_most=0.5),
+    "fast_path_recall_loss": Bound(at_most=0.02),
+    "exposure_new_item_share_ratio": Bound(at_most=3.0),
+    "exposure_top_1_percent_share": Bound(at_most=0.5),
+    "exposure_small_brand_share_ratio": Bound(at_least=0.5),
+    "p95_latency_ms": Bound(at_most=250.0),
+    "size_mb": Bound(at_most=2_000.0),
+}
+
+
 class GatePolicy(Section):
     """DESIGN.md, "The gate". All margins are shares of the champion's value."""
 
@@ -174,16 +181,7 @@ class GatePolicy(Section):
     min_gain: float = Field(default=0.02, gt=0)
     """Recall points (0.02 = 2 points) at which an INCONCLUSIVE verdict plans for 80 % power."""
     power: float = Field(default=0.8, gt=0.5, lt=1.0)
-    bounds: dict[str, Bound] = {
-        "typo_recall_loss": Bound(at_most=0.5),
-        "attribute_dropout_recall_loss": Bound(at_most=0.5),
-        "fast_path_recall_loss": Bound(at_most=0.02),
-        "exposure_new_item_share_ratio": Bound(at_most=3.0),
-        "exposure_top_1_percent_share": Bound(at_most=0.5),
-        "exposure_small_brand_share_ratio": Bound(at_least=0.5),
-        "p95_latency_ms": Bound(at_most=250.0),
-        "size_mb": Bound(at_most=2_000.0),
-    }
+    bounds: dict[str, Bound] = Field(default_factory=lambda: dict(BOUNDS))
 
 
 class TrackingSettings(Section):
@@ -240,13 +238,17 @@ class SigningSettings(Section):
     """What a release's signature must fit before it is promoted and before it serves; None: not checked."""
 
 
+OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat"}
+"""Sections that say how a release is operated: none of them changes what a retrain computes."""
+
+
 class Settings(Section):
     shop: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     workspace: str = ".debut"
     """Folder for caches, runs and candidates; relative to the current folder."""
     decisions: str | None = None
     """Folder or s3:// prefix of the decision log; None: in the workspace."""
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source] = Field(default_factory=dict)
     tables: dict[TableName, str]
     """Per table a SELECT over the sources' names whose columns are the contract's."""
     quality: QualitySettings = QualitySettings()
@@ -260,6 +262,11 @@ class Settings(Section):
     tracking: TrackingSettings = TrackingSettings()
     serving: ServingSettings = ServingSettings()
     signing: SigningSettings = SigningSettings()
+    promotion: Literal["auto", "review"] = "auto"
+    """What follows the verdict PROMOTE. auto: the promotion; review: a person's approval first."""
+    review: ReviewSettings = ReviewSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
+    chat: ChatSettings = ChatSettings()
 
     @model_validator(mode="after")
     def _has_items(self) -> "Settings":

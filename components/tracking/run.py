@@ -14,7 +14,7 @@ from typing import Any
 
 from components.contract.errors import DebutError, TrackingError
 from components.contract.files import disk_errors
-from components.contract.settings import Settings
+from components.contract.settings import OPERATING, Settings
 from components.tracking.client import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_RUN_NOTE,
@@ -239,7 +239,8 @@ def _end(tracker: Tracker, status: str, sentence: str | None) -> None:
 
 def _shown(settings: Settings) -> dict[str, Any]:
     """The settings without the tracking URI, whose secrets no pattern can be trusted to find."""
-    return settings.model_dump(mode="json", exclude={"tracking": {"uri"}, "serving": True, "signing": True})
+    hidden: dict[str, Any] = {"tracking": {"uri"}} | dict.fromkeys(OPERATING, True)
+    return settings.model_dump(mode="json", exclude=hidden)
 
 
 def _dataset_input(data: DataInput) -> DatasetInput:

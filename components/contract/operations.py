@@ -1,0 +1,54 @@
+"""The sections of debut.yaml that say how a team operates the loop: review, monitoring, chat.
+
+They change no release, so they are part neither of a run's fingerprint nor of a candidate.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from components.contract.section import Section
+
+ChatRole = Literal["reader", "operator", "approver"]
+"""reader: asks; operator: retrains and rolls back too; approver: approves and rejects too."""
+
+
+class ReviewSettings(Section):
+    """A review is of one run and one D; an approval, a rejection, expiry or a newer challenger ends it."""
+
+    days: float = Field(default=7.0, gt=0)
+    """After so many days without an answer the challenger is rejected ("review expired")."""
+    four_eyes: bool = False
+    """Who approves must be known, and not be who asked for the run."""
+
+
+class MonitoringSettings(Section):
+    window_hours: int = Field(default=24, ge=1)
+    """Traffic of so many hours is judged at a time."""
+    min_rows: int = Field(default=200, ge=20)
+    """Windows with fewer answered requests (or, of the catalogue, items) read "not judged"."""
+    false_alarm_rate: float = Field(default=0.05, gt=0, lt=0.5)
+    """Per window, over all metrics together: how often a window without drift raises an alarm."""
+    resamples: int = Field(default=500, ge=100)
+    """Windows drawn from the reference by day blocks to calibrate the alarms."""
+    new_item_days: int = Field(default=30, ge=1)
+    """An item counts as new for so many days after it was listed."""
+    debounce_hours: float = Field(default=24.0, ge=0)
+    """After a drift event none follows for so long, however often the alarm repeats."""
+    seed: int = 0
+
+
+class ChatSettings(Section):
+    """Secrets are environment variables: DEBUT_SLACK_SIGNING_SECRET, DEBUT_SLACK_BOT_TOKEN,
+    DEBUT_MATTERMOST_TOKEN."""
+
+    roles: dict[str, ChatRole] = Field(default_factory=dict)
+    """Role per chat user, by the chat's own user id ("U0123ABCD"); others may do nothing."""
+    channel: str | None = None
+    """Where results are posted that no chat command asked for."""
+    api_url: str = "https://slack.com/api/"
+    """Slack's Web API."""
+    webhooks: tuple[str, ...] = ()
+    """Addresses that get a JSON body {"text": …} for every decision and drift verdict."""
+    max_age_seconds: int = Field(default=300, ge=10)
+    """A signed request that is older is refused; so long a nonce is remembered."""
