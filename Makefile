@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 CUDA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test bench-serve bench-growth lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,15 @@ demo: setup  ## the whole loop on a generated shop
 test: setup  ## all tests, linters, types and layers
 	$(MAKE) --no-print-directory lint types check-layers
 	$(BIN)/python -m pytest --cov --cov-report=term
+
+up: setup  ## Prefect, worker, MLflow and service of one shop: make up DEBUT_CONFIG=debut.yaml
+	@DEBUT_CONFIG="$(DEBUT_CONFIG)" sh infra/up.sh
+
+story: setup  ## drift -> retrain -> review by chat -> promotion -> rollback, on real servers
+	$(BIN)/python tests/behaviour/story.py
+
+chaos: setup  ## SIGKILL at every boundary of the loop
+	$(BIN)/python tests/behaviour/chaos.py
 
 bench-serve: setup  ## the service under load, beside fp32 PyTorch with LanceDB's hybrid search
 	$(BIN)/python tests/benchmarks/serve.py

@@ -5,9 +5,11 @@ from pathlib import Path
 from components.contract.errors import PromotionError, TrackingError
 from components.contract.records import Decision, GateReport
 from components.release import promotion
+from components.release.review import Reviews
 from components.tracking.client import connect
 from components.tracking.registry import mirror_aliases
 from flows import console
+from flows.judged_runs import REPORT, JudgedRuns
 from flows.shop import Shop
 from flows.signing import verify_release
 
@@ -61,13 +63,27 @@ def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decisio
     return record
 
 
+def aliases_of(shop: Shop) -> dict[str, str | None]:
+    """D per alias, by the decision log and the review that waits."""
+    log = shop.decision_log()
+    waiting = Reviews(shop.review_store(), log).waiting()
+    return promotion.aliases(log.records(), waiting.release if waiting else None)
+
+
 def mirror(shop: Shop) -> None:
     """Aliases after the log. The act stands even where MLflow is away; the next run repairs the aliases."""
     try:
-        connection = connect(shop.settings, shop.workspace)
-        mirror_aliases(connection, shop.settings.shop, promotion.aliases(shop.decision_log().records()))
+        mirror_aliases(connect(shop.settings, shop.workspace), shop.settings.shop, aliases_of(shop))
     except TrackingError as error:
         console.problem(f"The decision is recorded, but MLflow's aliases are not renewed yet: {error}")
+
+
+def report_of_run(shop: Shop, run_id: str) -> GateReport:
+    """The gate report of a run; PromotionError where it is gone."""
+    path = shop.runs / run_id / "gate_report.json"
+    if not path.is_file():
+        raise PromotionError(f"{path} is missing: without its gate report run {run_id} promotes nothing.")
+    return GateReport.model_validate_json(path.read_bytes())
 
 
 def _candidate(shop: Shop, digest: str) -> Path:
@@ -82,9 +98,5 @@ def _candidate(shop: Shop, digest: str) -> Path:
 
 
 def _newest_report(shop: Shop, digest: str) -> GateReport | None:
-    """Run ids begin with the moment, so the last one that judged the candidate is the newest."""
-    for path in sorted(shop.runs.glob("*/gate_report.json"), reverse=True):
-        report = GateReport.model_validate_json(path.read_bytes())
-        if report.challenger_digest == digest:
-            return report
-    return None
+    path = JudgedRuns(shop.runs).file(digest, REPORT)
+    return GateReport.model_validate_json(path.read_bytes()) if path is not None else None

@@ -16,6 +16,7 @@ def check(config: str, root: str | None = None, workspace: str | None = None) ->
     (loaded, _), (checked, folder) = load_and_check(run)
     return {
         "rows": loaded.rows,
+        "corrected": loaded.corrected,
         "quarantined": checked.quarantined,
         "reasons": checked.broken,
         "control_characters": loaded.control_characters,

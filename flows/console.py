@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -16,7 +15,6 @@ from components.contract.records import Decision
 
 if TYPE_CHECKING:  # its module imports Great Expectations, which takes seconds
     from components.evaluation.undiscoverable_report import UndiscoverableReport
-    from components.quality.replay import ReplayResult
     from components.service.keys import KeyRecord
     from flows.run import Data
 
@@ -24,7 +22,6 @@ _VERDICT_STYLE = {"PROMOTE": "bold white on green", "REJECT": "bold white on red
 _UNDECIDED_STYLE = "bold black on yellow"
 _REASONS = 6
 _CELL = 40
-"""Characters of a bad row's cell on the terminal; --export writes all of it."""
 _OUTCOME = {
     "pass": "[green]✔ pass[/]",
     "fail": "[red]✘ fail[/]",
@@ -54,6 +51,10 @@ def say(text: str) -> None:
     _console.print(text)
 
 
+def show(table: Table) -> None:
+    _console.print(table)
+
+
 def chapter(title: str) -> None:
     _console.print()
     _console.rule(f"[bold]{title}", align="left", style="cyan")
@@ -72,7 +73,12 @@ def step(text: str) -> None:
 def data(found: "Data") -> None:
     """What the data stages found: rows, bad rows with the main reasons, what is judged."""
     quality(
-        {"rows": found.loaded.rows, "quarantined": found.checked.quarantined, "reasons": found.checked.broken}
+        {
+            "rows": found.loaded.rows,
+            "corrected": found.loaded.corrected,
+            "quarantined": found.checked.quarantined,
+            "reasons": found.checked.broken,
+        }
     )
     if found.lost_items:
         lost = found.lost_items
@@ -100,6 +106,11 @@ def problem(text: str) -> None:
     Console(stderr=True, highlight=False).print(sentence, soft_wrap=True)
 
 
+def note(text: str) -> None:
+    """A line on stderr: stdout holds what a script reads."""
+    Console(stderr=True, highlight=False).print(Text(text), soft_wrap=True)
+
+
 def json_line(text: str) -> None:
     print(text, flush=True)
 
@@ -110,15 +121,16 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
     columns = (
         TextColumn("  [dim]{task.description:<22}[/]"),
         BarColumn(bar_width=36),
-        TextColumn("step {task.completed:.0f} of {task.total:.0f}  {task.fields[note]}"),
+        TextColumn("{task.fields[note]}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=_console) as bar:
-        line = bar.add_task("fine-tuning", total=1, note="")
+        line = bar.add_task("fine-tuning", total=None, note="")  # its steps are not counted yet
 
         def show(metrics: dict[str, Any]) -> None:
             if metrics["kind"] == "step":
-                note = f"loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
+                done = f"step {metrics['step']} of {metrics['steps']}"
+                note = f"{done}  loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
                 bar.update(line, completed=metrics["step"], total=metrics["steps"], note=note)
 
         yield show
@@ -128,7 +140,8 @@ def gate_table(report: dict[str, Any]) -> None:
     """The gates a decision hangs on, one line each; slices and bounds only where they do not pass."""
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))  # 80 columns suffice
     table.add_column("gate")
-    for name in ("champion", "challenger", "difference", "95 % interval"):
+    # "against": the champion's figure, or BM25's in the lines that are named so.
+    for name in ("against", "challenger", "difference", "95 % interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     gates = report["gates"]
@@ -193,9 +206,11 @@ def recall_table(result: dict[str, Any]) -> None:
 
 
 def quality(found: dict[str, Any]) -> None:
-    """Rows and bad rows per table, and why."""
+    """Rows, corrected and bad ones per table, and why."""
     for name, rows in found["rows"].items():
-        fact(name, f"{rows:,} rows, {found['quarantined'].get(name, 0):,} in quarantine")
+        corrected = found["corrected"].get(name, 0)
+        parts = [f"{rows:,} rows", *([f"{corrected:,} corrected"] if corrected else [])]
+        fact(name, ", ".join([*parts, f"{found['quarantined'].get(name, 0):,} in quarantine"]))
     reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
     for reason, rows in reasons[:_REASONS]:
         fact("", f"[dim]{rows:>9,}  {reason}[/]")
@@ -204,20 +219,28 @@ def quality(found: dict[str, Any]) -> None:
 
 
 def decision(record: Decision) -> None:
-    of = f"{record.kind} {'to' if record.kind == 'rollback' else 'of'} {(record.release or '')[:12]}"
-    fact(f"decision {record.number}", f"{of}: {escape(record.reason)}")
+    fact(f"decision {record.number}", _decided(record))
+
+
+def _decided(record: Decision) -> str:
+    of = "to" if record.kind == "rollback" else "of"
+    release = f" {of} {record.release[:12]}" if record.release else ""
+    return f"{record.kind}{release}: {escape(record.reason)}"
 
 
 def verified(records: int, place: str) -> None:
-    found = f"{records} records, none changed or missing" if records else "no record yet"
-    fact("decision log", f"{found}: {escape(place)}")
+    fact("decision log", f"{counted(records, 'record')}, none changed or missing: {escape(place)}")
 
 
 def status(found: dict[str, Any]) -> None:
+    """What `promotion.status` found, and the workspace that it was found in."""
     for name in ("champion", "previous", "challenger"):
         fact(name, found[name] or "–")
     fact("since", found["since"] or "–")
+    last = found["last_record"]
+    fact("last decision", _decided(Decision.model_validate(last)) if last else "–")
     fact("records", str(found["records"]))
+    fact("workspace", escape(found["workspace"]))
 
 
 def undiscoverable(report: "UndiscoverableReport", most: int = 20) -> None:
@@ -226,7 +249,7 @@ def undiscoverable(report: "UndiscoverableReport", most: int = 20) -> None:
         return
     table = Table("item", "title", "reason", "what to try", box=None)
     for item in report.items[:most]:
-        table.add_row(escape(item.item_id), escape(_cut(item.title)), item.reason, escape(item.fix))
+        table.add_row(escape(item.item_id), escape(cut(item.title)), item.reason, escape(item.fix))
     _console.print(table)
     if len(report.items) > most:
         say(f"… and {len(report.items) - most:,} more in the list.")
@@ -249,37 +272,14 @@ def keys(found: "Sequence[KeyRecord]") -> None:
     _console.print(table)
 
 
-def quarantined(rows: pl.DataFrame, most: int = 20) -> None:
-    """Counts per reason, then the first rows."""
-    if rows.is_empty():
-        say("No row is in quarantine.")
-        return
-    reasons = rows.group_by("table", "expectation").len()
-    reasons = reasons.sort("len", "table", "expectation", descending=[True, False, False])
-    for name, expectation, count in reasons.iter_rows():
-        fact(name, f"{count:>9,}  {expectation}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("table", "file", "row", "column", "value", "expectation"):
-        table.add_column(column, overflow="fold")
-    value = pl.col("value").map_elements(_cut, return_dtype=pl.String)
-    columns = rows.select("table", "source_file", "source_row", "column", value, "expectation")
-    for line in columns.head(most).iter_rows():
-        table.add_row(*(escape(str(cell)) for cell in line))
-    _console.print(table)
-    if len(rows) > most:
-        say(f"[dim]  and {len(rows) - most:,} more; --export writes all of them[/]")
+def counted(count: int, thing: str) -> str:
+    """ "1 row", "2 rows"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A cell as the terminal shows it; exported files hold all of it."""
     return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
-
-
-def replayed(result: "ReplayResult") -> None:
-    for name, count in result.accepted.items():
-        fact(name, f"{count:,} rows are part of the data from the next run on")
-    for refusal in result.refused:
-        found = f"{refusal.table} row {refusal.source_row}: {refusal.expectation} ({refusal.value})"
-        fact("refused", escape(found))
 
 
 def next_steps(steps: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 Nothing here overrides what the user set: with PREFECT_API_URL the run goes to that server.
 """
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -36,6 +37,8 @@ def prepare_environment(debug: bool) -> None:
         # Prefect's handler prints what libraries log that set a level of their own (bm25s: DEBUG).
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # it logs a traceback, then raises
+        # Not under Prefect's own loggers: "Still processing items" where a command ends before its events do.
+        logging.getLogger("EventsWorker").setLevel(logging.ERROR)
 
 
 def keep_prefect_in(workspace: Path) -> None:

@@ -21,16 +21,17 @@ class JudgedRuns:
 
     def of(self, digest: str, *, champion: bool = False) -> Path | None:
         """Folder of the newest run that judged the release, or (champion) judged another against it."""
+        report = self.file(digest, REPORT, champion=champion)
+        return report.parent if report is not None else None
+
+    def file(self, digest: str, name: str, *, champion: bool = False) -> Path | None:
+        """A file of the newest such run that has one of this name."""
         # Run ids begin with the moment, so their order is the order of time.
         for report in sorted(self._runs.glob(f"*/{REPORT}"), reverse=True):
-            if self._digests(report)[champion] == digest:
-                return report.parent
+            path = report.with_name(name)
+            if self._digests(report)[champion] == digest and path.is_file():
+                return path
         return None
-
-    def file(self, digest: str, name: str) -> Path | None:
-        run = self.of(digest)
-        path = run / name if run is not None else None
-        return path if path is not None and path.is_file() else None
 
     def recall_by_age(self, digest: str) -> AgePlot | None:
         """See `Releases.recall_by_age`; StorageError where a scorecard is damaged."""

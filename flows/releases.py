@@ -1,13 +1,16 @@
 """The second half of the retrain flow: candidates, judging, the gate, registration and the decision."""
 
+import json
 from pathlib import Path
 
 import polars as pl
 
+from components.contract.errors import MonitoringError
 from components.contract.files import write_bytes
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
 from components.contract.settings import OPERATING
 from components.evaluation.scorecard import Scorecard
+from components.monitoring.reference import Undiscoverable
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
 from components.release.fingerprint import Fingerprint, hashed, overlap
@@ -19,7 +22,7 @@ from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
-from flows import stages
+from flows import console, stages
 from flows.run import Data, Run
 from flows.shop import actor
 from flows.signing import sign_release, verify_release
@@ -68,7 +71,6 @@ def build(
     """
     model = "version 0" if baseline else "challenger"
     vectors = encoded(run, data, encoder, encoder_digest, model)
-    graphs = exported(run, encoder, encoder_digest, model)
     plan = plan or chosen_plan(run, data, encoder, encoder_digest, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
     fingerprint = Fingerprint(
@@ -83,6 +85,7 @@ def build(
         items=hashed(items),
         baseline=baseline,
     )
+    graphs = exported(run, encoder, encoder_digest, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
     built = stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint)
     sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
@@ -92,12 +95,15 @@ def build(
 def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> RetrievalPlan:
     """How to rank with this encoder, chosen on the validation part."""
     settings = run.shop.settings
+    graphs = None
+    if settings.retrieval.inference != "torch":
+        graphs = exported(run, encoder, encoder_digest, model)
     plan, _ = run.cached(
         stages.choose_retrieval,
         "plan",
         [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
         encoder=encoder,
-        graphs=exported(run, encoder, encoder_digest, model),
+        graphs=graphs,
         vectors=encoded(run, data, encoder, encoder_digest, model),
         split_folder=data.split,
         settings=settings,
@@ -172,12 +178,35 @@ def undiscoverable(run: Run, data: Data, release: Candidate, name: str) -> tuple
 
 
 def list_undiscoverable(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, int]:
-    """Counts for both, comparable because items and queries are the same; the challenger's list goes into the
-    run's folder."""
-    count, folder = undiscoverable(run, data, challenger, "challenger")
-    for name in (CSV, SUMMARY):
-        write_bytes(run.folder / name, (folder / name).read_bytes())
-    return {"challenger": count, "champion": undiscoverable(run, data, champion, "champion")[0]}
+    """Counts for both, comparable because items and queries are the same; the lists go into the run's folder,
+    the champion's under a name of its own."""
+    counts = {}
+    for role, candidate in (("challenger", challenger), ("champion", champion)):
+        counts[role], folder = undiscoverable(run, data, candidate, role)
+        for name in (CSV, SUMMARY):
+            listed = run.folder / (f"champion_{name}" if role == "champion" else name)
+            write_bytes(listed, (folder / name).read_bytes())
+    return counts
+
+
+def calibrate_monitor(run: Run, data: Data, release: Candidate, name: str) -> None:
+    """Makes, once per release, what the monitor holds live windows against; says so where it cannot."""
+    folder = run.shop.references / release.digest
+    if folder.exists():
+        return
+    _, listed = undiscoverable(run, data, release, name)
+    told = json.loads((listed / SUMMARY).read_bytes())
+    try:
+        stages.calibrate_monitor(
+            folder,
+            run.shop.candidates / release.digest,
+            encoded_by(run, data, release, name),
+            (data.split, data.checked_folder),
+            Undiscoverable(found=told["undiscoverable"], checked=told["checked"]),
+            run.shop.settings.monitoring,
+        )
+    except MonitoringError as error:  # a shop too small to watch can still be retrained
+        console.fact("monitor", f"will not watch {release.digest[:12]}: {error}")
 
 
 def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, Scorecard]:
@@ -254,10 +283,14 @@ def register_challenger(
     stages.register_version(tracker, run.shop.candidates / challenger.digest, card)
 
 
-def act_on_verdict(run: Run, challenger: Candidate, report: GateReport) -> Decision:
-    """PROMOTE appends a promotion, fenced by the champion that was judged against; else the refusal."""
-    candidate = run.shop.candidates / challenger.digest
-    verify_release(run.shop.settings.signing, candidate)
+def act_on_verdict(run: Run, challenger: Candidate, report: GateReport) -> Decision | None:
+    """PROMOTE appends a promotion, fenced by the champion that was judged against, or – `promotion: review` –
+    opens a review and decides nothing yet; another verdict appends the refusal."""
+    settings, candidate = run.shop.settings, run.shop.candidates / challenger.digest
+    verify_release(settings.signing, candidate)
+    if report.verdict == "PROMOTE" and settings.promotion == "review":
+        stages.open_review(run.shop, run.run_id, report, run.requested_by, run.because)
+        return None
     return stages.record_decision(run.shop.decision_log(), candidate, report, actor(), run.run_id)
 
 

@@ -1,6 +1,5 @@
-"""What a run leaves for people and machines: its result as JSON, and the newest one by fingerprint."""
+"""What a run leaves for people and machines: its result as JSON, and the fingerprint it belongs to."""
 
-import json
 from typing import Any
 
 from components.contract.files import write_json
@@ -8,7 +7,6 @@ from components.contract.records import Decision, GateReport
 from components.evaluation.scorecard import Scorecard
 from flows.fingerprint import LATEST
 from flows.run import Data, Run
-from flows.shop import Shop
 
 SLICES = ("new", "new_only", "established", "all")
 
@@ -24,10 +22,12 @@ def result_of(
     data: Data,
     scorecards: dict[str, Scorecard],
     report: GateReport,
-    decision: Decision,
+    decision: Decision | None,
+    undiscoverable_items: dict[str, int],
     seconds: float,
 ) -> dict[str, Any]:
-    """One JSON object with every figure; intervals are under `gates`."""
+    """One JSON object with every figure; intervals are under `gates`; "decision" is null where the challenger
+    waits for a review."""
     return verdict_of(scorecards, report) | {
         "seconds": round(seconds, 1),
         "run_id": run.run_id,
@@ -35,12 +35,15 @@ def result_of(
         "entrance": data.prepared.entrances[0],
         "challenger_digest": report.challenger_digest,
         "champion_digest": report.champion_digest,
-        "decision": decision.number,
+        "decision": decision.number if decision else None,
+        "requested_by": run.requested_by,
+        "because": run.because,
         "counts": data.prepared.counts,
         "rows": data.loaded.rows,
         "quarantined": data.checked.quarantined,
         "quarantine_reasons": data.checked.broken,
         "lost_items": data.lost_items,
+        "undiscoverable_items": undiscoverable_items,
         "bounds": {name: scorecards[name].bounds for name in ("challenger", "champion")},
     }
 
@@ -54,15 +57,6 @@ def verdict_of(scorecards: dict[str, Scorecard], report: GateReport) -> dict[str
         "queries_needed": report.queries_needed,
         "gates": [gate.model_dump(mode="json") for gate in report.gates],
     }
-
-
-def newest_result(shop: Shop, digest: str) -> dict[str, Any] | None:
-    """The result of the newest run that judged the release `digest`; run ids begin with the moment."""
-    for path in sorted(shop.runs.glob("*/result.json"), reverse=True):
-        result: dict[str, Any] = json.loads(path.read_bytes())
-        if result["challenger_digest"] == digest:
-            return result
-    return None
 
 
 def save_result(run: Run, result: dict[str, Any]) -> None:

@@ -10,29 +10,67 @@ from typing import Any
 
 from prefect import flow
 
+from components.contract.errors import DebutError
 from components.contract.records import Candidate, RetrievalPlan, TrainedModel
 from components.encoder.base import resolve_base
 from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
-from flows import console, releases, stages
+from flows import console, notifications, releases, stages
+from flows.fingerprint import last_result
+from flows.lease import retrain_lease
 from flows.preparation import prepare
 from flows.results import result_of, save_result
+from flows.reviews import ask_for_review
 from flows.run import Data, Run, new_run
-from flows.shop import open_shop
+from flows.shop import actor, open_shop
 
 
 @flow(name="retrain", flow_run_name="retrain {config}")
-def retrain(config: str, root: str | None = None, workspace: str | None = None) -> dict[str, Any]:
-    """The whole loop for one shop; returns its figures and verdict (README, "Figures")."""
-    return run_loop(new_run(open_shop(config, root, workspace)))
+def retrain(
+    config: str,
+    root: str | None = None,
+    workspace: str | None = None,
+    because: str = "",
+    requested_by: str = "",
+    thread: dict[str, str] | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """The whole loop for one shop; returns its figures and verdict (README, "Figures").
+
+    because, requested_by: why and for whom it runs, for the review, MLflow and chat; thread: where in a chat
+    the answer belongs (chatops.board.Thread as a dictionary); force: also where nothing changed since the
+    last run, whose result is else given again.
+    """
+    shop = open_shop(config, root, workspace)
+    run = new_run(shop, requested_by=requested_by or actor(), because=because)
+    known = None if force else last_result(shop, run.fingerprint)
+    if known is not None:
+        notifications.nothing_new(shop, known, thread)
+        return known
+    try:
+        result = run_loop(run)
+    except DebutError as error:
+        notifications.failed(shop, run, str(error), thread)
+        raise
+    if result["decision"] is None:
+        ask_for_review(shop, config, root, workspace, run.run_id)
+    notifications.retrained(shop, result, thread)
+    return result
 
 
-def run_loop(run: Run) -> dict[str, Any]:
-    """One retrain inside one MLflow run."""
+def run_loop(run: Run, *, monitored: bool = True) -> dict[str, Any]:
+    """One retrain inside one MLflow run; one at a time per shop. monitored: the monitor's alarms are
+    calibrated for what serves from now on."""
+    with retrain_lease(run.shop, run.run_id):
+        return _run_loop(run, monitored)
+
+
+def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
     started = time.monotonic()
     settings, workspace = run.shop.settings, run.shop.workspace
-    with start(settings, workspace, name=run.run_id, tags={"run_id": run.run_id}) as tracker:
+    tags = {"run_id": run.run_id, "requested_by": run.requested_by, "because": run.because}
+    with start(settings, workspace, name=run.run_id, tags={k: v for k, v in tags.items() if v}) as tracker:
         console.chapter("Data")
         data = prepare(run)
         console.data(data)
@@ -48,10 +86,12 @@ def run_loop(run: Run) -> dict[str, Any]:
         hidden = releases.list_undiscoverable(run, data, challenger, champion)
         releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
         decision = releases.act_on_verdict(run, challenger, report)
-        stages.mirror_decisions(tracker, settings.shop, run.shop.decision_log())
+        stages.mirror_decisions(tracker, run.shop)
+        watched = (challenger, "challenger") if report.verdict == "PROMOTE" else (champion, "champion")
+        if monitored:
+            releases.calibrate_monitor(run, data, *watched)
         stages.publish_artifacts(run.folder, report, tracker.url, browse_command(settings, workspace))
-    result = result_of(run, data, scorecards, report, decision, time.monotonic() - started)
-    result["undiscoverable_items"] = hidden
+    result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)
     return result
 

@@ -21,6 +21,8 @@ class Run:
     shop: Shop
     run_id: str
     fingerprint: dict[str, Any]
+    requested_by: str = ""
+    because: str = ""
 
     @property
     def folder(self) -> Path:
@@ -57,10 +59,10 @@ class Data:
     lost_items: dict[str, int]
 
 
-def new_run(shop: Shop) -> Run:
+def new_run(shop: Shop, requested_by: str = "", because: str = "") -> Run:
     """A run with its own id, which begins with the moment (UTC)."""
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-    return Run(shop, run_id, run_fingerprint(shop))
+    return Run(shop, run_id, run_fingerprint(shop), requested_by, because)
 
 
 def _plain(value: Any) -> Any:

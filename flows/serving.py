@@ -3,7 +3,9 @@
 import json
 import logging
 import os
+import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,25 +13,32 @@ from typing import Any
 
 import polars as pl
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
+from components.chatops.chat import Chat, open_chat
+from components.chatops.credentials import Credentials
+from components.contract.errors import ConfigError
 from components.contract.records import Decision
 from components.data.storage import open_store
 from components.index.items_table import ItemsTable
 from components.release.decision_log import last_change
+from components.release.discoverability import CSV
 from components.release.promotion import aliases
 from components.service.app import Parts, create_app
 from components.service.auth import Gatekeeper
 from components.service.keys import Keys
 from components.service.limits import RateLimit
 from components.service.metrics import Metrics
+from components.service.mlflow_hook import mlflow_hook
 from components.service.privacy import LogPrivacy
 from components.service.releases import AgePlot, Challenger
 from components.service.serving import Serving
 from components.service.traffic import TrafficLog
+from components.tracking.webhook import SECRET_VARIABLE
 from flows import acts
+from flows.chat import ShopBoard, record_roles
 from flows.judged_runs import JudgedRuns
-from flows.results import newest_result
+from flows.reviews import read_mlflow_tag, shop_reviews
 from flows.shop import Shop
 from flows.signing import verify_release
 
@@ -54,6 +63,9 @@ class ShopReleases:
         return self._champion[1]
 
     def challenger(self) -> Challenger | None:
+        waiting = shop_reviews(self._shop).waiting()
+        if waiting is not None:
+            return Challenger(waiting.release, "waiting")
         records = self._shop.decision_log().records()
         refused, change = aliases(records)["challenger"], last_change(records)
         if refused is not None:
@@ -76,12 +88,19 @@ class ShopReleases:
         return self._runs.recall_by_age(digest)
 
     def figures(self, digest: str) -> dict[str, Any]:
-        result = newest_result(self._shop, digest) or {}
+        path = self._runs.file(digest, "result.json")
+        result = json.loads(path.read_bytes()) if path is not None else {}
         return {name: result[name] for name in ("challenger", "champion", "bm25", "bounds") if name in result}
 
     def undiscoverable(self, digest: str) -> Path | None:
-        newest = self._shop.undiscoverable / digest / "undiscoverable.csv"
-        return newest if newest.is_file() else self._of_run(digest, "undiscoverable.csv")
+        """The last list of those that the command and the runs made."""
+        asked = self._shop.undiscoverable / digest / CSV
+        listed = [
+            asked if asked.is_file() else None,
+            self._runs.file(digest, CSV),
+            self._runs.file(digest, f"champion_{CSV}", champion=True),
+        ]
+        return max(filter(None, listed), key=lambda path: path.stat().st_mtime, default=None)
 
     def roll_back(self, *, to: str | None, reason: str, actor: str) -> Decision:
         return acts.roll_back(self._shop, actor, to=to, reason=reason)
@@ -99,15 +118,10 @@ class ShopReleases:
         by_user = acts_of.group_by("user_id").agg(pl.col("item_id").unique(maintain_order=True))
         return dict(by_user.iter_rows())
 
-    def _of_run(self, digest: str, name: str) -> Path | None:
-        result = newest_result(self._shop, digest)
-        path = self._shop.runs / result["run_id"] / name if result else None
-        return path if path is not None and path.is_file() else None
-
 
 def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
     """The shop's service; its live items, keys and logs are in the workspace unless configured elsewhere."""
-    settings, place = shop.settings.serving, shop.workspace / "serving"
+    settings = shop.settings.serving
     metrics = Metrics()
     table = ItemsTable.open(shop.live_items)
     return create_app(
@@ -118,11 +132,29 @@ def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
                 shop_keys(shop), RateLimit(settings.requests_per_minute, settings.burst), anonymous_read
             ),
             privacy=_privacy(shop),
-            log=TrafficLog(Path(settings.traffic) if settings.traffic else place / "traffic"),
+            log=TrafficLog(shop.traffic, rotate_seconds=settings.log_seconds),
             metrics=metrics,
             version=version("debut"),
+            chat=shop_chat(shop),
+            mlflow_hook=_mlflow_hook(shop),
+            options=shop.options,
         )
     )
+
+
+def shop_chat(shop: Shop) -> Chat | None:
+    """None where neither Slack's nor Mattermost's secret is in the environment."""
+    credentials = Credentials.from_environment()
+    if credentials.signing_secret is None and credentials.mattermost_token is None:
+        return None
+    record_roles(shop)
+    folder = shop.workspace / "serving" / "nonces"
+    return open_chat(shop.settings.chat, ShopBoard(shop), folder, credentials)
+
+
+def _mlflow_hook(shop: Shop) -> APIRouter | None:
+    secret = os.environ.get(SECRET_VARIABLE)
+    return mlflow_hook(secret, lambda: read_mlflow_tag(shop)) if secret else None
 
 
 def shop_keys(shop: Shop) -> Keys:
@@ -130,12 +162,32 @@ def shop_keys(shop: Shop) -> Keys:
     return Keys.open(Path(path) if path else shop.workspace / "serving" / "keys.json")
 
 
-def serve(shop: Shop, host: str, port: int, *, anonymous_read: bool) -> None:
+def take_address(host: str, port: int) -> socket.socket:
+    """Listens on the address (port 0: a free one) before the service is loaded: who connects meanwhile waits.
+
+    Raises ConfigError where it is taken, not this machine's, or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except TypeError as error:  # Python's for a name that no resolver is asked about
+        raise ConfigError(f"--host {host[:60]!r} is no name that a host can have.") from error
+    except OSError as error:
+        number = error.errno or 0  # below 0: the resolver's
+        reason = os.strerror(number) if number > 0 else "No such host is known"
+        raise ConfigError(
+            f"The service cannot listen on {host}, port {port}: {reason}. Give another --host or --port."
+        ) from error
+
+
+def serve(shop: Shop, listening: socket.socket, *, anonymous_read: bool) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in flight are answered first."""
     logging.basicConfig(level=logging.INFO, handlers=[_JsonLines()], force=True)  # Prefect set its own
     app = shop_app(shop, anonymous_read=anonymous_read)
     # One process: the index is its memory, and metrics are per process. More replicas: more processes.
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=20)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def _privacy(shop: Shop) -> LogPrivacy:

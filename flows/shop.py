@@ -1,18 +1,23 @@
 """A shop as the command line sees it: settings, data folder and workspace; imports no heavy library."""
 
+import getpass
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.contract.errors import DataError
 from components.contract.files import write_json
+from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
 from components.data.configuration import load_settings
 from components.data.storage import open_store
 from components.release.decision_log import DecisionLog
 
+REFERENCE = "reference"
+"""Within a release's folder of `references`, beside alarms.json."""
 _NEWEST_CHECK = "newest_check.json"
 
 
@@ -23,6 +28,8 @@ class Shop:
     """Folder that the sources' paths are relative to."""
     workspace: Path
     """`<workspace>/<shop>`."""
+    options: str = ""
+    """What a command needs to be about this shop: "--config demo"."""
 
     @property
     def candidates(self) -> Path:
@@ -43,6 +50,20 @@ class Shop:
         return self.workspace / "undiscoverable"
 
     @property
+    def references(self) -> Path:
+        """Per release a folder with what the monitor holds live windows against."""
+        return self.workspace / "monitoring" / "references"
+
+    @property
+    def drift_reports(self) -> Path:
+        """Per judged window, named by its end, a folder with its report."""
+        return self.workspace / "monitoring" / "windows"
+
+    @property
+    def traffic(self) -> Path:
+        return Path(self.settings.serving.traffic or self.workspace / "serving" / "traffic")
+
+    @property
     def decisions(self) -> str:
         """Folder, or s3:// prefix, of the decision log."""
         return self.settings.decisions or str(self.workspace / "decisions")
@@ -58,6 +79,10 @@ class Shop:
             raise DataError(f"{path} is missing: run `debut check` or `debut retrain` first.")
         return self.workspace / "stages" / str(json.loads(path.read_text())["folder"])
 
+    def review_store(self) -> ObjectStore:
+        """Challengers that wait, or waited, for a review."""
+        return open_store(f"{self.decisions.rstrip('/')}-reviews")
+
     def decision_log(self) -> DecisionLog:
         return DecisionLog(open_store(self.decisions))
 
@@ -70,9 +95,16 @@ def open_shop(
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
     folder = Path(workspace or settings.workspace).resolve() / settings.shop
-    return Shop(settings, Path(root) if root else default_root, folder)
+    options = ["--config", config, *(["--workspace", workspace] if workspace else [])]
+    return Shop(settings, Path(root) if root else default_root, folder, shlex.join(options))
 
 
 def actor() -> str:
-    """Who acts, for the decision log: the login name, or what the job that runs us says."""
-    return os.environ.get("DEBUT_ACTOR") or os.environ.get("USER") or "unknown"
+    """Who acts, for the decision log: what the job that runs us says, else the login name."""
+    named = os.environ.get("DEBUT_ACTOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return "unknown"

@@ -22,6 +22,7 @@ from prefect.tasks import Task
 
 from components.contract.errors import StorageError, TrackingError
 from components.contract.files import stage_folder, write_bytes, write_json
+from components.contract.operations import MonitoringSettings
 from components.contract.records import (
     Candidate,
     CheckedData,
@@ -30,6 +31,7 @@ from components.contract.records import (
     LoadedData,
     PreparedData,
     RetrievalPlan,
+    ReviewCase,
     TrainedModel,
 )
 from components.contract.settings import (
@@ -49,6 +51,8 @@ from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
 from components.gate.verdict import decide
 from components.index.vectors import encode_catalogue, read_vectors
+from components.monitoring.alarms import calibrate
+from components.monitoring.reference import Undiscoverable, build_reference
 from components.quality.checks import enforce, inspect
 from components.quality.coverage import lost_items
 from components.quality.report import add_coverage
@@ -59,6 +63,7 @@ from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.judging import judge_bm25, judge_candidate, write_unjudged
 from components.release.plan import choose_plan, export_graphs
+from components.release.review import Reviews
 from components.split.leakage import check_leakage
 from components.split.split import split
 from components.tracking.description import VersionCard
@@ -71,7 +76,8 @@ from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
 from components.training.spec import TrainingSpec
 from flows import console
-from flows.shop import Shop
+from flows.acts import aliases_of
+from flows.shop import REFERENCE, Shop
 
 
 def _failed_in_passing(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -212,7 +218,7 @@ def export_encoder(
 def choose_retrieval(
     folder: Path,
     encoder: Path,
-    graphs: Path,
+    graphs: Path | None,
     vectors: Path,
     split_folder: Path,
     settings: Settings,
@@ -309,14 +315,38 @@ def record_decision(
     )
 
 
+@task(name="wait for review")
+def open_review(shop: Shop, run_id: str, report: GateReport, requester: str, because: str) -> ReviewCase:
+    reviews = Reviews(shop.review_store(), shop.decision_log())
+    days = shop.settings.review.days
+    return reviews.open(run_id, shop.settings.shop, report, days=days, requester=requester, because=because)
+
+
+@task(name="calibrate the monitor")
+def calibrate_monitor(
+    folder: Path,
+    candidate: Path,
+    vectors: Path,
+    data: tuple[Path, Path],
+    hidden: Undiscoverable,
+    settings: MonitoringSettings,
+) -> None:
+    """What live windows are held against; data: the split's and the checked tables' folders."""
+    with stage_folder(folder) as out:
+        reference = build_reference(
+            candidate, vectors, *data, settings, out / REFERENCE, undiscoverable=hidden
+        )
+        calibrate(reference, settings).write(out)
+
+
 @task(
     name="mirror aliases in MLflow",
     retries=2,
     retry_delay_seconds=[2, 10],
     retry_condition_fn=_failed_in_passing,
 )
-def mirror_decisions(tracker: Tracker, shop: str, log: DecisionLog) -> dict[str, str | None]:
-    return mirror_aliases(tracker.connection, shop, promotion.aliases(log.records()))
+def mirror_decisions(tracker: Tracker, shop: Shop) -> dict[str, str | None]:
+    return mirror_aliases(tracker.connection, shop.settings.shop, aliases_of(shop))
 
 
 @task(name="damage a copy of the encoder")

@@ -84,6 +84,8 @@ class JobRun:
     """One run of a scheduled or requested job, as the orchestrator tells of it."""
 
     run_id: str
+    """The orchestrator's own; not the run_id of a retrain."""
+    name: str
     job: str
     """retrain, monitor, review, …"""
     state: str
@@ -96,12 +98,13 @@ class Orchestrator(Protocol):
     """What runs jobs; the service and chat are handed one (flows/orchestrator.py). Every method raises
     OrchestrationError where it cannot be reached or refuses."""
 
-    def start(self, job: str, parameters: Mapping[str, Any]) -> JobRun:
-        """Asks for a run of a deployed job and returns at once."""
+    def start(self, job: str, parameters: Mapping[str, Any], name: str | None = None) -> JobRun:
+        """Asks for a run of a deployed job and returns at once. name: of the run; an open one of that name is
+        returned instead of starting a second."""
         ...
 
-    def resume(self, run_id: str, answer: Mapping[str, Any]) -> None:
-        """Answers the form of a suspended run, which then goes on; others stay as they are."""
+    def resume(self, name: str, answer: Mapping[str, Any]) -> bool:
+        """Answers the form of the suspended run of that name, which then goes on; False where none is."""
         ...
 
     def recent(self, limit: int = 10) -> Sequence[JobRun]:

@@ -16,6 +16,19 @@ Outcome = Literal["pass", "fail", "unsure", "not judged", "not applicable", "mis
 Entrance = Literal["search", "recommendation"]
 
 
+DecisionKind = Literal[
+    "promotion",
+    "rejection",
+    "inconclusive",
+    "override",
+    "rollback",
+    "replay",
+    "key_change",
+    "role_change",
+    "chat_command",
+]
+
+
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +42,9 @@ class LoadedData(Record):
     input_digests: dict[str, str]
     """Per source name the SHA-256 (or S3 ETag) of what was read."""
     rows: dict[str, int]
-    """Rows per table."""
+    """Rows per table; a corrected row counts in place of the one it corrects."""
+    corrected: dict[str, int] = {}
+    """Rows per table that were replayed from the quarantine, where there are any."""
     control_characters: dict[str, int]
     """Per source, control characters that decoding left in the text."""
 
@@ -137,15 +152,15 @@ class ReviewCase(Record):
     because: str
     opened: datetime
     expires: datetime
-    flow_run: str | None = None
-    """The suspended run that waits for the answer."""
+    after_record: int
+    """Records in the decision log when it was opened."""
 
 
 class Decision(Record):
     """One record of the decision log."""
 
     number: int
-    kind: Literal["promotion", "rejection", "inconclusive", "override", "rollback", "replay", "key_change"]
+    kind: DecisionKind
     release: str | None
     """Digest D of the candidate that is promoted, refused or rolled back to."""
     predecessor: str | None

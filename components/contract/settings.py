@@ -210,6 +210,8 @@ class ServingSettings(Section):
     """Folder of the traffic log."""
     log_secret: str | None = None
     """File with the secret of pseudonyms and sealed queries; DEBUT_LOG_SECRET (base64) goes first."""
+    log_seconds: float = Field(default=60.0, gt=0)
+    """A file of the traffic log is written when its oldest row is so old."""
     query_texts: Literal["encrypted", "dropped"] = "encrypted"
     """What the traffic log keeps of a query's text; dropped leaves its vector out too."""
     exploration: ExplorationSettings = ExplorationSettings()

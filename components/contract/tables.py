@@ -1,9 +1,15 @@
 """The data contract: which tables a shop has and which columns they hold.
 
 Every loaded table carries three more columns, which name a row for quarantine:
-`source_file` (str), `source_row` (int, 1-based ordinal in that file, or in the SQL
-result where the shop's SQL does not hand the source's ordinal on) and `row_hash`
-(hex, SHA-256 of the row's contract values, first 16 digits).
+`source_file` (str), `source_row` (int) and `row_hash` (hex, SHA-256 of the row's
+contract values, first 16 digits). source_row counts
+
+- in a CSV as a spreadsheet does: the header is row 1, a line break inside quotes
+  begins no row (an empty line does not count);
+- in JSON and Parquet the records, from 1;
+- where a row is no single row of a file (joined, grouped, distinct, …) and the
+  SQL hands no key on: the rows of the SELECT's result, sorted by their values,
+  from 1; source_file then says "the SELECT's result (<files>)".
 """
 
 from dataclasses import dataclass

@@ -66,6 +66,8 @@ def _read(config: str) -> tuple[str, str, Path]:
         example = resources.files("components.data") / "examples" / f"{config}.yaml"
         return example.read_text(encoding="utf-8"), f"example {config}", Path.cwd()
     path = Path(config).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"{config} is a folder; name the file in it, for instance {path / 'debut.yaml'}.")
     if not path.is_file():
         raise ConfigError(
             f"{config}: there is no such file, and no example of that name; "
@@ -106,9 +108,11 @@ def _validated(values: dict[str, Any], node: yaml.Node | None, name: str) -> Set
         settings = Settings.model_validate(values)
     except ValidationError as error:
         first, *others = error.errors()
-        line = _line(node, first["loc"])
-        more = f" ({len(others)} more errors follow it.)" if others else ""
-        raise ConfigError(f"{name}, line {line}: {_sentence(dict(first))}{more}") from None
+        line, value = _place(node, first["loc"])
+        count = "1 more error follows" if len(others) == 1 else f"{len(others)} more errors follow"
+        more = f" ({count} it.)" if others else ""
+        told = f"{_sentence(dict(first))}{_continued(value)}{more}"
+        raise ConfigError(f"{name}, line {line}: {told}") from None
     return _with_utc_cutoff(settings)
 
 
@@ -121,21 +125,29 @@ def _with_utc_cutoff(settings: Settings) -> Settings:
     return settings.model_copy(update={"split": split})
 
 
-def _line(node: yaml.Node | None, location: Location) -> int:
-    """1-based line of the deepest key of `location` that the file has."""
+def _place(node: yaml.Node | None, location: Location) -> tuple[int, yaml.Node | None]:
+    """1-based line of the deepest key of `location` that the file has, and that key's value."""
     line = node.start_mark.line + 1 if node else 1
     for part in location:
         if isinstance(node, yaml.MappingNode):
             found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
             if found is None:
-                return line
+                return line, None
             line, node = found[0].start_mark.line + 1, found[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1
         else:  # pydantic's name for a branch of a union, not a key
-            return line
-    return line
+            return line, None
+    return line, node
+
+
+def _continued(value: yaml.Node | None) -> str:
+    """What to say of an unquoted value that runs over several lines, which YAML reads as one text."""
+    if not isinstance(value, yaml.ScalarNode) or value.style or value.end_mark.line == value.start_mark.line:
+        return ""
+    last = value.end_mark.line + (1 if value.end_mark.column else 0)
+    return f" YAML takes the lines to {last} for its value, because they are indented below it; correct them."
 
 
 def _sentence(error: dict[str, Any]) -> str:

@@ -11,8 +11,7 @@ import polars as pl
 
 from components.contract.errors import DataError
 from components.contract.tables import KEY_COLUMNS, TABLES, ColumnType, TableName
-
-SOURCE_FILE, SOURCE_ROW, ROW_HASH = KEY_COLUMNS
+from components.data.row_keys import ROW_HASH, SOURCE_FILE, SOURCE_ROW
 
 WHOLE = {
     *("tinyint", "smallint", "integer", "bigint", "hugeint"),
@@ -45,8 +44,8 @@ def conform(relation: duckdb.DuckDBPyRelation, table: TableName, origin: str) ->
     Text that is empty or blank is null; whole numbers become text without a fraction (17850.0 →
     "17850"); times without an offset are UTC. `row_hash`: the first 16 hex digits of SHA-256 over the
     contract values as text, joined by U+001F, null as U+001E. `origin` stands in `source_file` where
-    the SQL does not hand source_file and source_row on; rows are then numbered in the order of their
-    values. Raises DataError: a column too few or too many, a type or a value that does not fit.
+    `relation` has no source_file and source_row; rows are then numbered in the order of their values.
+    Raises DataError: a column too few or too many, a type or a value that does not fit.
     """
     types = _checked_types(relation, table)
     has_keys = SOURCE_FILE in types
@@ -70,7 +69,8 @@ def _checked_types(relation: duckdb.DuckDBPyRelation, table: TableName) -> dict[
     twice = [name for name in allowed if came.count(name) > 1]
     place = f"tables.{table}"
     if missing:
-        raise DataError(f"{place}: column {missing[0]} is missing; the SELECT gives {', '.join(came)}.")
+        given = ", ".join(name for name in came if name not in (SOURCE_FILE, SOURCE_ROW))
+        raise DataError(f"{place}: column {missing[0]} is missing; the SELECT gives {given or 'no column'}.")
     if unknown:
         raise DataError(
             f"{place}: {unknown[0]} is no column of {table}; leave it out, or name it one of "
@@ -192,9 +192,13 @@ def _require_parsed(frame: pl.DataFrame, table: TableName) -> None:
             first = bad.row(0, named=True)
             raise DataError(
                 f"{first[SOURCE_FILE]}, row {first[SOURCE_ROW]}: {column} {first[name][:80]!r} in table "
-                f"{table} is no {kinds[column]} ({len(bad)} such rows). Correct the file, or use TRY_CAST in "
-                f"tables.{table}: the rows then come without the value and are checked as such."
+                f"{table} is no {kinds[column]} ({_such_rows(len(bad))}). Correct the file, or use TRY_CAST "
+                f"in tables.{table}: the rows then come without the value and are checked as such."
             )
+
+
+def _such_rows(count: int) -> str:
+    return f"{count:,} such row{'' if count == 1 else 's'}"
 
 
 def _quoted(name: str) -> str:

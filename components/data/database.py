@@ -17,8 +17,10 @@ import polars as pl
 from components.contract.errors import ConfigError, DataError, StorageError
 from components.contract.settings import Source
 from components.contract.tables import TableName
-from components.data.conformance import SOURCE_FILE, SOURCE_ROW, conform
+from components.data.conformance import conform
 from components.data.decoding import Compression, Text, decode, header
+from components.data.file_rows import tables_named, with_file_rows
+from components.data.row_keys import SOURCE_FILE, SOURCE_ROW, result_of
 
 COMPRESSIONS: dict[str, Compression] = {".gz": "gzip", ".zst": "zstd"}
 FORMATS = {
@@ -54,7 +56,7 @@ def open_database(folder: Path) -> duckdb.DuckDBPyConnection:
 def add_source(
     connection: duckdb.DuckDBPyConnection, name: str, source: Source, file: Path, folder: Path
 ) -> int | None:
-    """Reads `file` as the table `name`, with the columns source_file and source_row (1-based ordinal).
+    """Reads `file` as the table `name`, with the columns source_file and source_row.
 
     CSV columns are all text: guessed types would eat the zeros in front of an id. Returns the number
     of control characters in a text file, None for Parquet. Raises DataError where the file is not
@@ -68,7 +70,8 @@ def add_source(
         relation = _relation(connection, f"{name} ({source.path})", kind, file, text)
         _refuse_key_columns(name, relation.columns)
         relation.create(f"loaded.{_quoted(name)}")
-        numbered = f"*, {_literal(source.path)} AS {SOURCE_FILE}, rowid + 1 AS {SOURCE_ROW}"
+        first = 2 if kind == "csv" else 1  # a CSV's row 1 is its header
+        numbered = f"*, {_literal(source.path)} AS {SOURCE_FILE}, rowid + {first} AS {SOURCE_ROW}"
         connection.table(f"loaded.{_quoted(name)}").project(numbered).create_view(name)
     return text.control_characters if text else None
 
@@ -84,11 +87,11 @@ def select(
 ) -> pl.DataFrame:
     """Rows of one contract table by the shop's SQL. Raises ConfigError: not one SELECT over the
     sources; DataError: the result is not the contract's."""
-    with _sql_errors(table, sources):
+    with _sql_errors(connection, table, sources):
         _require_select(connection, table, sql)
         connection.execute("BEGIN TRANSACTION READ ONLY")
         try:
-            relation = connection.sql(sql.rstrip("; \t\r\n"))
+            relation = with_file_rows(connection, sql.rstrip("; \t\r\n"))
             return conform(relation, table, _origin(connection, sql, sources))
         finally:
             connection.rollback()
@@ -131,9 +134,9 @@ def _require_select(connection: duckdb.DuckDBPyConnection, table: TableName, sql
 
 
 def _origin(connection: duckdb.DuckDBPyConnection, sql: str, sources: dict[str, Source]) -> str:
-    """Paths of the sources that the SQL reads."""
-    read = {name.lower() for name in connection.get_table_names(sql)}
-    return " + ".join(source.path for name, source in sources.items() if name.lower() in read) or "sql"
+    """What stands in source_file where the rows are no file's rows."""
+    read = tables_named(connection, sql)
+    return result_of([source.path for name, source in sources.items() if name.lower() in read])
 
 
 def _format(name: str, source: Source) -> str:
@@ -170,6 +173,11 @@ def _read_errors(name: str, source: Source) -> Iterator[None]:
             f"source {name}: no memory or disk left for it: {_brief(error)} Free some."
         ) from error
     except duckdb.Error as error:
+        if "state machine reached an invalid state" in str(error):  # a line end unlike the first one
+            raise DataError(
+                f"source {name} ({source.path}): its lines do not all end alike (some in CR LF, others in "
+                f"LF or CR alone); save it with one kind of line end, for instance by dos2unix."
+            ) from error
         raise DataError(
             f"source {name} ({source.path}) cannot be read: {_brief(error)} Check that the file is whole and "
             f"is what its name, or sources.{name}.format, says."
@@ -177,7 +185,9 @@ def _read_errors(name: str, source: Source) -> Iterator[None]:
 
 
 @contextmanager
-def _sql_errors(table: TableName, sources: dict[str, Source]) -> Iterator[None]:
+def _sql_errors(
+    connection: duckdb.DuckDBPyConnection, table: TableName, sources: dict[str, Source]
+) -> Iterator[None]:
     try:
         yield
     except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
@@ -195,11 +205,19 @@ def _sql_errors(table: TableName, sources: dict[str, Source]) -> Iterator[None]:
             f"{', '.join(sources) or 'none'}.)"
         ) from error
     except (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException) as error:
-        raise ConfigError(f"tables.{table}: {_brief(error)} Correct the SELECT.") from error
+        columns = _columns(connection, sources) if "Candidate bindings" in str(error) else ""
+        raise ConfigError(f"tables.{table}: {_brief(error)} Correct the SELECT.{columns}") from error
     except duckdb.Error as error:  # a cast, a division, a date out of range: a value is to blame
         raise DataError(
             f"tables.{table}: {_brief(error)} Correct the value or the SELECT (TRY_CAST makes it null)."
         ) from error
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, sources: dict[str, Source]) -> str:
+    """What a SELECT can name, where it names a column that is not there (DuckDB lists similar names only)."""
+    columns = {name: connection.view(_quoted(name)).columns[:-2] for name in sources}
+    found = "; ".join(f"{name}: {', '.join(names)}" for name, names in columns.items())
+    return f" (The columns are: {found}.)"
 
 
 def _brief(error: duckdb.Error) -> str:
@@ -207,7 +225,7 @@ def _brief(error: duckdb.Error) -> str:
     parse, with the SQL's line (later errors count the lines of what we wrapped around it)."""
     lines = []
     for line in str(error).splitlines():
-        if not line.strip() or line.startswith(("Possible", "*", "LINE ")):
+        if not line.strip() or line.startswith(("Possible", "Candidate", "*", "LINE ")):
             break
         lines.append(line.strip()[:300])
     place = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)

@@ -16,7 +16,7 @@ from components.contract.errors import ConfigError, DataError, StorageError
 from components.contract.files import disk_errors
 from components.contract.records import LoadedData
 from components.contract.settings import Settings
-from components.contract.tables import TableName
+from components.contract.tables import KEY_COLUMNS, TableName
 from components.data.storage import content_digest, fetch, resolve
 
 logger = logging.getLogger(__name__)
@@ -52,20 +52,24 @@ def load(settings: Settings, root: Path, workspace: Path, out: Path) -> LoadedDa
     digests = {name: sha256_file(path) for name, path in files.items()}
     with disk_errors(cache), tempfile.TemporaryDirectory(prefix="load-", dir=cache) as scratch:
         tables, control_characters = _tables(settings, files, Path(scratch))
-    rows = {}
+    rows, corrections = {}, {}
     for table, frame in tables.items():
         replayed = workspace / "replayed" / f"{table}.parquet"
+        rows[str(table)] = len(frame)
         if replayed.is_file():
-            frame = _with_replayed(frame, replayed)
+            corrected = _replayed(frame, replayed)
+            rows[str(table)] += len(corrected.join(frame, on=KEY_COLUMNS, how="anti"))
+            corrections[str(table)] = len(corrected)
+            frame = pl.concat([frame, corrected])
             digests[f"replayed/{table}"] = sha256_file(replayed)
         _write(frame, out / f"{table}.parquet")
-        rows[str(table)] = len(frame)
         logger.info("%s: %d rows", table, len(frame))
     return LoadedData(
         path=out.relative_to(workspace).as_posix() if out.is_relative_to(workspace) else str(out),
         digest=sha256_tree(out),
         input_digests=digests,
         rows=rows,
+        corrected=corrections,
         control_characters=control_characters,
     )
 
@@ -116,12 +120,13 @@ def _tables(
     return tables, control_characters
 
 
-def _with_replayed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Appends accepted corrections last; `check` lets the last row of a key replace those before it."""
+def _replayed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Accepted corrections, under the keys of the rows that they correct. They come last: `check` lets the
+    last row of a key replace those before it."""
     replayed = pl.read_parquet(path)
     if replayed.schema != frame.schema:
         raise DataError(f"{path}: its columns are not those of the loaded table; replay the rows again.")
-    return pl.concat([frame, replayed])
+    return replayed
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -28,7 +28,8 @@ class TokenWords:
     special: list[bool]
     """Per token whether the tokenizer put it in ([CLS], </s>, …)."""
     words: list[str]
-    """What stands between spaces, as it is spelt in the text; a word that was cut off is not in it."""
+    """What stands between spaces, as it is spelt in the text but for separators at its ends (":;,"); a word
+    that was cut off is not in it."""
     word_of: list[int | None]
     """Per token the number of its word; None: of no word (special, the encoder's prefix, a space)."""
 
@@ -87,7 +88,12 @@ def _words(text: str, spans: Sequence[tuple[int, int] | None]) -> tuple[list[str
         else:
             bounds.append(span)
         word_of.append(len(bounds) - 1)
-    return [text[start:end] for start, end in bounds], word_of
+    return [_bare(text[start:end]) for start, end in bounds], word_of
+
+
+def _bare(word: str) -> str:
+    """Without the marks that separate words: "colour: red; size: 3" has the words colour, red, size, 3."""
+    return word.strip(":;,") or word
 
 
 def _continues(text: str, end: int, start: int) -> bool:

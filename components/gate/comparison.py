@@ -174,10 +174,11 @@ def _check_same_population(
     differs = np.isnan(ours) != np.isnan(theirs)
     if not differs.any():
         return
-    first = int(np.flatnonzero(differs)[0])
+    first, count = int(np.flatnonzero(differs)[0]), int(differs.sum())
     request = challenger.entrances[question.entrance].request_ids[first]
     raise JudgeError(
         f'{question.measure} of {question.entrance} request "{request}" has a value for one of '
-        f"{challenger.name} and {other.name} and none for the other ({int(differs.sum())} such requests): "
+        f"{challenger.name} and {other.name} and none for the other ({count:,} such "
+        f"request{'' if count == 1 else 's'}): "
         "judge both on one judged set and one split."
     )

@@ -14,9 +14,12 @@ GAINS = (0.01, 0.02, 0.04)
 _NORMAL = NormalDist()
 
 
-def requests_needed(sd: float, gain: float, power: float, confidence: float) -> int:
+def requests_needed(sd: float, gain: float, power: float, confidence: float) -> int | None:
     """Requests with which a true `gain` has its two-sided `confidence` interval above 0 in a share
-    `power` of all judged sets. sd, gain: score points, gain > 0."""
+    `power` of all judged sets. sd, gain: score points, gain > 0. None where sd is 0: requests that all
+    differ alike say nothing about the next ones."""
+    if sd == 0.0:
+        return None
     return _requests(sd, gain, _z_two_sided(confidence), power)
 
 

@@ -55,9 +55,10 @@ def report_json(report: GateReport) -> bytes:
 
 
 def report_markdown(report: GateReport) -> str:
-    """The verdict and one table of all gates, blocking ones first within each kind."""
+    """The verdict and one table of all gates, blocking ones first within each kind. "against": the champion's
+    figure, BM25's in the baseline's lines."""
     head = f"## {report.verdict}\n\n{_cell(report.sentence)}\n\n"
-    table = "| | gate | champion | challenger | difference | requests | finding |\n"
+    table = "| | gate | against | challenger | difference | requests | finding |\n"
     table += "|---|---|--:|--:|---|--:|---|\n"
     rows = "".join(
         _markdown_row(gate) for kind in GROUPS for gate in _ordered(g for g in report.gates if g.kind == kind)

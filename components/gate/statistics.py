@@ -39,9 +39,11 @@ def mean(units: Units) -> float:
 
 
 def standard_deviation(units: Units) -> float | None:
-    """Sample standard deviation in score points; None for fewer than two values."""
+    """Sample standard deviation in score points, exactly 0 where all are equal; None for fewer than two."""
     if len(units) < 2:
         return None
+    if (units == units[0]).all():  # floating point would leave 1e-17
+        return 0.0
     return float(np.std(units / SCALE, ddof=1))
 
 

@@ -176,13 +176,16 @@ def _verdict(lines: Iterable[Gate]) -> Verdict:
 
 
 def _requests_needed(answers: Comparisons, challenger: Scorecard, policy: GatePolicy) -> int | None:
-    """The larger need of the two primaries, at least `min_queries`; None where a spread is unknown."""
-    spreads = [answers[q].sd for q in _primary_questions(challenger)]
-    known = [sd for sd in spreads if sd is not None]
-    if len(known) < len(spreads):
-        return None
-    needs = [power.requests_needed(sd, policy.min_gain, policy.power, policy.confidence) for sd in known]
-    return max(policy.min_queries, *needs)
+    """The larger need of the two primaries, at least `min_queries`; None where it cannot be told: fewer
+    were judged, or their differences show no spread."""
+    primaries = [answers[q] for q in _primary_questions(challenger)]
+    needs = [
+        power.requests_needed(each.sd, policy.min_gain, policy.power, policy.confidence)
+        for each in primaries
+        if each.sd is not None and each.requests >= policy.min_queries
+    ]
+    known = [need for need in needs if need is not None]
+    return max(policy.min_queries, *known) if len(known) == len(primaries) else None
 
 
 def _sentence(verdict: Verdict, lines: Iterable[Gate], needed: int | None, policy: GatePolicy) -> str:
@@ -217,18 +220,23 @@ def _why(gate: Gate) -> str:
 
 def _need(lines: Iterable[Gate], needed: int | None, policy: GatePolicy) -> str:
     primaries = [gate for gate in lines if gate.kind == "primary"]
-    if needed is None:
-        return "How many requests would settle it cannot be told: too few have a relevant new item."
     judged = min(gate.requests for gate in primaries)
     gain, chance = wording.points(policy.min_gain), wording.percent(policy.power)
     plan = f"a gain of {gain} on each primary with {chance} power"
     if all(gate.outcome == "pass" for gate in primaries):
-        return (
-            f"The primaries are shown better; the rest keeps it from promotion (to show {plan} takes "
-            f"{needed:,} requests with a relevant new item, {judged:,} were judged)."
-        )
+        shown = "The primaries are shown better; the rest keeps it from promotion"
+        if needed is None:
+            return f"{shown}."
+        return f"{shown} (to show {plan} takes {_with_new(needed)}, {judged:,} were judged)."
+    if needed is None:
+        small = judged < policy.min_queries
+        why = f"fewer than {policy.min_queries}" if small else "which on one primary all differ alike"
+        return f"How many {_with_new()} would settle it cannot be told from {judged:,}, {why}."
     if judged >= needed:
-        return (
-            f"{judged:,} requests with a relevant new item were judged; to show {plan}, {needed:,} suffice."
-        )
-    return f"To show {plan}, {needed:,} requests with a relevant new item are needed; {judged:,} were judged."
+        return f"{_with_new(judged)} were judged; to show {plan}, {needed:,} suffice."
+    return f"To show {plan}, {_with_new(needed)} are needed; {judged:,} were judged."
+
+
+def _with_new(count: int | None = None) -> str:
+    text = "requests with a relevant new item"
+    return text if count is None else f"{count:,} {text}"

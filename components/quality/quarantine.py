@@ -63,8 +63,11 @@ def bad_rows(quarantine: pl.DataFrame) -> pl.DataFrame:
 def export(quarantine: pl.DataFrame, path: Path) -> int:
     """Writes `bad_rows` as CSV or Parquet, by the suffix of `path`, to be corrected and replayed.
 
-    Returns the number of rows. Raises ConfigError for another suffix, StorageError from the disk.
+    Returns the number of rows. Raises ConfigError for another suffix or a folder that is not there,
+    StorageError from the disk.
     """
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or name another place.")
     rows = bad_rows(quarantine)
     if path.suffix == ".csv":
         # The mark at the start tells spreadsheets that the file is UTF-8.

@@ -8,6 +8,7 @@ import polars as pl
 from components.contract.records import Record
 from components.contract.settings import QualitySettings
 from components.contract.tables import KEY_COLUMNS, TABLES, TableName
+from components.data.row_keys import renewed
 from components.quality import corrections, parquet, quarantine
 from components.quality.facts import Catalogue
 from components.quality.inspection import inspect_rows
@@ -74,6 +75,7 @@ def _candidates(
     known = pl.concat(
         [each.select(KEY_COLUMNS) for each in (found.filter(pl.col("table") == table), pending)]
     )
+    corrected = renewed(corrected, known)  # the file may have been exported before rows moved
     foreign = corrected.join(known, on=KEY_COLUMNS, how="anti")
     ours = corrected.join(known, on=KEY_COLUMNS, how="semi", maintain_order="left")
     first = ours.select(pl.struct(KEY_COLUMNS).is_first_distinct()).to_series()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import great_expectations as gx
-import pandas as pd  # type: ignore[import-untyped]  # its stubs are not in the pinned set
+import pandas as pd
 import polars as pl
 from great_expectations.data_context.types.base import ProgressBarsConfig
 

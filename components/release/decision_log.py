@@ -13,20 +13,18 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Literal
 
 from pydantic import ValidationError
 
 from components.contract.digests import canonical_json, sha256_bytes
 from components.contract.errors import FencedError, PromotionError, StorageError
 from components.contract.ports import ObjectStore
-from components.contract.records import Decision
+from components.contract.records import Decision, DecisionKind
 
-DecisionKind = Literal[
-    "promotion", "rejection", "inconclusive", "override", "rollback", "replay", "key_change"
-]
-CHAMPION_KINDS = frozenset({"promotion", "override", "rollback"})
+CHAMPION_KINDS: frozenset[DecisionKind] = frozenset({"promotion", "override", "rollback"})
 """The kinds after which another release serves."""
+VERDICT_KINDS: frozenset[DecisionKind] = frozenset({"promotion", "rejection", "inconclusive"})
+"""The kinds that settle what becomes of a run's challenger."""
 Clock = Callable[[], datetime]
 ATTEMPTS = 1_000
 """Numbers that one append may lose to other writers before it gives up."""
@@ -90,13 +88,14 @@ class DecisionLog:
         run_id: str | None = None,
         gate_report_digest: str | None = None,
         expected_champion: str | Unfenced | None = ANY_CHAMPION,
+        once: bool = False,
     ) -> Decision:
         """Adds a record under the next free number.
 
         A writer that loses the number to another reads the log again and retries, but a record that changes
         the champion only while the champion is still `expected_champion`; else FencedError says who won. A
         run (`run_id`) that repeats an act it already recorded gets that record back, so a retry after a lost
-        answer is safe.
+        answer is safe; with `once` it is PromotionError, as is any second verdict on the same run.
         """
         if kind in CHAMPION_KINDS and expected_champion is ANY_CHAMPION:
             raise ValueError(f"a {kind} needs the champion it was decided against")
@@ -108,7 +107,9 @@ class DecisionLog:
                 "run_id": run_id,
                 "gate_report_digest": gate_report_digest,
             }
-            if run_id is not None and (earlier := _same_act(records, act)) is not None:
+            if once:
+                _refuse_second(records, run_id, release)
+            elif run_id is not None and (earlier := _same_act(records, act)) is not None:
                 return earlier
             _fence(records, release, expected_champion)
             record = Decision(
@@ -203,6 +204,18 @@ def _same_act(records: Sequence[Decision], act: dict[str, str | None]) -> Decisi
             f"{_describe(change)} came after it, so the run may not do it again."
         )
     return earlier
+
+
+def _refuse_second(records: Sequence[Decision], run_id: str | None, release: str | None) -> None:
+    settled = settled_by(records, run_id, release)
+    if settled is not None:
+        raise PromotionError(f"Run {run_id} is settled already: {_describe(settled)}. Nothing was changed.")
+
+
+def settled_by(records: Sequence[Decision], run_id: str | None, release: str | None) -> Decision | None:
+    """The record that settled what becomes of a run's challenger; a first run promotes version 0 too."""
+    verdicts = (record for record in records if record.kind in VERDICT_KINDS)
+    return next((one for one in verdicts if (one.run_id, one.release) == (run_id, release)), None)
 
 
 def _fence(records: Sequence[Decision], release: str | None, expected: str | Unfenced | None) -> None:

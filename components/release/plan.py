@@ -41,16 +41,18 @@ def export_graphs(encoder: Path, out: Path, start: tuple[Path, Path] | None = No
     quantise(out / "onnx.onnx", out / "onnx-int8.onnx")
 
 
-def graph_of(graphs: Path, inference: Inference) -> Path | None:
+def graph_of(graphs: Path | None, inference: Inference) -> Path | None:
     """The exported graph that an inference runs; None for torch."""
-    return None if inference == "torch" else graphs / f"{inference}.onnx"
+    return None if inference == "torch" or graphs is None else graphs / f"{inference}.onnx"
 
 
-def choose_plan(encoder: Path, graphs: Path, vectors: Path, split: Path, settings: Settings) -> RetrievalPlan:
+def choose_plan(
+    encoder: Path, graphs: Path | None, vectors: Path, split: Path, settings: Settings
+) -> RetrievalPlan:
     """What `retrieval` in the settings leaves open, by recall@10 on validation (mean of new and established).
 
-    encoder: folder of a saved encoder; graphs: what `export_graphs` made of it; vectors: the split's
-    catalogue as it sees it (index.vectors).
+    encoder: folder of a saved encoder; graphs: what `export_graphs` made of it, not needed where the
+    settings say torch; vectors: the split's catalogue as it sees it (index.vectors).
     - inference: the fastest that loses at most `max_loss` of the fp32 encoder's recall on the judged queries
       and is faster in this very run; fp32 in ONNX Runtime where there are no queries to measure it with.
     - history scoring, lexical weight: the best; the mean and 0 where no user or no query is judged.
@@ -77,7 +79,7 @@ def choose_plan(encoder: Path, graphs: Path, vectors: Path, split: Path, setting
 class _Encoders:
     """One encoder's back ends, each opened once."""
 
-    def __init__(self, encoder: Path, graphs: Path) -> None:
+    def __init__(self, encoder: Path, graphs: Path | None) -> None:
         self._encoder, self._graphs = encoder, graphs
         self._opened: dict[Inference, Encoder] = {}
 

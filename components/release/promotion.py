@@ -10,11 +10,10 @@ from typing import Any
 
 from components.contract.digests import sha256_json
 from components.contract.errors import PromotionError
-from components.contract.records import Decision, GateReport, Outcome, Verdict
+from components.contract.records import Decision, DecisionKind, GateReport, Outcome, Verdict
 from components.release.candidate import load_fingerprint, verify
 from components.release.decision_log import (
     CHAMPION_KINDS,
-    DecisionKind,
     DecisionLog,
     champion_of,
     last_change,
@@ -33,10 +32,12 @@ def promote(
     actor: str,
     run_id: str | None,
     reason: str | None = None,
+    once: bool = False,
 ) -> Decision:
     """Makes the candidate in folder `candidates/<D>` the champion.
 
-    expected_champion: D of the champion that the report judged against. Raises PromotionError (files that are
+    expected_champion: D of the champion that the report judged against; once: refused where the run is
+    settled already (`DecisionLog.append`). Raises PromotionError (files that are
     not D's, a report about another candidate or champion, a verdict that is not PROMOTE, a damaged log) and
     FencedError (another release was promoted meanwhile).
     """
@@ -51,6 +52,7 @@ def promote(
         run_id=run_id,
         gate_report_digest=report_digest(report),
         expected_champion=expected_champion,
+        once=once,
     )
 
 
@@ -163,9 +165,9 @@ def lineage(records: Sequence[Decision]) -> list[str]:
     return champions
 
 
-def aliases(records: Sequence[Decision]) -> dict[str, str | None]:
-    """D per alias: champion; previous, to which a rollback would go; challenger, the release that was last
-    judged and refused, while no later record changed the champion."""
+def aliases(records: Sequence[Decision], waiting: str | None = None) -> dict[str, str | None]:
+    """D per alias: champion; previous, to which a rollback would go; challenger, the release that waits for a
+    review, else the one that was last judged and refused, while no later record changed the champion."""
     champions = lineage(records)
     change = last_change(records)
     refused = [r for r in records if r.kind in ("rejection", "inconclusive")]
@@ -173,16 +175,16 @@ def aliases(records: Sequence[Decision]) -> dict[str, str | None]:
     return {
         "champion": champions[-1] if champions else None,
         "previous": champions[-2] if len(champions) > 1 else None,
-        "challenger": refused[-1].release if open_case else None,
+        "challenger": waiting or (refused[-1].release if open_case else None),
     }
 
 
-def status(log: DecisionLog) -> dict[str, Any]:
-    """What serves and since when, as plain JSON values."""
+def status(log: DecisionLog, waiting: str | None = None) -> dict[str, Any]:
+    """What serves and since when, as plain JSON values; waiting: D that waits for a review."""
     records = log.records()
     change = last_change(records)
     return {
-        **aliases(records),
+        **aliases(records, waiting),
         "since": change.model_dump(mode="json")["at"] if change else None,
         "records": len(records),
         "last_record": records[-1].model_dump(mode="json") if records else None,
@@ -232,13 +234,17 @@ def _check_same(report: GateReport, digest: str) -> None:
 def _previous(records: Sequence[Decision]) -> str:
     champions = lineage(records)
     if len(champions) < 2:
-        raise PromotionError("There is no earlier champion to roll back to; see `debut status`.")
+        known = ", ".join(digest[:12] for digest in _served_earlier(records))
+        raise PromotionError(
+            f"There is no earlier champion to go back to; --to takes one that served before: {known}."
+            if known
+            else "There is no earlier champion to roll back to; see `debut status`."
+        )
     return champions[-2]
 
 
 def _earlier_champion(records: Sequence[Decision], to: str) -> str:
-    served = {record.release for record in records if record.kind in CHAMPION_KINDS and record.release}
-    earlier = sorted(served - {champion_of(records) or ""})
+    earlier = _served_earlier(records)
     matches = [digest for digest in earlier if to and digest.startswith(to)]
     if len(matches) != 1:
         raise PromotionError(
@@ -246,6 +252,12 @@ def _earlier_champion(records: Sequence[Decision], to: str) -> str:
             f"{', '.join(digest[:12] for digest in earlier) or 'them, once there is one'}."
         )
     return matches[0]
+
+
+def _served_earlier(records: Sequence[Decision]) -> list[str]:
+    """Every release that was champion once and is not now, sorted."""
+    served = {record.release for record in records if record.kind in CHAMPION_KINDS and record.release}
+    return sorted(served - {champion_of(records) or ""})
 
 
 def _short(digest: str | None) -> str:

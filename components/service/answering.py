@@ -8,9 +8,9 @@ from typing import Any
 
 from components.contract.digests import canonical_json
 from components.contract.settings import ServingSettings
+from components.encoder.query_features import query_features
 from components.index.columns import Filters
 from components.service.exploration import Explored, explore
-from components.service.features import query_features
 from components.service.index_thread import Found
 from components.service.privacy import LogPrivacy
 from components.service.schemas import Hit
@@ -109,7 +109,7 @@ def hit_of(item: dict[str, Any], score: float, release: Release, now: datetime) 
         listed_at=None if listed is None else listed.replace(tzinfo=UTC),
         in_stock=item.get("in_stock", True),
         new=is_new(item, release),
-        age_days=None if listed is None else max(0.0, (now - listed).total_seconds() / 86_400),
+        age_days=None if listed is None else round(max(0.0, (now - listed).total_seconds() / 86_400), 1),
         score=score,
     )
 

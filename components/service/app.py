@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from components.chatops.chat import Chat
+from components.chatops.routes import chat_router
 from components.contract.settings import ServingSettings
 from components.service import problems
 from components.service.answering import Answering
@@ -38,6 +40,12 @@ class Parts:
     log: TrafficLog
     metrics: Metrics
     version: str
+    options: str = ""
+    """What `debut` needs to be about this shop, for the commands that pages name: "--config demo"."""
+    chat: Chat | None = None
+    """None: /chat/slack and /chat/mattermost are not there."""
+    mlflow_hook: APIRouter | None = None
+    """None: MLflow's webhook has nowhere to go."""
 
 
 def create_app(parts: Parts) -> FastAPI:
@@ -47,6 +55,8 @@ def create_app(parts: Parts) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.serving.start()
         yield
+        if parts.chat is not None:
+            parts.chat.close()
         parts.serving.close()
         parts.log.close()
 
@@ -65,8 +75,12 @@ def create_app(parts: Parts) -> FastAPI:
     operations = OperationRoutes(parts.serving, parts.settings, parts.privacy, parts.log, parts.metrics)
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
-    for router in page_routers(parts.serving, parts.settings, parts.gatekeeper):
+    for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
         app.include_router(router)
+    if parts.chat is not None:
+        app.include_router(chat_router(parts.chat))
+    if parts.mlflow_hook is not None:
+        app.include_router(parts.mlflow_hook)
     parts.metrics.watch_dropped(lambda: parts.log.dropped)
     app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
     app.add_middleware(_Measured, metrics=parts.metrics)

@@ -1,8 +1,9 @@
 """The routes of items, events, releases, health and metrics."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
@@ -13,12 +14,14 @@ from components.release.decision_log import last_change
 from components.service.auth import Gatekeeper
 from components.service.metrics import CONTENT_TYPE, Metrics
 from components.service.privacy import LogPrivacy
-from components.service.problems import ProblemError, responses
+from components.service.problems import ProblemError, body_responses, responses
+from components.service.request_checks import json_body, known_parameters
 from components.service.schemas import (
     Act,
     ActsAnswer,
     ActsBody,
     Health,
+    IdsBody,
     ItemsAnswer,
     ItemsBody,
     ReleaseAnswer,
@@ -31,7 +34,7 @@ MOST_DECISIONS = 50
 
 
 class OperationRoutes:
-    """PUT and DELETE /items, POST /events, GET /release, /healthz, /readyz, /metrics."""
+    """PUT and DELETE /items, POST /items/delete, POST /events, GET /release, /healthz, /readyz, /metrics."""
 
     def __init__(
         self,
@@ -49,15 +52,21 @@ class OperationRoutes:
 
     def router(self, gatekeeper: Gatekeeper) -> APIRouter:
         router = APIRouter(responses=responses, tags=["operations"])
-        read, write = [Depends(gatekeeper.needs("read"))], [Depends(gatekeeper.needs("write"))]
-        router.put("/items", response_model=ItemsAnswer, dependencies=write)(self.put_items)
+        known = Depends(known_parameters)
+        read, write = [Depends(gatekeeper.needs("read")), known], [Depends(gatekeeper.needs("write")), known]
+        sent: dict[str, Any] = {"dependencies": [*write, Depends(json_body)], "responses": body_responses}
+        router.put("/items", response_model=ItemsAnswer, **sent)(self.put_items)
         router.delete("/items", response_model=ItemsAnswer, dependencies=write)(self.delete_items)
-        router.post("/events", response_model=ActsAnswer, dependencies=write)(self.post_events)
+        router.delete("/items/{item_id:path}", response_model=ItemsAnswer, dependencies=write)(
+            self.delete_item
+        )
+        router.post("/items/delete", response_model=ItemsAnswer, **sent)(self.delete_many_items)
+        router.post("/events", response_model=ActsAnswer, **sent)(self.post_events)
         router.get("/release", response_model=ReleaseAnswer, dependencies=read)(self.release)
         # Probes and scrapers have no key; they learn which release serves, and counts.
-        router.get("/healthz", response_model=Health)(self.healthz)
-        router.get("/readyz", response_model=Health)(self.readyz)
-        router.get("/metrics", response_class=Response)(self.metrics)
+        router.get("/healthz", response_model=Health, dependencies=[known])(self.healthz)
+        router.get("/readyz", response_model=Health, dependencies=[known])(self.readyz)
+        router.get("/metrics", response_class=Response, dependencies=[known])(self.metrics)
         return router
 
     async def put_items(self, body: ItemsBody) -> ItemsAnswer:
@@ -68,10 +77,22 @@ class OperationRoutes:
         return ItemsAnswer(seq=seq, items=len({i.item_id for i in items}), searchable=self._serving.serves())
 
     async def delete_items(self, item_id: Annotated[list[ItemId], Query(min_length=1)]) -> ItemsAnswer:
-        """Takes items out; an id that nobody knows is no error."""
-        self._check_count(len(item_id))
-        seq = await asyncio.to_thread(self._serving.delete, item_id)
-        return ItemsAnswer(seq=seq, items=len(set(item_id)), searchable=self._serving.serves())
+        """Takes items out; an id that nobody knows is no error. For many ids: POST /items/delete."""
+        return await self._delete(item_id)
+
+    async def delete_item(self, item_id: ItemId) -> ItemsAnswer:
+        """Takes one item out; an id that nobody knows is no error."""
+        return await self._delete([item_id])
+
+    async def delete_many_items(self, body: IdsBody) -> ItemsAnswer:
+        """Takes out the items of a list of ids, which may be longer than an address can be; an id that nobody
+        knows is no error."""
+        return await self._delete(body)
+
+    async def _delete(self, item_ids: Sequence[str]) -> ItemsAnswer:
+        self._check_count(len(item_ids))
+        seq = await asyncio.to_thread(self._serving.delete, item_ids)
+        return ItemsAnswer(seq=seq, items=len(set(item_ids)), searchable=self._serving.serves())
 
     async def post_events(self, body: ActsBody) -> ActsAnswer:
         """Logs clicks and orders on what a request showed."""

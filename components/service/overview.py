@@ -21,6 +21,8 @@ MOST_CHANGES = 20_000
 class Overview:
     items: int
     new: int
+    undated: int
+    """Of the new ones, those without a date: they were PUT since the release was built."""
     newest: tuple[Shown, ...]
     """New items, the last listed first."""
 
@@ -31,7 +33,8 @@ def overview(release: Release, now: datetime) -> Overview:
     # Items without a date are new because they were PUT since: the last row is the last PUT.
     ordered = sorted(enumerate(new), key=lambda one: (_listed(one[1]), one[0]), reverse=True)
     newest = [shown(item, release, now) for _, item in ordered[:NEWEST]]
-    return Overview(len(release.index), len(new), tuple(newest))
+    undated = sum(_listed(item) == datetime.max for item in new)
+    return Overview(len(release.index), len(new), undated, tuple(newest))
 
 
 def choices(release: Release) -> dict[str, list[str]]:

@@ -52,8 +52,9 @@ class Viewer:
 class Frame:
     """Turns an async function of the request into a page: checks the role first, and shows what it raises."""
 
-    def __init__(self, gatekeeper: Gatekeeper, serving: Serving, files: PageFiles) -> None:
+    def __init__(self, gatekeeper: Gatekeeper, serving: Serving, files: PageFiles, options: str) -> None:
         self.gatekeeper = gatekeeper
+        self._options = options
         self._serving = serving
         self._environment = Environment(
             loader=FileSystemLoader(_TEMPLATES),
@@ -62,13 +63,22 @@ class Frame:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"static": files.address, "link": link, "verdict": phrases.verdict}
+        self._environment.globals |= {
+            "static": files.address,
+            "link": link,
+            "verdict": phrases.verdict,
+            "command": self.command,
+        }
         self._environment.filters |= {
             "short": phrases.short,
             "moment": phrases.moment,
             "day": phrases.day,
             "plural": phrases.plural,
         }
+
+    def command(self, name: str) -> str:
+        """ "debut undiscoverable --config demo", as it is to be typed for this shop."""
+        return f"debut {name} {self._options}".strip()
 
     def page(self, answer: Page, role: Role | None = "read") -> Page:
         """role: what the viewer must be allowed to; None: anybody may see it."""

@@ -15,10 +15,13 @@ from components.service.pages_undiscoverable import UndiscoverablePages
 from components.service.serving import Serving
 
 
-def page_routers(serving: Serving, settings: ServingSettings, gatekeeper: Gatekeeper) -> list[APIRouter]:
-    """The pages' routes, which no OpenAPI document shows; in the order in which they are to be included."""
+def page_routers(
+    serving: Serving, settings: ServingSettings, gatekeeper: Gatekeeper, options: str
+) -> list[APIRouter]:
+    """The pages' routes, which no OpenAPI document shows; in the order in which they are to be included.
+    options: see `Parts.options`."""
     files = PageFiles()
-    frame = Frame(gatekeeper, serving, files)
+    frame = Frame(gatekeeper, serving, files, options)
     return [
         SearchPages(frame, serving, Comparison(serving), settings.max_query_characters).router(),
         UndiscoverablePages(frame, serving).router(),

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from components.contract.files import disk_errors
 from components.contract.records import Decision
 from components.release.decision_log import champion_of, last_change
 from components.service.age_chart import age_chart
@@ -21,11 +22,20 @@ from components.service.serving import Serving
 SHOWN = 30
 """Decisions of one page of the history."""
 # Our own report: styles in the page, no script, nothing loaded. `sandbox` holds that even for a file that
-# somebody put in its place.
+# somebody put in its place; with allow-same-origin the browser sends the key's cookie where its link leads.
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; sandbox"
+    "frame-ancestors 'none'; sandbox allow-same-origin"
 )
+# For narrow windows; the sentences hold the figures of the columns that go.
+_REPORT_STYLE = """<style>
+@media (max-width: 50rem) {
+  table { min-width: 0; } thead, td.number { display: none; }
+  tr, td { display: block; } tr { border-bottom: 1px solid #8888; padding: .5rem 0; }
+  td { border: 0; padding: .1rem 0; }
+}
+</style>
+"""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -85,11 +95,12 @@ class ReleasePages:
         )
 
     async def _report(self, request: Request) -> Response:
-        path = await asyncio.to_thread(self._releases.report, _digest(request))
+        digest = _digest(request)
+        path = await asyncio.to_thread(self._releases.report, digest)
         if path is None:
             raise ProblemError(404, "No gate report about this release is here.")
         headers = HEADERS | {"Content-Security-Policy": REPORT_POLICY}
-        return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
+        return HTMLResponse(await asyncio.to_thread(_report_page, path, digest), headers=headers)
 
     async def _picture(self, request: Request) -> Response:
         plot = await self._plot(_digest(request))
@@ -103,6 +114,14 @@ class ReleasePages:
 
     async def _plot(self, digest: str | None) -> AgePlot | None:
         return await asyncio.to_thread(self._releases.recall_by_age, digest) if digest else None
+
+
+def _report_page(path: Path, digest: str) -> str:
+    """The report with a way back to the release's page."""
+    with disk_errors(path):
+        report = path.read_text(encoding="utf-8", errors="replace")
+    back = f'<main>\n<p><a href="/releases/{digest}">Back to the release</a></p>'
+    return report.replace("</head>", f"{_REPORT_STYLE}</head>", 1).replace("<main>", back, 1)
 
 
 def _digest(request: Request) -> str:

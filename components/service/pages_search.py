@@ -25,8 +25,9 @@ from components.service.undiscoverable_table import UndiscoverableTable
 
 WAIT_SECONDS = 4.0
 """A search waits so long for the challenger to be loaded; then it shows the champion alone, and says so."""
-NAMES = {"refused": "challenger", "previous": "previous champion"}
+NAMES = {"waiting": "challenger", "refused": "challenger", "previous": "previous champion"}
 """What the page calls the second release."""
+STANDINGS = {"waiting": "waits for review", "refused": "judged, not promoted", "previous": "served before"}
 BY_CHALLENGER = "challenger"
 
 
@@ -76,6 +77,7 @@ class SearchPages:
             choices=await asyncio.to_thread(self._choices_of, release),
             challenger=challenger,
             name=NAMES[challenger.standing] if challenger else "",
+            standing=STANDINGS[challenger.standing] if challenger else "",
             answered=answered,
             overview=summary,
             depth=COMPARED_DEPTH,

@@ -54,9 +54,8 @@ class UndiscoverablePages:
         digest = self._serving.release().digest
         path = await asyncio.to_thread(self._serving.releases.undiscoverable, digest)
         if path is None:
-            raise ProblemError(
-                404, "There is no list for the release that serves: run `debut undiscoverable`."
-            )
+            command = self._frame.command("undiscoverable")
+            raise ProblemError(404, f"There is no list for the release that serves: run `{command}`.")
         name = f"undiscoverable-{phrases.short(digest)}.csv"
         return FileResponse(path, media_type="text/csv; charset=utf-8", filename=name, headers=HEADERS)
 

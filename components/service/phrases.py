@@ -15,6 +15,8 @@ _VERDICTS = {
     "rollback": ("Rolled back", "open", "↩"),
     "replay": ("Bad rows corrected", "quiet", "·"),
     "key_change": ("Key changed", "quiet", "·"),
+    "role_change": ("Role changed", "quiet", "·"),
+    "chat_command": ("Asked in chat", "quiet", "·"),
 }
 BASELINE = ("Baseline", "quiet", "✓")
 

@@ -21,10 +21,14 @@ from starlette.routing import Match
 
 from components.contract.errors import DebutError, StorageError, TrackingError
 
+ONE, MANY = "<one>", "<many>"
+"""Tags of a body that may be one object or a list of them: pydantic puts them between the keys."""
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_ERRORS = 20
+_UNSAID = {404: "There is nothing at this path; /openapi.json lists what there is."}
+"""Details for what the framework refuses without one."""
 # Characters of an answer's texts that may hold the sender's own.
 _MAX_PART, _MAX_TEXT, _MAX_PATH, _MAX_DETAIL = 100, 300, 200, 2_000
 
@@ -134,7 +138,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     phrase = _phrase(error.status_code)
-    detail = "" if error.detail == phrase else str(error.detail)[:_MAX_TEXT]
+    detail = _UNSAID.get(error.status_code, "") if error.detail == phrase else str(error.detail)[:_MAX_TEXT]
     headers = {**(error.headers or {}), **_allowed(request, error.status_code)}
     return problem_response(request, ProblemError(error.status_code, detail, headers=headers))
 
@@ -167,7 +171,8 @@ def _response(problem: Problem, headers: Mapping[str, str]) -> Response:
 
 
 def _field_error(entry: Mapping[str, Any]) -> FieldError:
-    loc = [part if isinstance(part, int) else _cut(str(part), _MAX_PART) for part in entry["loc"]]
+    keys = [part for part in entry["loc"] if part not in (ONE, MANY)]
+    loc = [part if isinstance(part, int) else _cut(str(part), _MAX_PART) for part in keys]
     return FieldError(loc=loc, msg=_cut(str(entry["msg"]), _MAX_TEXT))
 
 
@@ -209,3 +214,5 @@ def _documented(statuses: Sequence[int]) -> dict[int | str, dict[str, Any]]:
 
 responses = _documented((400, 401, 403, 404, 413, 422, 429, 500, 503))
 """For a route's or router's `responses=`: the errors that any route may answer with."""
+body_responses = _documented((415,))
+"""The same for what a route with a body may answer besides."""

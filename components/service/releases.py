@@ -14,8 +14,9 @@ class Challenger:
     """The release that the page shows beside the champion."""
 
     digest: str
-    standing: Literal["refused", "previous"]
-    """refused: judged last and not promoted; previous: the champion before the present one."""
+    standing: Literal["waiting", "refused", "previous"]
+    """waiting: passed its gates and waits for a person; refused: judged last and not promoted; previous: the
+    champion before the present one."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class Releases(Protocol):
         ...
 
     def challenger(self) -> Challenger | None:
-        """What to compare the champion with: the last judged and refused release while no later decision
-        changed the champion, else the champion before the present one."""
+        """What to compare the champion with: the release that waits for a review, else the last judged and
+        refused one while no later decision changed the champion, else the champion before the present one."""
         ...
 
     def folder(self, digest: str) -> Path:

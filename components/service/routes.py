@@ -14,7 +14,8 @@ from components.service.answering import Answering, Asked
 from components.service.auth import Gatekeeper
 from components.service.explaining import explain
 from components.service.index_thread import Found
-from components.service.problems import ProblemError, request_id_of, responses
+from components.service.problems import ProblemError, body_responses, request_id_of, responses
+from components.service.request_checks import json_body, known_parameters
 from components.service.schemas import Answer, Explanation, Hit, K, RecommendBody, SearchAnswer, UserId
 from components.service.serving import Release, Serving
 
@@ -60,10 +61,17 @@ class SearchRoutes:
 
     def router(self, gatekeeper: Gatekeeper) -> APIRouter:
         router = APIRouter(
-            tags=["search"], responses=responses, dependencies=[Depends(gatekeeper.needs("read"))]
+            tags=["search"],
+            responses=responses,
+            dependencies=[Depends(gatekeeper.needs("read")), Depends(known_parameters)],
         )
         router.get("/search", response_model=SearchAnswer)(self.search)
-        router.post("/recommend", response_model=Answer)(self.recommend)
+        router.post(
+            "/recommend",
+            response_model=Answer,
+            responses=body_responses,
+            dependencies=[Depends(json_body)],
+        )(self.recommend)
         router.get("/similar/{item_id:path}", response_model=Answer)(self.similar)
         router.get("/explain", response_model=Explanation)(self.explain)
         return router
@@ -111,7 +119,10 @@ class SearchRoutes:
     async def explain(
         self, q: QueryText, item_id: Annotated[str, Query()], filters: QueryFilters
     ) -> Response:
-        """Why an item answers a query, or does not: its score's parts, each word's share, the filters."""
+        """Why an item answers a query, or does not: its score's parts, each word's share, the filters.
+
+        Takes a second or so, and the first one after a start or a new release several: what explains is
+        loaded when it is first asked for, while searches go on."""
         explanation, release = await explain(self._serving, self._checked(q), item_id, filters)
         return _json(explanation, release)
 

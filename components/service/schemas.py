@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from components.contract.live import ItemId, LiveItem
 from components.index.columns import Filters
+from components.service.problems import MANY, ONE
 from components.service.traffic_records import ActKind
 
 MOST_RESULTS = 100
@@ -35,6 +36,7 @@ class Hit(BaseModel):
     new: bool
     """Listed at or after the cut-off that the release was trained up to."""
     age_days: float | None
+    """To a tenth."""
     score: float
     explored: bool = False
     """Put here by the randomised exploration slot, not by the ranking."""
@@ -133,5 +135,20 @@ class Health(BaseModel):
     problem: str | None
 
 
-ItemsBody = LiveItem | Annotated[list[LiveItem], Field(min_length=1)]
-ActsBody = Act | Annotated[list[Act], Field(min_length=1)]
+def _shape(body: Any) -> str | None:
+    """Which errors to tell: those of the one object, or those of the list."""
+    if isinstance(body, list):
+        return MANY
+    return ONE if isinstance(body, dict | BaseModel) else None
+
+
+_BY_SHAPE = Discriminator(
+    _shape, custom_error_type="one_or_many", custom_error_message="Send one object, or a list of them"
+)
+ItemsBody = Annotated[
+    Annotated[LiveItem, Tag(ONE)] | Annotated[list[LiveItem], Field(min_length=1), Tag(MANY)], _BY_SHAPE
+]
+ActsBody = Annotated[
+    Annotated[Act, Tag(ONE)] | Annotated[list[Act], Field(min_length=1), Tag(MANY)], _BY_SHAPE
+]
+IdsBody = Annotated[list[ItemId], Field(min_length=1)]

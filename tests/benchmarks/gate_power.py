@@ -150,7 +150,7 @@ def shown_better(gain: float, pairs: int, n: int = NEW_REQUESTS) -> dict[str, fl
     return rates | {f"sd_{name}": round(sd, 3) for name, sd in sds.items()}
 
 
-def planned(sd: float) -> dict[str, dict[str, float]]:
+def planned(sd: float) -> dict[str, dict[str, float | None]]:
     """The normal approximation that verdicts plan with: power at 608 requests, requests for 80 %."""
     return {
         f"{gain:g}": {

@@ -37,13 +37,18 @@ def test_status_shows_who_serves(retrained: Any, debut: Any, baseline: str, refu
     assert (found["champion"], found["challenger"], found["previous"]) == (baseline, refused, None)
     assert found["records"] == 2
     assert found["last_record"]["kind"] == "rejection"
+    [decided] = [line for line in shown.out.splitlines() if "last decision" in line]
+    assert f"rejection of {refused[:12]}: {found['last_record']['reason']}" in decided
+    [place] = [line for line in shown.out.splitlines() if line.strip().startswith("workspace")]
+    assert str(retrained.workspace) in place and found["workspace"] == str(retrained.workspace)
 
 
 def test_commands_that_only_look_make_no_folder(tiny_shop: Any, debut: Any) -> None:
     """A workspace that is not there – mistyped, perhaps – is not made by looking at it."""
     assert debut("status", *tiny_shop.arguments).code == 0
     verified = debut("decisions", "verify", *tiny_shop.arguments)
-    assert "no record yet" in verified.out and str(tiny_shop.workspace) in verified.out
+    assert verified.code == 1 and str(tiny_shop.workspace) in verified.sentence
+    assert "holds no decision, so there is nothing to verify" in verified.sentence
     assert debut("quarantine", "list", *tiny_shop.arguments).sentence.endswith(
         "is missing: run `debut check` or `debut retrain` first."
     )
@@ -136,13 +141,26 @@ def test_a_changed_record_is_found_and_named(retrained: Any, debut: Any) -> None
     assert len(retrained.decisions()) == 2
 
 
+def test_a_lost_value_is_not_shown_as_none(retrained: Any, debut: Any) -> None:
+    """Whether it was empty or unreadable, the row does not tell; its type is named."""
+    from components.quality import quarantine
+    from flows.shop import open_shop
+
+    folder = open_shop(str(retrained.config), None, str(retrained.workspace.parent)).newest_check()
+    rows = quarantine.read(folder).with_columns(column=pl.Series(["title", "price", "listed_at"]), value=None)
+    rows.cast(quarantine.QUARANTINE_SCHEMA).write_parquet(folder / quarantine.FILE)
+    listed = debut("quarantine", "list", *retrained.arguments).out
+    assert "None" not in listed
+    assert all(f"empty, or not readable as a {kind}" in listed for kind in ("number", "timestamp"))
+
+
 def test_quarantine_lists_every_bad_row_with_its_key(retrained: Any, debut: Any) -> None:
     """Table, file, row, column, value and expectation; a long value is cut, and the table fits 80 columns."""
     listed = debut("quarantine", "list", *retrained.arguments).out
     for row, value, expectation in (
-        (121, "i007", "item_id occurs once"),
-        (122, "NaN", "price is a number (not NaN or infinite)"),
-        (123, "oak oak", "title is at most 2,000 characters"),
+        (122, "i007", "item_id occurs once"),
+        (123, "NaN", "price is a number (not NaN or infinite)"),
+        (124, "oak oak", "title is at most 2,000 characters"),
     ):
         [line] = [line for line in listed.splitlines() if f" {row} " in line]
         assert "items.csv" in line and value in line and expectation in line
@@ -167,7 +185,7 @@ def test_quarantine_goes_out_and_corrected_rows_come_back(retrained: Any, debut:
     rows.with_columns(price).write_csv(exported)
     replayed = debut("quarantine", "replay", exported, *retrained.arguments)
     assert replayed.code == 0, replayed.err
-    assert "1 rows are part of the data from the next run on" in replayed.out
+    assert "1 row is part of the data from the next run on" in replayed.out
     assert replayed.out.count("refused") == 2
     record = json.loads((retrained.workspace / "decisions" / "000003.json").read_text())
     assert (record["kind"], record["actor"]) == ("replay", "tester")
@@ -197,6 +215,15 @@ def test_wrong_usage_ends_with_2(debut: Any, arguments: list[str]) -> None:
     outcome = debut(*arguments)
     assert outcome.code == 2
     assert "Error" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_new_key_is_all_that_stdout_holds(tiny_shop: Any, debut: Any) -> None:
+    """A script reads it there; a person is told on stderr that it is shown once."""
+    outcome = debut("keys", "add", "shop-backend", "--role", "write", *tiny_shop.arguments)
+    assert outcome.code == 0
+    [key] = outcome.out.splitlines()
+    assert key.startswith("debut_")
+    assert outcome.sentence == "The key of shop-backend, role write, is shown this once:"
 
 
 def test_debug_shows_the_traceback(tiny_shop: Any, debut: Any) -> None:

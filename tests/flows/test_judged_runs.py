@@ -1,15 +1,19 @@
 """What a shop's workspace tells the page of its runs and decisions."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from components.contract.files import write_json
+from components.contract.records import GateReport
 from components.contract.settings import Settings
 from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.service.releases import Challenger
+from flows import acts
 from flows.judged_runs import JudgedRuns
+from flows.reviews import shop_reviews
 from flows.serving import ShopReleases
 from flows.shop import Shop
 
@@ -56,11 +60,79 @@ def test_recall_by_age_comes_from_the_scorecards(tmp_path: Path, dated: bool) ->
     assert again is not None and again.picture == folder / "recall_by_age.png"
 
 
+def _shop(folder: Path) -> Shop:
+    return Shop(Settings(shop="s", tables={"items": "SELECT 1"}), folder, folder)
+
+
+def test_a_promotion_by_hand_is_held_against_the_newest_report(tmp_path: Path) -> None:
+    """That of the newest run that judged the candidate, whatever later runs judged others."""
+    shop, told = _shop(tmp_path), {"sentence": "s", "gates": [], "queries_needed": None, "policy": {}}
+    for name, challenger, verdict in (("1", B, "PROMOTE"), ("2", B, "REJECT"), ("3", C, "PROMOTE")):
+        digests = {"challenger_digest": challenger, "champion_digest": A}
+        write_json(shop.runs / name / "gate_report.json", told | digests | {"verdict": verdict})
+    (shop.candidates / B).mkdir(parents=True)
+    report = acts._newest_report(shop, B)
+    assert report is not None and report.verdict == "REJECT"
+    assert acts._newest_report(shop, A) is None
+
+
+def test_the_newest_list_of_undiscoverable_items_counts(tmp_path: Path) -> None:
+    """Of the runs that judged the release, of those that judged another against it, and of the command."""
+    shop = _shop(tmp_path)
+    releases = ShopReleases(shop)
+    first, second = _run(shop.runs, "1", B, A), _run(shop.runs, "2", C, B)
+    assert (releases.undiscoverable(A), releases.undiscoverable(B)) == (None, None)
+    by_command = shop.undiscoverable / B / "undiscoverable.csv"
+    by_command.parent.mkdir(parents=True)
+    lists = [first / "undiscoverable.csv", second / "champion_undiscoverable.csv", by_command]
+    for seconds, path in enumerate(lists):
+        path.write_text("item_id\n")
+        os.utime(path, (seconds, seconds))
+        assert releases.undiscoverable(B) == path
+    (second / "undiscoverable.csv").write_text("item_id\n")
+    assert releases.undiscoverable(B) == by_command  # that one is of C
+    assert releases.undiscoverable(C) == second / "undiscoverable.csv"
+    os.utime(lists[0], (9, 9))
+    assert releases.undiscoverable(B) == lists[0]
+
+
+def test_the_figures_of_a_release_are_its_newest_finished_run_s(tmp_path: Path) -> None:
+    """A run that judged it and then failed has a report and no result."""
+    shop = _shop(tmp_path)
+    releases = ShopReleases(shop)
+    assert releases.figures(B) == {}
+    for name, recall in (("1", 0.1), ("2", 0.2)):
+        write_json(_run(shop.runs, name, B, A) / "result.json", {"challenger": {"new": recall}, "seconds": 1})
+    _run(shop.runs, "3", B, A)
+    assert releases.figures(B) == {"challenger": {"new": 0.2}}
+
+
+def test_a_challenger_that_waits_for_review_goes_first(tmp_path: Path) -> None:
+    """Until it is decided about; then the one that was refused, or the champion before, again."""
+    shop = _shop(tmp_path)
+    log, releases = shop.decision_log(), ShopReleases(shop)
+    log.append("promotion", release=A, actor="t", reason="r", expected_champion=None)
+    log.append("rejection", release=C, actor="t", reason="r")
+    report = GateReport(
+        challenger_digest=B,
+        champion_digest=A,
+        verdict="PROMOTE",
+        sentence="s",
+        gates=(),
+        queries_needed=None,
+        policy={},
+    )
+    reviews = shop_reviews(shop)
+    case = reviews.open("run-1", "s", report, days=7, requester="anna", because="")
+    assert releases.challenger() == Challenger(B, "waiting")
+    reviews.reject(case, report, actor="ben", reason="not now")
+    assert releases.challenger() == Challenger(B, "refused")
+
+
 def test_the_challenger_is_the_refused_release_else_the_champion_before(tmp_path: Path) -> None:
     """A decision that changes the champion closes the refused one's case; a rollback's champion before is
     what it took back."""
-    settings = Settings(shop="s", tables={"items": "SELECT 1"})
-    shop = Shop(settings, tmp_path, tmp_path)
+    shop = _shop(tmp_path)
     log, releases = shop.decision_log(), ShopReleases(shop)
     assert releases.challenger() is None
     log.append("promotion", release=A, actor="t", reason="r", expected_champion=None)

@@ -1,6 +1,8 @@
 """`debut serve`, `keys`, `undiscoverable` and `release` on a shop after one retrain."""
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,21 +16,34 @@ from typing import Any
 import polars as pl
 import pytest
 
+from components.contract.errors import ConfigError, PromotionError
+from flows.serving import ShopReleases, take_address
+from flows.shop import open_shop
+
+ENVIRONMENT = os.environ | {"COLUMNS": "120"}
+
 
 @pytest.fixture
 def served(retrained: Any) -> Iterator[tuple[Any, str]]:
     """The shop and the address of its service, a process of its own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [sys.executable, "-c", "from flows.cli import main; main()", "serve", *retrained.arguments]
-    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT
+    )
     try:
-        yield retrained, _ready(process, f"http://127.0.0.1:{port}")
+        yield retrained, _ready(process, _address(process))
     finally:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
         assert process.returncode in (0, -signal.SIGTERM, 128 + signal.SIGTERM), told.decode()
+
+
+def _address(process: "subprocess.Popen[bytes]") -> str:
+    """What the command prints: with --port 0, the port that it got."""
+    assert process.stdout is not None
+    told = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline().decode())
+    assert told is not None and not told[0].endswith(":0")
+    return told[0]
 
 
 def _ready(process: "subprocess.Popen[bytes]", url: str) -> str:
@@ -86,6 +101,65 @@ def test_a_shop_is_served_items_are_listed_and_a_rollback_swaps(
     assert [line["kind"] for line in _ask(f"{url}/release")[1]["history"]][:2] == ["rollback", "override"]
 
 
+def test_an_address_that_is_taken_is_one_clear_sentence(retrained: Any, debut_process: Any) -> None:
+    """Exit code 1, and no address is printed as if it were served."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = debut_process("serve", "--port", str(port), *retrained.arguments)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"cannot listen on 127.0.0.1, port {port}: Address already in use." in refused.sentence
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("203.0.113.7", "port 0: Cannot assign requested address"),
+        ("2001:db8::7", "port 0: Cannot assign requested address"),
+        ("no-such-host.invalid", "port 0: No such host is known"),
+        ("ü" * 64, "no name that a host can have"),
+    ],
+)
+def test_an_address_that_is_not_this_machine_s_is_refused(host: str, reason: str) -> None:
+    """Another machine's, and names that nobody has or can have."""
+    with pytest.raises(ConfigError, match=reason):
+        take_address(host, 0)
+
+
+def test_an_address_is_free_again_after_its_server_ended() -> None:
+    """Old connections that are not quite over do not hold it, and a second server does not share it."""
+    first = take_address("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with socket.create_connection(("127.0.0.1", port)):
+        accepted, _ = first.accept()
+        accepted.close()
+        first.close()
+    with take_address("127.0.0.1", port), pytest.raises(ConfigError):
+        take_address("127.0.0.1", port)
+
+
+def test_the_page_names_the_shop_in_its_commands(served: tuple[Any, str]) -> None:
+    """The retrain's list of the release that serves is shown, with the command that looks again."""
+    shop, url = served
+    with urllib.request.urlopen(f"{url}/undiscoverable") as answer:
+        html = answer.read().decode()
+    assert f"debut undiscoverable --config {shop.config} --workspace {shop.workspace.parent}" in html
+    assert "Nobody has looked" not in html
+
+
+def test_a_release_whose_files_were_changed_is_not_loaded(retrained: Any, finished: Any) -> None:
+    """The service gets its folder only after every file was held against D."""
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    champion = finished[1].json["champion_digest"]
+    releases = ShopReleases(shop)
+    folder = releases.folder(champion)
+    assert folder == shop.candidates / champion
+    weights = folder / "encoder" / "model.safetensors"
+    weights.chmod(0o644)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0\0")
+    with pytest.raises(PromotionError, match=r"model\.safetensors"):
+        releases.folder(champion)
+
+
 def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
     """By the user's own acts in the checked events, none of which comes back; a stranger is a 404."""
     shop, url = served
@@ -108,14 +182,17 @@ def test_keys_are_listed_without_secrets_and_revoked(retrained: Any, debut: Any)
 
 
 def test_undiscoverable_items_are_listed_and_exported(retrained: Any, debut: Any, tmp_path: Path) -> None:
-    """The command's figures are its CSV's; a retrain leaves the challenger's list in its run's folder."""
+    """The command's figures are its CSV's; a retrain leaves the challenger's list in its run's folder, with
+    the champion's beside it."""
     out = tmp_path / "list.csv"
     found = debut("undiscoverable", "--csv", out, "--json", *retrained.arguments)
     assert found.code == 0, found.err
     assert found.json["undiscoverable"] == len(pl.read_csv(out, infer_schema=False))
     [run] = [path.parent for path in retrained.workspace.glob("runs/*/result.json")]
     counts = json.loads((run / "result.json").read_text())["undiscoverable_items"]
-    assert counts["challenger"] == len(pl.read_csv(run / "undiscoverable.csv", infer_schema=False))
+    for role, name in (("challenger", "undiscoverable.csv"), ("champion", "champion_undiscoverable.csv")):
+        assert counts[role] == len(pl.read_csv(run / name, infer_schema=False))
+        assert json.loads((run / name).with_suffix(".json").read_text())["undiscoverable"] == counts[role]
 
 
 def test_a_release_is_verified_and_a_changed_byte_named(retrained: Any, debut: Any, finished: Any) -> None:

@@ -52,8 +52,10 @@ def test_an_unknown_name_lists_the_examples() -> None:
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
-    """A folder is no configuration."""
-    with pytest.raises(ConfigError, match="there is no such file"):
+    """And the file that was probably meant is named."""
+    with pytest.raises(
+        ConfigError, match=r"is a folder; name the file in it, for instance .*/debut\.yaml\.$"
+    ):
         load_settings(str(tmp_path))
 
 
@@ -116,7 +118,14 @@ def test_items_are_required() -> None:
 
 def test_further_errors_are_counted() -> None:
     """One sentence about the first, and how many follow."""
-    assert "(1 more errors follow it.)" in complaint(MINIMAL + "aaa: 1\nbbb: 2\n")
+    assert "(1 more error follows it.)" in complaint(MINIMAL + "aaa: 1\nbbb: 2\n")
+
+
+def test_a_value_that_takes_the_next_lines_is_told() -> None:
+    """`shop: x` and a list below it, indented, are one text to YAML: the lines are named."""
+    text = complaint("shop: x\n  - [\n")
+    assert text.startswith("debut.yaml, line 1: `shop`") and "YAML takes the lines to 2 for its value" in text
+    assert "YAML takes" not in complaint("shop: |\n  X\n  Y\n") + complaint("shop: X\ntables: {}\n")
 
 
 def test_a_key_that_stands_twice_is_an_error() -> None:

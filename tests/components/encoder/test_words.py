@@ -45,6 +45,12 @@ def test_words_are_what_stands_between_spaces(folder: Path) -> None:
     assert set(numbers) == set(range(5))
 
 
+def test_separators_are_no_part_of_a_word(folder: Path) -> None:
+    """An item's attributes are "name: value; name: value"; what is nothing but separators stays as it is."""
+    found = token_words(load(folder), "colour: red; size: 1,5 :: mug,", "item")
+    assert found.words == ["colour", "red", "size", "1,5", "::", "mug"]
+
+
 def test_special_tokens_and_the_prefix_are_of_no_word(tiny_encoder: Path) -> None:
     """[CLS] for the | oak brackets [SEP]: "brackets" is two pieces, one word."""
     found = token_words(load(tiny_encoder, item_prefix="for the "), "oak brackets", "item")

@@ -26,8 +26,8 @@ def test_needed_requests_reach_the_power_and_one_fewer_does_not(sd, gain):
 
 
 def test_no_spread_or_no_requests():
-    """Without spread one request shows any gain; without requests nothing is shown."""
-    assert power.requests_needed(0.0, 0.02, 0.8, 0.95) == 1
+    """Without spread nothing can be planned; without requests nothing is shown."""
+    assert power.requests_needed(0.0, 0.02, 0.8, 0.95) is None
     assert power.achieved_power(0.0, 5, 0.02, 0.95) == 1.0
     assert power.achieved_power(0.0, 5, 0.0, 0.95) == 0.0
     assert power.achieved_power(0.4, 0, 0.02, 0.95) == 0.0

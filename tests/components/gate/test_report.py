@@ -83,6 +83,13 @@ def test_markdown_is_one_table_row_per_gate(report):
     assert bounds[0].startswith("| ✗ fail | size_mb")
 
 
+def test_a_baselines_figure_stands_under_no_other_name(report):
+    """What a challenger is held against is the champion's figure, and BM25's in the baseline's lines."""
+    assert "| | gate | against | challenger |" in report_markdown(report)
+    page = report_html(report)
+    assert ">Against</th>" in page and ">Champion</th>" not in page
+
+
 def test_a_report_without_champion_digest_renders(report):
     """BM25 or the untrained encoder may have no digest."""
     bare = report.model_copy(update={"champion_digest": None})

@@ -114,6 +114,22 @@ def test_primaries_of_few_requests_settle_nothing(cards, policy):
         assert "10 requests, fewer than 50" in gate(report, "new/recall@10").sentence
         assert gate(report, "established/recall@10").outcome == "unsure"
         assert gate(report, "established_trained/recall@10").outcome == "not judged"
+        assert report.queries_needed is None
+        assert "would settle it cannot be told from 10, fewer than 50." in report.sentence
+
+
+def test_no_number_is_planned_from_few_requests_or_without_spread(cards, policy):
+    """A standard deviation of 13 requests, or one of 0, plans nothing: the sentence says so, not "50"."""
+    spread = np.where(np.arange(40) % 2 == 0, 0.3, 0.7)
+    report = decide(cards.make("challenger", spread), cards.make("champion", 1.0 - spread), policy)
+    assert (report.verdict, report.queries_needed) == ("INCONCLUSIVE", None)
+    assert "cannot be told from 40, fewer than 50." in report.sentence
+
+    noise = np.tile(spread, 3)
+    challenger = cards.make("challenger", noise, new=np.full(120, 0.6))
+    report = decide(challenger, cards.make("champion", 1.0 - noise, new=np.full(120, 0.4)), policy)
+    assert (report.verdict, report.queries_needed) == ("INCONCLUSIVE", None)
+    assert "cannot be told from 120, which on one primary all differ alike." in report.sentence
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,13 @@ def test_export_to_parquet_and_elsewhere(found, tmp_path) -> None:
         quarantine.export(found, tmp_path / "bad.xlsx")
 
 
+def test_an_export_makes_no_folder(found, tmp_path) -> None:
+    """A mistyped place is refused with its name."""
+    with pytest.raises(ConfigError, match=r"there is no folder .*/nowhere; make it"):
+        quarantine.export(found, tmp_path / "nowhere" / "bad.csv")
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_export_of_nothing(found, tmp_path) -> None:
     """An empty quarantine exports to a header."""
     assert quarantine.export(found.clear(), tmp_path / "bad.csv") == 0

@@ -84,6 +84,27 @@ def test_against_rows_replayed_before(stage, tmp_path) -> None:
     assert [each.expectation for each in result.refused] == ["item_id occurs once (its first good row stays)"]
 
 
+def test_rows_that_moved_since_the_export_are_found(stage, table, write, tmp_path) -> None:
+    """A file exported when rows were numbered otherwise (or before the source grew) still names its rows: by
+    source and values, equal rows in their order; they come back under the key of today."""
+    fixed = corrected(
+        stage, tmp_path / "bad.csv", {("items", 2): {"title": "Elm"}, ("items", 3): {"item_id": "C3"}}
+    )
+    items = table("items", {}, {"item_id": "B2", "title": None}, {"title": "the same id"})
+    moved = items.with_columns(
+        pl.col("source_row") + 40, source_file=pl.lit("the SELECT's result (items.csv)")
+    )
+    checks.inspect(write(tmp_path / "loaded", items=moved), SETTINGS, tmp_path / "out")
+    rows = pl.read_csv(fixed, infer_schema=False).filter(table="items")
+    rows.write_csv(fixed)
+    assert replay.replay(fixed, tmp_path, tmp_path / "out", SETTINGS).accepted == {"items": 2}
+    taken = pl.read_parquet(tmp_path / "replayed/items.parquet").sort("source_row")
+    assert taken.select("title", "source_file", "source_row").rows() == [
+        ("Elm", "the SELECT's result (items.csv)", 42),
+        ("the same id", "the SELECT's result (items.csv)", 43),
+    ]
+
+
 def test_next_check_is_clean(stage, events, loaded, tmp_path) -> None:
     """Replayed rows, which the load stage appends, replace the bad ones: they are clean, and stay so."""
     fixed = corrected(stage, tmp_path / "bad.csv", {("events", 4): {"kind": "cart"}})

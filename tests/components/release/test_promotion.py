@@ -192,12 +192,15 @@ def back(log, candidates, to=None):
 
 def test_repeated_rollbacks_go_further_back(log, baseline, candidates, release):
     """After promotions 0, 1, 2 two rollbacks give 1 and then 0; a third finds nothing."""
-    first, _ = release(1), release(2)
+    first, second = release(1), release(2)
     assert back(log, candidates) == first
     assert back(log, candidates) == baseline
-    with pytest.raises(PromotionError, match="no earlier champion"):
+    with pytest.raises(PromotionError, match="no earlier champion") as refused:
         back(log, candidates)
     assert log.champion() == baseline
+    assert f"--to takes one that served before: {', '.join(sorted([first[:12], second[:12]]))}." in str(
+        refused.value
+    )
 
 
 def test_promotion_after_a_rollback_goes_back_to_what_served(log, baseline, candidates, release):

@@ -280,6 +280,7 @@ def _parts(
     limit: RateLimit | None,
     table: ItemsTable | None,
     settings: ServingSettings,
+    options: str,
 ) -> Parts:
     metrics = Metrics()
     items = table or ItemsTable.open(str(folder / "live"))
@@ -295,6 +296,7 @@ def _parts(
         log=TrafficLog(folder / "traffic"),
         metrics=metrics,
         version="0",
+        options=options,
     )
 
 
@@ -307,10 +309,11 @@ def _running(
     socket: bool = False,
     limit: RateLimit | None = None,
     table: ItemsTable | None = None,
+    options: str = "",
     **settings: Any,
 ) -> Iterator[Service]:
     serving_settings = ServingSettings(**{"poll_seconds": POLL_SECONDS, **settings})
-    parts = _parts(releases, folder, anonymous_read, limit, table, serving_settings)
+    parts = _parts(releases, folder, anonymous_read, limit, table, serving_settings, options)
     app = create_app(parts)
     with ExitStack() as running:
         if socket:
@@ -339,6 +342,7 @@ def service(
 
     socket: listen on a port, for tests of concurrency. folder: of live items, keys and log; two services on
     one folder are replicas. table: in place of the one in the folder. limit: of requests, none by default.
+    options: that name the shop on the command line.
     All others are ServingSettings.
     """
     with ExitStack() as stack:

@@ -209,6 +209,7 @@ def test_hits_say_what_is_new_and_how_old(shop) -> None:
     assert (hits["undated"]["listed_at"], hits["undated"]["age_days"]) == (None, None)
     assert hits["future"]["age_days"] == 0
     assert hits["100"]["age_days"] > 0
+    assert all(hit["age_days"] in (None, round(hit["age_days"] or 0, 1)) for hit in hits.values())
     assert all(math.isfinite(hit["score"]) for hit in hits.values())
 
 

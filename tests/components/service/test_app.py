@@ -31,6 +31,8 @@ def test_the_openapi_document_is_valid_and_whole(digest, service) -> None:
         "/similar/{item_id}": {"get"},
         "/explain": {"get"},
         "/items": {"put", "delete"},
+        "/items/{item_id}": {"delete"},
+        "/items/delete": {"post"},
         "/events": {"post"},
         "/release": {"get"},
         "/healthz": {"get"},

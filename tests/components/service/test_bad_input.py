@@ -30,6 +30,8 @@ ODD_QUERIES = [
     "\n\t red \r\n chair",
     "的" * 300,
 ]
+ITEM: dict[str, dict[str, str]] = {"/search": {}, "/explain": {"item_id": "100"}}
+"""What a path needs besides q."""
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +114,14 @@ def test_an_item_without_words_can_be_listed_and_explained(shop) -> None:
 @pytest.mark.parametrize("path", ["/search", "/explain"])
 def test_a_query_without_a_character_is_refused(shop, path: str, query: str) -> None:
     """422, with what to do."""
-    answer = shop.client.get(path, params={"q": query, "item_id": "100"})
+    answer = shop.client.get(path, params={"q": query, **ITEM[path]})
     assert "at least one character" in detailed(answer)
 
 
 @pytest.mark.parametrize("path", ["/search", "/explain"])
 def test_a_query_that_is_too_long_is_refused(shop, path: str) -> None:
     """10 kB: 422, and the answer does not repeat it. Exactly the limit is searched."""
-    answer = shop.client.get(path, params={"q": "zebra " * 1_700, "item_id": "100"})
+    answer = shop.client.get(path, params={"q": "zebra " * 1_700, **ITEM[path]})
     assert "at most 1000" in detailed(answer)
     assert "zebra" not in answer.text
     assert shop.client.get("/search", params={"q": "z" * 1_000}).status_code == 200
@@ -198,6 +200,13 @@ def test_odd_but_valid_items_are_kept_as_they_are(shop) -> None:
     assert odd["item_id"] not in shop.found("lamp", k=100)
 
 
+@pytest.mark.parametrize("ids", [[], [""], ["x" * 201], ["a", 7], {"item_id": "100"}, "100", None], ids=str)
+def test_ids_that_do_not_fit_are_refused_whole(shop, stored, ids: Any) -> None:
+    """422; not even the good ids of a list are taken out."""
+    problem(post(shop, "/items/delete", json.dumps(ids)), 422)
+    assert not stored()
+
+
 @pytest.mark.parametrize(
     ("path", "method", "content", "status"),
     [
@@ -223,7 +232,67 @@ def test_a_body_that_is_no_json_is_refused(shop, path: str, method: str, content
 def test_a_body_of_another_type_is_refused(shop, stored, kind: str) -> None:
     """Text and forms are no JSON, whatever they hold."""
     headers = {**shop.keys["write"], "content-type": kind}
-    problem(shop.client.put("/items", content=b'{"item_id": "x", "title": "m"}', headers=headers), 422)
+    for path, method in (
+        ("/items", "PUT"),
+        ("/events", "POST"),
+        ("/recommend", "POST"),
+        ("/items/delete", "POST"),
+    ):
+        answer = shop.client.request(method, path, content=b'{"item_id": "x", "title": "m"}', headers=headers)
+        assert "Content-Type: application/json" in detailed(answer, 415)
+    assert not stored()
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/json; charset=utf-8", "Application/JSON", "application/ld+json"]
+)
+def test_json_goes_by_several_names(shop, kind: str) -> None:
+    """Parameters, capitals and +json are no other type."""
+    headers = {**shop.keys["write"], "content-type": kind}
+    answer = shop.client.post("/recommend", content=b'{"history": ["100"], "k": 1}', headers=headers)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "errors"),
+    [
+        ("/items", {"item_id": "A2"}, [["body", "title"]]),
+        ("/items", [{"item_id": "A2"}], [["body", 0, "title"]]),
+        ("/events", {"request_id": "r", "kind": "view"}, [["body", "item_id"]]),
+        ("/events", [{"request_id": "r", "kind": "view"}], [["body", 0, "item_id"]]),
+        ("/items", "A2", [["body"]]),
+        ("/events", 7, [["body"]]),
+    ],
+    ids=str,
+)
+def test_errors_are_about_what_was_sent(shop, path: str, body: Any, errors: list[Any]) -> None:
+    """One object is not told that it is no list, nor a list that it is no object."""
+    told = problem(post(shop, path, json.dumps(body), "PUT" if path == "/items" else "POST"), 422)["errors"]
+    assert [error["loc"] for error in told] == errors
+    sent = isinstance(body, dict | list)
+    assert told[0]["msg"] == ("Field required" if sent else "Send one object, or a list of them")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/search?q=red", "/similar/100?k=3", "/explain?q=red&item_id=100", "/release", "/readyz", "/healthz"],
+)
+def test_a_parameter_that_does_not_exist_is_refused(shop, path: str) -> None:
+    """422 with its name and those that there are, the filters too: 200 would look as if it had filtered."""
+    known = [part.split("=")[0] for part in path.partition("?")[2].split("&") if part]
+    assert shop.client.get(path).status_code == 200
+    said = detailed(shop.client.get(f"{path}{'&' if known else '?'}colour=blue"))
+    assert "'colour'" in said
+    assert all(name in said for name in (*known, *(("brand", "in_stock") if known else ("none",))))
+
+
+def test_a_changing_request_refuses_unknown_parameters_too(shop, stored) -> None:
+    """Nothing is stored or taken out."""
+    item = {"item_id": "x", "title": "mug"}
+    answer = shop.client.put("/items", json=item, params={"dry_run": True}, headers=shop.keys["write"])
+    assert "'dry_run'" in detailed(answer)
+    answer = shop.client.delete("/items/100", params={"dry_run": True}, headers=shop.keys["write"])
+    assert "'dry_run'" in detailed(answer)
     assert not stored()
 
 
@@ -232,6 +301,8 @@ def test_too_much_at_once_is_refused(shop, stored) -> None:
     items = [{"item_id": f"x{n}", "title": "mug"} for n in range(51)]
     assert "send 1 to 50" in detailed(shop.put(*items))
     assert "send 1 to 50" in detailed(shop.delete(*(one["item_id"] for one in items)))
+    ids = json.dumps([one["item_id"] for one in items])
+    assert "send 1 to 50" in detailed(post(shop, "/items/delete", ids))
     act = {"request_id": "r", "kind": "view", "item_id": "100"}
     assert "send 1 to 50" in detailed(post(shop, "/events", json.dumps([act] * 51)))
     large = {"item_id": "x", "title": "mug", "description": "d" * 20_000}
@@ -349,8 +420,8 @@ def test_an_event_that_does_not_fit_is_refused(shop, act: Any) -> None:
 
 def test_unknown_paths_and_methods(shop) -> None:
     """404 and 405 are problems too; HEAD and OPTIONS of the API are not offered."""
-    problem(shop.client.get("/v2/search"), 404)
-    problem(shop.client.get("/items/x"), 404)
+    assert "/openapi.json" in detailed(shop.client.get("/v2/search"), 404)
+    problem(shop.client.get("/items/x"), 405)
     for method in ("POST", "PATCH", "DELETE", "OPTIONS"):
         problem(shop.client.request(method, "/search"), 405)
     problem(shop.client.request("BREW", "/search"), 405)

@@ -66,6 +66,18 @@ def test_answers_are_the_release_s_own_ranking(shop, digest, candidates) -> None
             )
 
 
+def test_every_answer_names_the_release_that_gave_it(shop, digest) -> None:
+    """In its body and in its header, at each entrance."""
+    answers = [
+        shop.client.get("/search", params={"q": "red"}),
+        shop.client.post("/recommend", json={"history": ["100"]}),
+        shop.client.get("/similar/100"),
+        shop.client.get("/explain", params={"q": "red", "item_id": "100"}),
+    ]
+    assert [answer.json()["release"] for answer in answers] == [digest] * 4
+    assert [answer.headers["X-Debut-Release"] for answer in answers] == [digest] * 4
+
+
 def test_hits_hold_what_a_shop_shows(shop) -> None:
     """Title, brand, category, price, date and stock; ten items unless asked otherwise."""
     answer = shop.client.get("/search", params={"q": "blue mug"}).json()

@@ -139,6 +139,22 @@ def test_of_an_item_given_twice_in_one_bulk_the_last_holds(champion, service) ->
     assert shop.serving.table.get("x").item.title == "glass hammer"
 
 
+def test_items_can_be_deleted_by_path_and_by_a_list(champion, service) -> None:
+    """One by its address, also with slashes in its id; many long ids, which no address holds, in a body."""
+    shop = service()
+    write = shop.keys["write"]
+    ids = [f"{n:04}" + "x" * 196 for n in range(1_000)]
+    shop.put({"item_id": "a/b c", "title": "oak mug"}, *({"item_id": i, "title": "oak"} for i in ids[:999]))
+    assert shop.client.delete("/items/a%2Fb%20c", headers=write).json()["items"] == 1
+    assert shop.client.delete("/items/100", headers=write).json()["items"] == 1
+    assert not {"a/b c", "100"} & set(shop.found("oak mug", k=100))
+    answer = shop.client.post("/items/delete", json=ids, headers=write)
+    assert (answer.status_code, answer.json()["items"]) == (200, 1_000)
+    assert shop.client.get("/release").json()["items"] == len(TITLES) - 1
+    for refused in (shop.client.delete("/items/101"), shop.client.post("/items/delete", json=["101"])):
+        assert refused.status_code == 401
+
+
 def test_deleting_what_nobody_knows_is_no_error(champion, service) -> None:
     """200; nothing else changes."""
     shop = service()

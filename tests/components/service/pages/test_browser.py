@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.contract.files import write_json
+from components.contract.records import Gate, GateReport
 from components.evaluation.age import RecallPoint
 from components.evaluation.undiscoverable_report import UndiscoverableItem, UndiscoverableReport
+from components.gate.report import report_html
 from components.service.releases import AgeCurve, AgePlot
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is absent")
@@ -95,6 +97,34 @@ def visit(chromium: Any, shop: Any) -> Iterator[Callable[..., Any]]:
     assert complaints == []
 
 
+def _report(folder: Path) -> Path:
+    sentence = (
+        "Category Lighting > Lamps: recall@10 0.516 against 0.470, +0.046, at least +0.021 – not shown."
+    )
+    figures = {"champion": 0.47, "challenger": 0.516, "difference": 0.046, "low": 0.021, "high": 0.07}
+    gate = Gate(
+        name="category:lighting > lamps/recall@10",
+        kind="slice",
+        **figures,
+        margin=None,
+        requests=1_200,
+        outcome="fail",
+        sentence=sentence,
+    )
+    report = GateReport(
+        challenger_digest="a" * 64,
+        champion_digest="b" * 64,
+        verdict="REJECT",
+        sentence=sentence,
+        gates=(gate,),
+        queries_needed=None,
+        policy={"resamples": 500},
+    )
+    path = folder / "gate_report.html"
+    path.write_text(report_html(report))
+    return path
+
+
 def _list_undiscoverable(folder: Path) -> None:
     item = UndiscoverableItem(
         item_id="a1",
@@ -152,6 +182,23 @@ def test_pages_are_accessible(visit: Callable[..., Any], shop: Any, scheme: str,
         assert page.evaluate(AUDIT) == [], path
         wide = page.evaluate("() => document.documentElement.scrollWidth")
         assert wide <= width, path
+
+
+@pytest.mark.parametrize("width", [360, 1_400])
+def test_a_gate_report_is_read_whole_and_left_again(
+    visit: Callable[..., Any], shop: Any, tmp_path: Path, width: int
+) -> None:
+    """No sentence ends beyond the window's edge; the way back keeps the key of a person who is signed in."""
+    shop.releases.files["report"] = _report(tmp_path)
+    page = visit("/releases/{champion}/report", viewport={"width": width, "height": 800})
+    edges = page.evaluate(
+        "() => [...document.querySelectorAll('p, .name, .sentence')]"
+        ".map((one) => one.getBoundingClientRect().right)"
+    )
+    assert len(edges) > 4 and max(edges) <= width
+    page.get_by_role("link", name="Back to the release").click()
+    page.wait_for_url(f"**/releases/{shop.champion}")
+    assert page.get_by_role("button", name="Sign out").is_visible()
 
 
 def test_the_audit_finds_what_is_wrong(visit: Callable[..., Any]) -> None:

@@ -9,9 +9,20 @@ from typing import Any
 import pytest
 
 from components.contract.errors import FencedError
+from components.contract.records import GateReport
 from components.evaluation.age import RecallPoint
+from components.gate.report import report_html
 from components.service.releases import AgeCurve, AgePlot
 
+REPORT = GateReport(
+    challenger_digest="e" * 64,
+    champion_digest="c" * 64,
+    verdict="REJECT",
+    sentence="Rejected: no gain.",
+    gates=(),
+    queries_needed=None,
+    policy={"resamples": 500},
+)
 REASON = "The <b>new</b> one hides mugs 😀"
 
 
@@ -45,6 +56,17 @@ def test_the_history_is_told_newest_first(page_shop: Callable[..., Any]) -> None
     assert "&lt;i&gt;ci&lt;/i&gt;" in shop.page("/releases")
 
 
+def test_a_release_s_page_says_what_it_was_and_its_whole_digest(page_shop: Callable[..., Any]) -> None:
+    """The digest in a sentence of its own, which says what it is."""
+    shop = page_shop()
+    html = shop.page(f"/releases/{shop.challenger}")
+    assert "It was champion before and can be again.</p>" in html
+    digest = (
+        f'<p class="quiet">D, the digest of all its files: <code class="long">{shop.challenger}</code></p>'
+    )
+    assert digest in html
+
+
 def test_a_long_history_has_pages(page_shop: Callable[..., Any]) -> None:
     """Thirty decisions at a time; every one is on exactly one page."""
     shop = page_shop()
@@ -75,6 +97,9 @@ def test_a_gate_report_is_shown_under_a_policy_of_its_own(
     assert f'href="/releases/{"e" * 64}/report">Gate report' in shop.page("/releases")
     answer = shop.get(f"/releases/{'e' * 64}/report")
     assert answer.text.endswith("<p>REJECT")
+    shop.releases.files["report"].write_text(report_html(REPORT))
+    answer = shop.get(f"/releases/{'e' * 64}/report")
+    assert f'<a href="/releases/{"e" * 64}">Back to the release</a>' in answer.text
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "sandbox" in policy and "script-src" not in policy
 

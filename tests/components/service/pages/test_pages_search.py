@@ -11,6 +11,7 @@ import pytest
 
 from components.contract.errors import PromotionError
 from components.service import comparison
+from components.service.releases import Challenger
 
 STRICT = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
@@ -188,11 +189,23 @@ def test_a_search_does_not_wait_long_for_the_challenger(
     assert "challenger-heading" in shop.page("/", q="red chair")
 
 
+@pytest.mark.parametrize(
+    ("standing", "words"),
+    [("waiting", "waits for review"), ("refused", "judged, not promoted"), ("previous", "served before")],
+)
+def test_the_second_column_says_how_its_release_stands(
+    page_shop: Callable[..., Any], standing: Any, words: str
+) -> None:
+    """A challenger that waits for a person is told from one that was refused."""
+    shop = page_shop()
+    shop.releases.challenger = lambda: Challenger(shop.challenger, standing)
+    assert words in _column(shop.page("/", q="red chair"), "challenger")
+    assert "Each search shows the" in shop.page("/")
+
+
 def test_without_a_challenger_the_champion_stands_alone(page_shop: Callable[..., Any]) -> None:
     """Also while the decision log names as challenger what still serves."""
     shop = page_shop()
-    from components.service.releases import Challenger
-
     for challenger in (None, Challenger(shop.champion, "previous")):
         shop.releases.challenger = lambda one=challenger: one
         html = shop.page("/", q="red chair")
@@ -200,14 +213,15 @@ def test_without_a_challenger_the_champion_stands_alone(page_shop: Callable[...,
 
 
 def test_the_first_page_tells_what_is_new(page_shop: Callable[..., Any]) -> None:
-    """Counts, the newest items with what was PUT today, and when the release came to serve."""
+    """Counts, those without a date apart, the newest items with what was PUT today, and when the release came
+    to serve."""
     shop = page_shop()
+    figure = r'<strong class="figure">4</strong>\s*<span>new of 20 items, listed since 1 Jan 2026'
+    assert re.search(figure + "</span>", shop.page("/"))
     shop.service.put({"item_id": "live-1", "title": "folding drill"})
     shop.service.delete("108")
     html = shop.page("/")
-    assert re.search(
-        r'<strong class="figure">4</strong>\s*<span>new of 20 items, listed since 1 Jan 2026', html
-    )
+    assert re.search(figure + r" \(3\) or sent since without a date \(1\)</span>", html)
     newest = html[html.index('id="newest-heading"') :]
     assert [title.partition(" ")[0] for title in _titles(newest)] == ["folding", "green", "green", "green"]
     assert "green chair" not in _titles(newest)  # 108: deleted

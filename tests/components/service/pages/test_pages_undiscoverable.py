@@ -100,17 +100,19 @@ def test_the_list_can_be_taken_along(listed: Any, tmp_path: Path) -> None:
 
 
 def test_without_a_list_the_page_names_the_command(page_shop: Callable[..., Any]) -> None:
-    """As does the first page."""
-    shop = page_shop()
-    assert "<code>debut undiscoverable</code>" in shop.page("/undiscoverable")
+    """With the options that name the shop; the first page leads there."""
+    shop = page_shop(options="--config shops/oak.yaml")
+    command = "debut undiscoverable --config shops/oak.yaml"
+    assert f"<code>{command}</code>" in shop.page("/undiscoverable")
     assert "Nobody looked yet" in shop.page("/")
-    assert "run `debut undiscoverable`" in shop.page("/undiscoverable.csv", 404)
+    assert f"run `{command}`" in shop.page("/undiscoverable.csv", 404)
 
 
 def test_an_empty_list_is_good_news(listed: Any, tmp_path: Path) -> None:
     """Also where the figures are missing beside it."""
     UndiscoverableReport("champion", 10, 50, 50, 200, ()).write_csv(tmp_path / "undiscoverable.csv")
-    assert "Every new item is found" in listed.page("/undiscoverable")
+    html = listed.page("/undiscoverable")
+    assert "Every new item is found" in html and "<code>debut undiscoverable</code> looks again" in html
     assert '<strong class="figure">0</strong>' in listed.page("/")
 
 

@@ -1,12 +1,13 @@
 """How the page says ages, dates and decisions."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.contract.records import Decision
+from components.contract.records import Decision, DecisionKind
 from components.service import phrases
 
 NOW = datetime(2026, 3, 10, 15, 30)
@@ -55,6 +56,23 @@ def test_moments_and_digests_are_short() -> None:
     assert phrases.moment(datetime(2026, 3, 1, 7, 5, 59, tzinfo=UTC)) == "1 Mar 2026, 07:05 UTC"
     assert (phrases.short("a" * 64), phrases.short(None)) == ("a" * 12, "none")
     assert [phrases.plural(count, "item") for count in (0, 1, 2_000)] == ["0 items", "1 item", "2,000 items"]
+
+
+@pytest.mark.parametrize("kind", get_args(DecisionKind))
+def test_every_kind_of_decision_has_words(kind: DecisionKind) -> None:
+    """The history shows the whole log, whatever else the shop decides one day."""
+    record = Decision(
+        number=2,
+        kind=kind,
+        release=None,
+        predecessor=None,
+        at=NOW,
+        actor="ci",
+        reason="r",
+        previous_hash=None,
+    )
+    words, tone, sign = phrases.verdict(record)
+    assert words and sign and tone in ("good", "bad", "open", "quiet")
 
 
 def test_the_first_promotion_is_the_baseline() -> None:

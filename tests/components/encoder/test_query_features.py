@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.service.features import guess_language, query_features
+from components.encoder.query_features import guess_language, query_features
 
 
 def test_counts_and_the_share_of_unknown_words() -> None:

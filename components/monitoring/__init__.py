@@ -1,0 +1,1 @@
+"""Live traffic and catalogue against what the champion was judged on."""

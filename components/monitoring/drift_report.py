@@ -1,0 +1,66 @@
+"""What the judgement of one window says."""
+
+from datetime import datetime
+from typing import Literal
+
+from components.contract.records import Record
+from components.monitoring.metrics import Group, Method
+
+DriftOutcome = Literal["drift", "no drift", "not judged"]
+
+
+class DriftMetric(Record):
+    name: str
+    group: Group
+    method: Method
+    reference: float | None = None
+    """Mean (or share) in the reference; None for categories and vectors. Prices: of log10(1 + price)."""
+    current: float | None = None
+    value: float | None = None
+    """The drift score, or the difference current − reference."""
+    expected: float = 0.0
+    """For a difference: what it is without drift, as windows are smaller than the reference."""
+    threshold: float | None = None
+    """A score above it, or a difference that is farther from `expected`, is drift."""
+    p_adjusted: float | None = None
+    """Chance that, without drift, any metric of a window deviates so far: adjusted over all metrics."""
+    rows: int = 0
+    """Requests or items that were compared with the reference's."""
+    outcome: DriftOutcome
+    sentence: str
+
+
+class OnlineRecall(Record):
+    """An estimate of new-item recall on live behaviour (online.py)."""
+
+    source: Literal["exploration", "other entrances"]
+    value: float | None
+    low: float | None
+    high: float | None
+    """95 % percentile bootstrap interval."""
+    acts: int
+    """Clicks and orders that it rests on."""
+    reason: str | None = None
+    """Why there is no value."""
+
+
+class DriftReport(Record):
+    """One window against what the champion was judged on."""
+
+    release: str
+    """D of the champion."""
+    start: datetime
+    end: datetime
+    verdict: DriftOutcome
+    sentence: str
+    raised: tuple[str, ...]
+    """The metrics that drifted."""
+    requests: int
+    """Answers of this release, by the reference's entrance."""
+    requests_left_out: int
+    """Answers of other releases and entrances."""
+    items: int
+    new_items: int
+    false_alarm_rate: float
+    metrics: tuple[DriftMetric, ...]
+    online: tuple[OnlineRecall, ...] = ()

@@ -1,0 +1,129 @@
+"""`debut deploy`: work pool, deployments, automations and MLflow's webhook, each made or brought up to date.
+
+What is deployed is written down in infra/; nothing here knows a job. Variables in those files are taken from
+the environment: DEBUT_SHOP, DEBUT_CONFIG, DEBUT_ROOT, DEBUT_WORKSPACE, DEBUT_POOL.
+"""
+
+import json
+import os
+import string
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
+from prefect.flows import Flow, load_flow_from_entrypoint
+
+from components.contract.errors import ConfigError, OrchestrationError
+from components.contract.files import disk_errors
+from components.tracking.client import connect
+from components.tracking.webhook import EVENT, SECRET_VARIABLE, ensure_webhook
+from flows.orchestrator import prefect_client
+from flows.shop import Shop
+
+ZOMBIE_SECONDS = "540"
+"""Three of Prefect's heartbeats."""
+WEBHOOK_URL = "DEBUT_MLFLOW_WEBHOOK_URL"
+
+
+def deploy_shop(shop: Shop, config: str, root: str | None, infra: Path, pool: str) -> dict[str, list[str]]:
+    """Names of what is now on the server, by kind. Raises OrchestrationError, ConfigError, TrackingError."""
+    values = _values(shop, config, root, pool)
+    with prefect_client("deploy") as client:
+        work_pool = _work_pool(client, values["DEBUT_POOL"], pool, infra)
+        _deploy(infra, values)
+        automations = [_automation(client, spec) for spec in _automations(infra, values)]
+    return {
+        "work pool": [work_pool],
+        "deployments": _deployed(infra, values),
+        "automations": automations,
+        "MLflow webhook": _webhook(shop),
+    }
+
+
+def _values(shop: Shop, config: str, root: str | None, pool: str) -> dict[str, str]:
+    """What the files of infra/ may name. Paths become absolute: a worker runs in a folder of its own."""
+    file = Path(config)
+    return {
+        "DEBUT_SHOP": shop.settings.shop,
+        "DEBUT_CONFIG": str(file.resolve()) if file.is_file() else config,
+        "DEBUT_ROOT": str(Path(root).resolve()) if root else str(shop.root.resolve()),
+        "DEBUT_WORKSPACE": str(shop.workspace.parent),
+        "DEBUT_POOL": f"debut-{pool}",
+        "DEBUT_ZOMBIE_SECONDS": os.environ.get("DEBUT_ZOMBIE_SECONDS", ZOMBIE_SECONDS),
+    }
+
+
+def _work_pool(client: SyncPrefectClient, name: str, kind: str, infra: Path) -> str:
+    template = json.loads(_read(infra / "pools" / f"{kind}.json"))
+    try:
+        known = client.read_work_pool(name)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=name, type=kind, base_job_template=template))
+        return name
+    if known.base_job_template != template:
+        client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))
+    return name
+
+
+def _deploy(infra: Path, values: dict[str, str]) -> None:
+    """By Prefect's own command, which is idempotent: the file's names decide what is made or changed."""
+    file = infra / "prefect.yaml"
+    _read(file)
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", file.name],
+        cwd=infra,
+        env=os.environ | values,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise OrchestrationError(f"{file} was not deployed: {told[-1] if told else 'Prefect says nothing'}.")
+
+
+def _automations(infra: Path, values: dict[str, str]) -> list[dict[str, Any]]:
+    path = infra / "automations.yaml"
+    # safe_substitute: Prefect's own {{ … }} and any other $ stay as they are.
+    text = string.Template(_read(path)).safe_substitute(os.environ | values)
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def _automation(client: SyncPrefectClient, spec: dict[str, Any]) -> str:
+    wanted = AutomationCore.model_validate(spec)
+    known = client.read_automations_by_name(wanted.name)
+    if known:
+        client.update_automation(known[0].id, wanted)
+    else:
+        client.create_automation(wanted)
+    return wanted.name
+
+
+def _webhook(shop: Shop) -> list[str]:
+    """MLflow's server tells the service of set tags, where both variables are there; the tags are read every
+    few minutes in any case."""
+    url, secret = os.environ.get(WEBHOOK_URL), os.environ.get(SECRET_VARIABLE)
+    if not url or not secret:
+        return []
+    ensure_webhook(connect(shop.settings, shop.workspace), f"debut-{shop.settings.shop}", url, secret)
+    return [f"{EVENT} → {url}"]
+
+
+def _deployed(infra: Path, values: dict[str, str]) -> list[str]:
+    deployments = yaml.safe_load(_read(infra / "prefect.yaml"))["deployments"]
+    flows: list[Flow[..., Any]] = [load_flow_from_entrypoint(one["entrypoint"]) for one in deployments]
+    return [f"{flow.name}/{values['DEBUT_SHOP']}" for flow in flows]
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing: run `debut deploy` in a checkout, or give --infra.")
+    with disk_errors(path):
+        return path.read_text()

@@ -1,0 +1,88 @@
+"""Reading a window from the traffic log."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from components.contract.errors import MonitoringError
+from components.contract.operations import MonitoringSettings
+from components.monitoring.facts import REQUEST_COLUMNS
+from components.monitoring.window import read_window
+from components.service.traffic import TrafficLog
+from components.service.traffic_records import TrafficRecord
+
+START = datetime(2026, 1, 5)
+SETTINGS = MonitoringSettings()
+ITEMS = pl.DataFrame({"item_id": ["i1"], "title": ["oak"], "listed_at": [START - timedelta(days=3)]})
+
+
+def record(number: int, at: datetime) -> TrafficRecord:
+    return TrafficRecord(
+        request_id=f"r{number}",
+        at=at,
+        entrance="search",
+        release="a" * 64,
+        query_sealed=None,
+        user="f" * 32,
+        query_characters=7,
+        query_words=2,
+        language="und",
+        unknown_word_rate=0.5,
+        query_vector=np.asarray([0.5, -0.5]),
+        k=10,
+        filters="{}",
+        item_ids=["i1", "i2"],
+        scores=[0.5, 0.25],
+        zero_result=False,
+        latency_ms=1.0,
+    )
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> Path:
+    """A log as the service writes it, of two files, an answer every six hours from START on."""
+    folder = tmp_path / "traffic"
+    for part in (range(4), range(4, 8)):
+        log = TrafficLog(folder)
+        for number in part:
+            log.write(record(number, START.replace(tzinfo=UTC) + timedelta(hours=6 * number)))
+        log.close()
+    return folder
+
+
+def test_a_window_holds_the_answers_from_its_start_to_before_its_end(traffic: Path) -> None:
+    end = START + timedelta(hours=24)
+    window = read_window(traffic, ITEMS, START, end, SETTINGS)
+    assert window.requests["at"].to_list() == [START + timedelta(hours=6 * n) for n in range(4)]
+    assert dict(window.requests.schema) == REQUEST_COLUMNS
+
+
+def test_times_of_other_zones_are_converted(traffic: Path) -> None:
+    zone = timezone(timedelta(hours=6))
+    start = datetime(2026, 1, 5, 6, tzinfo=zone)
+    window = read_window(traffic, ITEMS, start, start + timedelta(hours=6), SETTINGS)
+    assert (window.start, len(window.requests)) == (START, 1)
+
+
+def test_the_columns_are_those_of_the_reference(traffic: Path) -> None:
+    window = read_window(traffic, ITEMS, START, START + timedelta(hours=1), SETTINGS)
+    row = window.requests.row(0, named=True)
+    assert row["query_vector"] == [0.5, -0.5]
+    assert (row["top_score"], row["mean_score"]) == (0.5, 0.375)
+    assert (row["new_share"], row["new_score"]) == (0.5, 0.5)
+    assert "user" not in row
+
+
+def test_no_traffic_in_the_window_is_no_error(traffic: Path) -> None:
+    assert read_window(traffic, ITEMS, START - timedelta(days=2), START, SETTINGS).requests.is_empty()
+
+
+def test_no_log_and_a_damaged_one_say_so(traffic: Path, tmp_path: Path) -> None:
+    with pytest.raises(MonitoringError, match="no traffic log"):
+        read_window(tmp_path / "absent", ITEMS, START, START + timedelta(days=1), SETTINGS)
+    (traffic / "requests" / "20260105T000000Z-1-0-1.parquet").write_bytes(b"half")
+    with pytest.raises(MonitoringError, match="damaged"):
+        read_window(traffic, ITEMS, START, START + timedelta(days=1), SETTINGS)

@@ -1,0 +1,48 @@
+"""What a person reads on the terminal."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from flows import console
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is printed, 120 columns wide."""
+    text = io.StringIO()
+    monkeypatch.setattr(console, "_console", Console(file=text, width=120, highlight=False))
+    return text
+
+
+def gate(name: str, kind: str) -> dict[str, Any]:
+    figures = {"champion": 0.169, "challenger": 0.403, "difference": 0.234, "low": 0.183, "high": 0.283}
+    return {"name": name, "kind": kind, "outcome": "pass", **figures}
+
+
+def test_a_baselines_figure_stands_under_no_other_name(shown: io.StringIO) -> None:
+    """The column holds the champion's figures, and BM25's in the lines that are named so."""
+    console.gate_table({"gates": [gate("new/recall@10", "primary"), gate("BM25 new/recall@10", "baseline")]})
+    heading = shown.getvalue().splitlines()[0]
+    assert "against" in heading and "champion" not in heading
+
+
+def test_corrected_rows_are_counted_once(shown: io.StringIO) -> None:
+    """They stand in the place of the rows that they correct, and are named only where there are any."""
+    found = {"rows": {"items": 603, "events": 9}, "corrected": {"items": 3}, "quarantined": {"items": 6}}
+    console.quality(found | {"reasons": {}})
+    items, events = shown.getvalue().splitlines()
+    assert items.endswith("603 rows, 3 corrected, 6 in quarantine")
+    assert events.endswith("9 rows, 0 in quarantine")
+
+
+def test_the_fine_tuning_bar_counts_no_step_before_it_knows_them(shown: io.StringIO) -> None:
+    """Mining and loading come first; then the step, the loss and the speed."""
+    with console.training_progress() as move:
+        assert " of " not in shown.getvalue()
+        before = len(shown.getvalue())
+        move({"kind": "step", "step": 3, "steps": 12, "loss": 0.5, "pairs_per_second": 50.0})
+    assert "step 0 of 1" not in shown.getvalue()[:before] + shown.getvalue()
+    assert "step 3 of 12  loss 0.500  50 pairs/s" in shown.getvalue()

@@ -1,0 +1,184 @@
+"""MLflow's server as containers run it: records and users on Postgres, artifacts on S3."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+PASSWORD = "of-this-test-alone"
+ADMIN = "also-of-this-test"
+
+
+def is_healthy(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=3) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def postgres_program(name: str) -> str:
+    """Its path: on PATH, or where Debian puts it; the test is skipped without it."""
+    places = [os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        pytest.skip("Postgres is not installed")
+    return found
+
+
+@pytest.fixture(scope="module")
+def postgres(free_port: Callable[[], int], eventually: Any) -> Iterator[str]:
+    """Address of a server with the databases `mlflow` and `mlflow_users`, without the database's name."""
+    pytest.importorskip("psycopg2")
+    initdb, server_program = postgres_program("initdb"), postgres_program("postgres")
+    createdb = postgres_program("createdb")
+    # It refuses to run as root; and that user cannot read pytest's own folders.
+    owner: dict[str, Any] = {}
+    folder = Path(tempfile.mkdtemp())
+    if os.getuid() == 0:
+        try:
+            account = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("there is no user postgres to run Postgres as")
+        owner = {"user": account.pw_uid, "group": account.pw_gid}
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    data, port = folder / "data", free_port()
+    subprocess.run(
+        [initdb, "--pgdata", data, "--username", "debut", "--auth", "scram-sha-256", "--pwfile", secret],
+        check=True, capture_output=True, cwd=folder, timeout=120, **owner,
+    )  # fmt: skip
+    server = subprocess.Popen(
+        [server_program, "-D", data, "-k", folder, "-p", str(port), "-c", "listen_addresses=127.0.0.1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **owner,
+    )  # fmt: skip
+    try:
+        login = os.environ | {
+            "PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "debut"
+        }  # fmt: skip
+
+        def made(name: str) -> bool:
+            done = subprocess.run([createdb, name], env=login, capture_output=True, timeout=30, check=False)
+            return done.returncode == 0
+
+        assert all(eventually(lambda name=name: made(name), 60) for name in ("mlflow", "mlflow_users"))  # type: ignore[misc]
+        yield f"postgresql+psycopg2://debut:{PASSWORD}@127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)  # does not wait for clients
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[dict[str, str]]:
+    """Environment that reaches an S3 endpoint with the bucket `debut`."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+    ).create_bucket(Bucket="debut")
+    yield {
+        "MLFLOW_S3_ENDPOINT_URL": address,
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def server(
+    postgres: str,
+    s3: dict[str, str],
+    free_port: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+    environment: Any,
+    eventually: Any,
+) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    secrets = {
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32,
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "A" * 43 + "=",
+        "MLFLOW_BACKEND_STORE_URI": f"{postgres}/mlflow",
+        "MLFLOW_AUTH_DATABASE_URI": f"{postgres}/mlflow_users",
+    }
+    for name, secret in secrets.items():
+        (folder / name).write_text(secret)
+    variables = environment(
+        **s3,
+        **{f"{name}_FILE": str(folder / name) for name in secrets},
+        MLFLOW_PORT=str(port),
+        MLFLOW_STATE=str(folder / "state"),
+        MLFLOW_ARTIFACTS_DESTINATION="s3://debut/mlflow",
+        MLFLOW_SERVER_ALLOWED_HOSTS=f"127.0.0.1:{port}",
+    )
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            ["sh", str(ROOT / "mlflow" / "start.sh")], env=variables, stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        up = eventually(lambda: is_healthy(f"{address}/health") or process.poll() is not None, 180)
+        assert up, (folder / "log").read_text()
+        assert process.poll() is None, (folder / "log").read_text()
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.slow
+def test_a_file_goes_through_the_server_to_s3_and_back(
+    server: str, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The client has a login of MLflow's and no key of the store."""
+    import boto3
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN)
+    client = MlflowClient(server, server)
+    run = client.create_run(client.create_experiment("mugs"))
+    assert run.info.artifact_uri.startswith("mlflow-artifacts:/")
+    (tmp_path / "report.json").write_text("{}")
+    client.log_artifact(run.info.run_id, str(tmp_path / "report.json"))
+    client.log_metric(run.info.run_id, "recall", 0.5)
+
+    store = boto3.client(
+        "s3", endpoint_url=s3["AWS_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id="x", aws_secret_access_key="x",
+    )  # fmt: skip
+    keys = [each["Key"] for each in store.list_objects_v2(Bucket="debut")["Contents"]]
+    assert [key for key in keys if key.startswith("mlflow/") and key.endswith("/report.json")]
+    got = client.download_artifacts(run.info.run_id, "report.json", str(tmp_path))
+    assert Path(got).read_text() == "{}"
+    assert client.get_run(run.info.run_id).data.metrics == {"recall": 0.5}
+
+
+@pytest.mark.slow
+def test_users_are_in_postgres(server: str, postgres: str) -> None:
+    """So that they survive the container."""
+    import sqlalchemy
+
+    assert server
+    with sqlalchemy.create_engine(f"{postgres}/mlflow_users").connect() as connection:
+        assert connection.execute(sqlalchemy.text("select username from users")).scalars().all() == ["admin"]
