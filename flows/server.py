@@ -1,5 +1,6 @@
 """Prefect's server as the command line meets it: asked for before a flow begins, failures as sentences."""
 
+import contextvars
 import os
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,12 @@ class PrefectServer:
 
     def __init__(self) -> None:
         self._problem: Exception | None = None
-        self._asking = threading.Thread(target=self._ask, name="prefect server")
+        self._asking = threading.Thread(
+            # Prefect keeps its settings in a context variable, and a thread starts with none.
+            target=contextvars.copy_context().run,
+            args=(self._ask,),
+            name="prefect server",
+        )
         self._asking.start()
 
     @contextmanager

@@ -82,7 +82,8 @@ def visit(chromium: Any, shop: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         if role is not None:
             secret = shop.service.secrets[role]
-            context.add_cookies([{"name": "debut_key", "value": secret, "url": shop.service.url}])
+            cookie = {"name": "debut_key", "value": secret, "url": shop.service.url, "sameSite": "Strict"}
+            context.add_cookies([cookie])
         page = context.new_page()
         page.on("console", heard)
         page.on("request", asked)
