@@ -28,8 +28,8 @@ def retrained(shop: Shop, result: dict[str, Any], thread: ThreadValues) -> None:
 
 
 def nothing_new(shop: Shop, result: dict[str, Any], thread: ThreadValues) -> None:
-    sentence = f"nothing changed since run {result['run_id']}, which ended with {result['verdict']}"
-    _announcements(shop).failed("retrain", sentence, Thread(**thread) if thread else None)
+    place = Thread(**thread) if thread else None
+    _announcements(shop).unchanged(result["run_id"], result["verdict"], place)
 
 
 def failed(shop: Shop, run: Run, sentence: str, thread: ThreadValues) -> None:

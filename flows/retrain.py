@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
 
 from components.contract.errors import DebutError
 from components.contract.records import Candidate, RetrievalPlan, TrainedModel
@@ -43,7 +43,8 @@ def retrain(
     last run, whose result is else given again.
     """
     shop = open_shop(config, root, workspace)
-    run = new_run(shop, requested_by=requested_by or actor(), because=because)
+    asker = requested_by or ("schedule" if runtime.deployment.id else actor())
+    run = new_run(shop, requested_by=asker, because=because)
     known = None if force else last_result(shop, run.fingerprint)
     if known is not None:
         notifications.nothing_new(shop, known, thread)

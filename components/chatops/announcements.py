@@ -31,6 +31,10 @@ class Announcements:
         """A run that ended without a verdict, and why."""
         self._say(f"Run `{run_name}` failed: {texts.escaped(sentence)}", thread)
 
+    def unchanged(self, run_id: str, verdict: str, thread: Thread | None) -> None:
+        """A retrain that had nothing to do, and the run that says so."""
+        self._say(f"Nothing changed since run `{run_id}`, which ended with {verdict}.", thread)
+
     def waiting(self, case: ReviewCase, thread: Thread | None) -> None:
         """A challenger that waits for a person, with buttons that approve and reject it."""
         text = texts.waiting_text(case)

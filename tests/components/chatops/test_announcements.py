@@ -118,3 +118,12 @@ def test_the_record_is_one_json_line_per_call(
     announcements.finished(board, RUN, board.compare().report, None)
     lines = (tmp_path / "recorder" / "posts.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == recorder.posts
+
+
+def test_a_retrain_without_news_is_told_with_the_run_that_stands(
+    announcements: Announcements, recorder: Recorder
+) -> None:
+    announcements.unchanged(RUN, "REJECT", Thread("C0SHOP", "1.0"))
+    [message] = recorder.posts
+    assert message["text"] == f"Nothing changed since run `{RUN}`, which ended with REJECT."
+    assert message["thread_ts"] == "1.0"
