@@ -1,7 +1,7 @@
 """Reviews: the run that waits for Prefect's form, the regular look at MLflow's tags and at expired cases, and
 the one function in which every way of answering ends."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import flow
@@ -77,7 +77,8 @@ def review(run_id: str, config: str, root: str | None = None, workspace: str | N
     reviews = shop_reviews(shop)
     case = reviews.get(run_id)
     if reviews.state(case) == "waiting":
-        left = max(1, round((case.expires - datetime.now(UTC)).total_seconds()))
+        # A day more than the case has: its expiry is recorded first, and ends this run in good order.
+        left = round((case.expires - datetime.now(UTC) + timedelta(days=1)).total_seconds())
         form = ReviewAnswer.with_initial_data(description=_description(case))
         answer = suspend_flow_run(wait_for_input=form, timeout=left, key=f"review-{run_id}")
         if reviews.state(case) == "waiting":  # else it was settled elsewhere, which resumed this run
