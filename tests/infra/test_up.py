@@ -38,6 +38,11 @@ def monitor(config: str, root: str | None = None, workspace: str | None = None) 
 """
 
 
+def _hears_ctrl_c() -> None:
+    """Where the tests run in the background of a shell, SIGINT is ignored, and a shell cannot change that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def status(address: str, user: str | None = None, **headers: str) -> int:
     request = urllib.request.Request(address, headers=headers)
     if user:
@@ -85,7 +90,7 @@ def start(folder: Path, flows: Path, free_port: Callable[[], int], environment: 
                 DEBUT_PORT=str(service), DEBUT_PREFECT_PORT=str(prefect), DEBUT_MLFLOW_PORT=str(mlflow),
                 DEBUT_WORKER_PORT=str(worker), PREFECT_WORKER_QUERY_SECONDS="1", PYTHONPATH=str(flows),
             ),
-            stdout=out, stderr=out, start_new_session=True,
+            stdout=out, stderr=out, start_new_session=True, preexec_fn=_hears_ctrl_c,
         )  # fmt: skip
     at = "http://127.0.0.1"
     return Up(
