@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from components.contract.digests import sha256_file
 from components.contract.errors import MonitoringError
 from components.contract.files import write_bytes
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
@@ -125,11 +126,11 @@ def exported(run: Run, encoder: Path, encoder_digest: str, model: str) -> Path:
 
 
 def encoded(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Path:
-    """Folder of this split's catalogue as an encoder sees it."""
+    """Folder of a split's catalogue as an encoder sees it; splits with other requests share it."""
     _, folder = run.cached(
         stages.encode_items,
         "vectors",
-        [data.prepared.digest, encoder_digest],
+        [sha256_file(data.split / "items.parquet"), encoder_digest],
         encoder=encoder,
         split_folder=data.split,
         model=model,
