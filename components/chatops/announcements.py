@@ -9,8 +9,10 @@ from components.contract.records import Decision, GateReport, ReviewCase
 
 APPROVE, REJECT = "debut_approve", "debut_reject"
 """action_ids of the buttons; their value is the run's id."""
-MAX_SECTION, MAX_TITLE = 3_000, 100
-"""Characters that Slack takes in a section and in a dialogue's title."""
+REASON = "debut_reason"
+"""block_id and action_id of the line for a rejection's reason."""
+MAX_SECTION, MAX_TITLE, MAX_REASON = 3_000, 100, 500
+"""Characters: what Slack takes in a section and in a dialogue's title; what a reason may have."""
 
 
 class Announcements:
@@ -36,9 +38,10 @@ class Announcements:
         self._say(f"Nothing changed since run `{run_id}`, which ended with {verdict}.", thread)
 
     def waiting(self, case: ReviewCase, thread: Thread | None) -> None:
-        """A challenger that waits for a person, with buttons that approve and reject it."""
+        """A challenger that waits for a person, with buttons that approve and reject it, and a line for the
+        rejection's reason."""
         text = texts.waiting_text(case)
-        self._say(text, thread, [_section(text), _buttons(case.run_id)])
+        self._say(text, thread, [_section(text), _reason(), _buttons(case.run_id)])
 
     def decided(self, decision: Decision) -> None:
         """A decision that was not made in chat (of those chat tells by itself): the channel and webhooks."""
@@ -59,6 +62,12 @@ class Announcements:
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": {"type": "mrkdwn", "text": text[:MAX_SECTION]}}
+
+
+def _reason() -> dict[str, Any]:
+    line = {"type": "plain_text_input", "action_id": REASON, "max_length": MAX_REASON}
+    label = _plain("Reason for a rejection")
+    return {"type": "input", "block_id": REASON, "optional": True, "label": label, "element": line}
 
 
 def _buttons(run_id: str) -> dict[str, Any]:

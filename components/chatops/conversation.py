@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 WORKERS = 4
 """Commands that are worked on at the same time; more wait, acknowledged."""
 NO_REASON = "asked for in chat"
-BUTTON_REASON = "rejected with the button in chat"
+BUTTON_REASON = "rejected with the button in chat, no reason given"
 _DEFECT = "An error inside the service; its log has the cause."
 
 
@@ -59,9 +59,10 @@ class Conversation:
         self._work(asked, lambda: self._perform(asked, command, actor))
         return f"`{command.verb}`: taken on; the answer follows here."
 
-    def button(self, asked: Asked, verb: Verb, run_id: str) -> None:
-        """Approves or rejects the challenger under whose message the button stands; returns at once."""
-        self._work(asked, lambda: self._press(asked, verb, run_id))
+    def button(self, asked: Asked, verb: Verb, run_id: str, reason: str = "") -> None:
+        """Approves or rejects the challenger under whose message the button stands; returns at once.
+        reason: of a rejection, as typed beside the button."""
+        self._work(asked, lambda: self._press(asked, verb, run_id, reason or BUTTON_REASON))
 
     def close(self) -> None:
         """Waits for what was taken on."""
@@ -87,11 +88,11 @@ class Conversation:
         else:
             self._answer(asked, self._report(command.verb))
 
-    def _press(self, asked: Asked, verb: Verb, run_id: str) -> None:
+    def _press(self, asked: Asked, verb: Verb, run_id: str, reason: str) -> None:
         actor = permitted(self._settings.roles, asked.platform, asked.user, verb)
         if not is_run_id(run_id):
             raise CommandError("The button names no run.")
-        self._decided(asked, self._decide(Command(verb, run_id=run_id, reason=BUTTON_REASON), actor))
+        self._decided(asked, self._decide(Command(verb, run_id=run_id, reason=reason), actor))
 
     def _decide(self, command: Command, actor: str) -> Decision:
         if command.verb == "approve":

@@ -12,7 +12,7 @@ from typing import Any
 from slack_bolt import Ack, App, BoltRequest, BoltResponse
 from slack_bolt.authorization import AuthorizeResult
 
-from components.chatops.announcements import APPROVE, REJECT
+from components.chatops.announcements import APPROVE, REASON, REJECT
 from components.chatops.board import Thread
 from components.chatops.commands import Verb
 from components.chatops.conversation import Asked, Conversation
@@ -118,8 +118,14 @@ class SlackApp:
             message=message,
         )
         verb: Verb = "approve" if action["action_id"] == APPROVE else "reject"
-        self._conversation.button(asked, verb, str(action.get("value", "")))
+        self._conversation.button(asked, verb, str(action.get("value", "")), _reason(body))
         return ack()
+
+
+def _reason(body: dict[str, Any]) -> str:
+    """What stands in the line beside the buttons; empty where nothing was typed."""
+    lines = (body.get("state") or {}).get("values") or {}
+    return str(((lines.get(REASON) or {}).get(REASON) or {}).get("value") or "").strip()
 
 
 def _bolt_app(signing_secret: str) -> App:

@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from components.chatops.announcements import REASON
 from components.chatops.board import Comparison, Drift, Status, Thread
 from components.chatops.chat import open_chat
 from components.chatops.credentials import Credentials
@@ -200,8 +201,10 @@ class Service:
     def command(self, text: str, user: str = APPROVER, **options: Any) -> httpx.Response:
         return self.send(self.form(text, user), **options)
 
-    def button(self, action: str, user: str = APPROVER, value: str = RUN, **options: Any) -> httpx.Response:
-        """A press on a button of the message 1700000001.000000."""
+    def button(
+        self, action: str, user: str = APPROVER, value: str = RUN, reason: str | None = None, **options: Any
+    ) -> httpx.Response:
+        """A press on a button of the message 1700000001.000000; reason: what stands in the line beside it."""
         payload = {
             "type": "block_actions",
             "user": {"id": user},
@@ -213,6 +216,7 @@ class Service:
             },
             "trigger_id": secrets.token_hex(8),
             "response_url": self.hook("response"),
+            "state": {"values": {REASON: {REASON: {"type": "plain_text_input", "value": reason}}}},
             "actions": [{"type": "button", "action_id": action, "value": value, "block_id": "b"}],
         }
         return self.send(urlencode({"payload": json.dumps(payload)}).encode(), **options)

@@ -81,13 +81,14 @@ def test_a_waiting_challenger_has_a_button_for_each_answer(
 ) -> None:
     announcements.waiting(board.status().waiting, None)
     (message,) = recorder.posts
-    section, actions = message["blocks"]
+    section, reason, actions = message["blocks"]
     assert "&lt;!channel&gt; season" in section["text"]["text"]
     assert [(b["action_id"], b["value"]) for b in actions["elements"]] == [
         ("debut_approve", RUN),
         ("debut_reject", RUN),
     ]
     assert all("confirm" in button for button in actions["elements"])
+    assert (reason["type"], reason["optional"]) == ("input", True)
 
 
 def test_decisions_and_drift_go_to_the_channel_and_to_every_webhook(

@@ -205,12 +205,18 @@ def test_the_button_approves_and_its_message_becomes_the_decision(service: Any) 
     assert service.board.acts == [("approve", RUN, "slack:U0APPROVER")]
 
 
-def test_the_button_rejects_with_a_reason_that_says_so(service: Any) -> None:
-    service.button("debut_reject")
+@pytest.mark.parametrize(
+    ("typed", "recorded"),
+    [
+        (None, "rejected with the button in chat, no reason given"),
+        ("  ", "rejected with the button in chat, no reason given"),
+        ("too many refurbished items", "too many refurbished items"),
+    ],
+)
+def test_the_button_rejects_for_the_reason_beside_it(service: Any, typed: str | None, recorded: str) -> None:
+    service.button("debut_reject", reason=typed)
     service.posted("chat.update")
-    assert service.board.acts == [
-        ("reject", RUN, "slack:U0APPROVER", "rejected with the button in chat"),
-    ]
+    assert service.board.acts == [("reject", RUN, "slack:U0APPROVER", recorded)]
 
 
 def test_a_button_asks_for_the_role_too(service: Any) -> None:
