@@ -2,47 +2,48 @@
 
 from pathlib import Path
 
-from components.contract.errors import PromotionError, TrackingError
+from components.contract.errors import DebutError, PromotionError
 from components.contract.records import Decision, GateReport
 from components.release import promotion
-from components.release.review import Reviews
+from components.release.decision_log import last_verdict
+from components.release.rollback import rollback
 from components.tracking.client import connect
-from components.tracking.registry import mirror_aliases
 from flows import console
 from flows.judged_runs import REPORT, JudgedRuns
+from flows.log_mirror import mirror_log
 from flows.shop import Shop
 from flows.signing import verify_release
+
+_BY_HAND = "`debut promote --override`, with --reason and --role"
 
 
 def promote_by_hand(
     shop: Shop, digest: str, actor: str, *, override: bool, reason: str, role: str
 ) -> Decision:
-    """Promotes a candidate by its newest gate report, or against it with a reason and a role."""
+    """Promotes a candidate by its newest gate report, or against it with a reason and a role.
+
+    Without override PromotionError where the shop promotes by review, or where the candidate's newest verdict
+    on record is a refusal.
+    """
     candidate = _candidate(shop, digest)
     verify_release(shop.settings.signing, candidate)
-    log = shop.decision_log()
-    report = _newest_report(shop, candidate.name)
+    log, report = shop.decision_log(), _newest_report(shop, candidate.name)
     champion = log.champion()
     if override:
         record = promotion.override(
             log, candidate, report, expected_champion=champion, actor=actor, role=role, reason=reason
         )
-    elif report is None:
-        raise PromotionError(
-            f"{candidate.name[:12]} has no gate report here: `debut retrain` judges it, or give --override "
-            f"with --reason and --role."
-        )
     else:
         record = promotion.promote(
             log,
             candidate,
-            report,
+            _require_unrefused(shop, candidate.name, report),
             expected_champion=champion,
             actor=actor,
             run_id=None,
             reason=reason or None,
         )
-    mirror(shop)
+    follow_up(shop, record)
     return record
 
 
@@ -57,24 +58,32 @@ def verify_by_hand(shop: Shop, digest: str | None) -> Path:
 
 
 def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decision:
-    """Makes an earlier champion the champion again."""
-    record = promotion.rollback(shop.decision_log(), shop.candidates, to=to, reason=reason, actor=actor)
-    mirror(shop)
+    """Makes an earlier champion the champion again, once its files and signature were verified."""
+    record = rollback(
+        shop.decision_log(),
+        shop.candidates,
+        to=to,
+        reason=reason,
+        actor=actor,
+        check=lambda folder: verify_release(shop.settings.signing, folder),
+    )
+    follow_up(shop, record)
     return record
 
 
-def aliases_of(shop: Shop) -> dict[str, str | None]:
-    """D per alias, by the decision log and the review that waits."""
-    log = shop.decision_log()
-    waiting = Reviews(shop.review_store(), log).waiting()
-    return promotion.aliases(log.records(), waiting.release if waiting else None)
+def follow_up(shop: Shop, decision: Decision) -> None:
+    """What follows a recorded act and may fail without undoing it: MLflow mirrors it, people are told."""
+    from flows import notifications  # which imports this module
+
+    mirror(shop)
+    notifications.decided(shop, decision)
 
 
 def mirror(shop: Shop) -> None:
-    """Aliases after the log. The act stands even where MLflow is away; the next run repairs the aliases."""
+    """MLflow after the log. The act stands even where this fails; the next run repairs it."""
     try:
-        mirror_aliases(connect(shop.settings, shop.workspace), shop.settings.shop, aliases_of(shop))
-    except TrackingError as error:
+        mirror_log(connect(shop.settings, shop.workspace), shop)
+    except DebutError as error:
         console.problem(f"The decision is recorded, but MLflow's aliases are not renewed yet: {error}")
 
 
@@ -95,6 +104,35 @@ def _candidate(shop: Shop, digest: str) -> Path:
             f"{digest!r} fits {len(found)} candidates of {shop.candidates}: {known or 'none'}."
         )
     return found[0]
+
+
+def _require_unrefused(shop: Shop, release: str, report: GateReport | None) -> GateReport:
+    """The report, unless a review or a refusal stands between it and a promotion."""
+    if report is None:
+        raise PromotionError(
+            f"{release[:12]} has no gate report here: `debut retrain` judges it, or give --override "
+            f"with --reason and --role."
+        )
+    if report.verdict != "PROMOTE":
+        return report  # `promote` refuses it, and names the gate
+    waiting = shop.reviews().waiting()
+    if waiting is not None and waiting.release == release:
+        raise PromotionError(
+            f"{release[:12]} waits for a review: `debut review approve {waiting.run_id}` promotes it, else "
+            f"only {_BY_HAND}."
+        )
+    verdict = last_verdict(shop.decision_log().records(), release)
+    if verdict is not None and verdict.kind != "promotion":
+        raise PromotionError(
+            f"{release[:12]} was refused: {verdict.kind} by {verdict.actor} in record {verdict.number} "
+            f"({verdict.reason.rstrip('.')}). It is promoted only by {_BY_HAND}."
+        )
+    if shop.settings.promotion == "review":
+        raise PromotionError(
+            f"This shop promotes by review, and none waits for {release[:12]}. It is promoted only by "
+            f"{_BY_HAND}."
+        )
+    return report
 
 
 def _newest_report(shop: Shop, digest: str) -> GateReport | None:

@@ -1,19 +1,18 @@
 """A shop as chat sees it (components.chatops.board.Board)."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
 from components.chatops.board import Comparison, Drift, Status, Thread
-from components.contract.errors import ConfigError
+from components.contract.errors import ConfigError, OrchestrationError
 from components.contract.ports import JobRun, Orchestrator
 from components.contract.records import Decision
 from components.monitoring.evidently_report import HTML_FILE, REPORT_FILE
 from components.release.decision_log import last_change
-from components.release.review import Reviews
 from flows import acts
-from flows.orchestrator import PrefectOrchestrator, has_server
+from flows.orchestrator import PrefectOrchestrator
 from flows.shop import Shop, actor
 
 RUNS_SHOWN = 5
@@ -30,18 +29,20 @@ class ShopBoard:
         name = self._shop.settings.shop
         if shop not in (None, name):
             raise ConfigError(f"This chat is connected to the shop {name}, not to {shop}.")
-        started = self._orchestrator.start(
+        # Recorded first: a run that was started and is in no record would be nobody's.
+        self._record(requester, f"retrain because {because}" if because else "retrain")
+        return self._orchestrator.start(
             "retrain",
             {"because": because, "requested_by": requester, "thread": asdict(thread) if thread else None},
         )
-        self._record(requester, f"retrain because {because}" if because else "retrain")
-        return started
 
     def status(self) -> Status:
         log = self._shop.decision_log()
-        runs = tuple(self._orchestrator.recent(RUNS_SHOWN)) if has_server() else ()
-        waiting = Reviews(self._shop.review_store(), log).waiting()
-        return Status(self._shop.settings.shop, log.champion(), waiting, runs)
+        status = Status(self._shop.settings.shop, log.champion(), self._shop.reviews().waiting(), ())
+        try:
+            return replace(status, runs=tuple(self._orchestrator.recent(RUNS_SHOWN)))
+        except OrchestrationError as error:  # the champion does not depend on Prefect
+            return replace(status, problem=str(error))
 
     def drift(self) -> Drift | None:
         newest = max(self._shop.drift_reports.glob(f"[0-9]*/{REPORT_FILE}"), default=None)
@@ -76,8 +77,8 @@ class ShopBoard:
 
         return settle(self._shop, run_id, approve=False, actor=actor, reason=reason)
 
-    def rollback(self, actor: str, reason: str) -> Decision:
-        return acts.roll_back(self._shop, actor, to=None, reason=reason)
+    def rollback(self, actor: str, reason: str, to: str | None = None) -> Decision:
+        return acts.roll_back(self._shop, actor, to=to, reason=reason)
 
     def gate_report(self, run_id: str) -> Path | None:
         return self._file(run_id, "gate_report.html")

@@ -110,7 +110,8 @@ def promote(
     reason: Reason = "",
     role: Annotated[str, typer.Option(help="Role of who decides; needed with --override.")] = "",
 ) -> None:
-    """Promote a judged candidate; its gate report must say PROMOTE, or --override give reason and role."""
+    """Promote a judged candidate; its gate report must say PROMOTE and nobody have refused it since (with
+    `promotion: review`: see `debut review`), or --override give reason and role."""
     shop = opened(config, None, workspace)
     from flows.acts import promote_by_hand
 
@@ -125,7 +126,7 @@ def rollback(
     to: Annotated[str | None, typer.Option(help="D of an earlier champion; else the one before.")] = None,
     reason: Reason = "",
 ) -> None:
-    """Make an earlier champion the champion again."""
+    """Make an earlier champion the champion again; within ten minutes of another rollback name it by --to."""
     shop = opened(config, None, workspace)
     from flows.acts import roll_back
 
@@ -137,11 +138,10 @@ def status(config: Config = "debut.yaml", workspace: Workspace = None, as_json: 
     """Which release serves, since when, and what was decided last."""
     shop = opened(config, None, workspace, as_json)
     from components.release.promotion import status as status_of
-    from components.release.review import Reviews
 
-    log = shop.decision_log()
-    waiting = Reviews(shop.review_store(), log).waiting()
-    found = status_of(log, waiting.release if waiting else None) | {"workspace": str(shop.workspace)}
+    waiting = shop.reviews().waiting()
+    found = status_of(shop.decision_log(), waiting.release if waiting else None)
+    found |= {"workspace": str(shop.workspace)}
     console.status(found)
     if as_json:
         console.json_line(json.dumps(found))

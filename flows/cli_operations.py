@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from components.contract.errors import ConfigError, PromotionError
 from flows import console, console_operations
@@ -17,7 +18,7 @@ review = typer.Typer(no_args_is_help=True, help="Challengers that wait for a per
 
 @decisions.command("verify")
 def verify_decisions(config: Config = "debut.yaml", workspace: Workspace = None) -> None:
-    """Check every record of the decision log against its predecessor."""
+    """Check every record of the decision log against its predecessor, and its end against MLflow's note."""
     shop = opened(config, None, workspace)
     records = shop.decision_log().verify()
     if not records:
@@ -25,7 +26,11 @@ def verify_decisions(config: Config = "debut.yaml", workspace: Workspace = None)
             f"{shop.decisions} holds no decision, so there is nothing to verify; check --config and "
             f"--workspace, or run `debut retrain` first."
         )
+    from flows.log_mirror import compare_end
+
+    end = compare_end(shop)
     console.verified(records, shop.decisions)
+    console.fact("its end", escape(end))
 
 
 @decisions.command("show")
@@ -45,11 +50,12 @@ def show_decisions(
 
 @review.command("list")
 def list_reviews(config: Config = "debut.yaml", workspace: Workspace = None) -> None:
-    """All reviews and what became of them."""
+    """All reviews and what became of them; one whose time is up is recorded as rejected."""
     shop = opened(config, None, workspace)
-    from flows.reviews import shop_reviews
+    from flows.reviews import record_expired
 
-    reviews = shop_reviews(shop)
+    record_expired(shop)
+    reviews = shop.reviews()
     console_operations.reviews([(case, reviews.state(case)) for case in reviews.cases()])
 
 
@@ -96,7 +102,8 @@ def deploy(
 
 
 def monitor(config: Config = "debut.yaml", workspace: Workspace = None, as_json: Json = False) -> None:
-    """Judge the newest window of traffic and catalogue against what the champion was judged on."""
+    """Judge the newest window of traffic and catalogue against what the champion was judged on. It is shown
+    only: the deployed monitor tells of drift, by windows that do not overlap."""
     shop = opened(config, None, workspace, as_json)
     from flows.monitor import watch
 
@@ -112,7 +119,7 @@ def chat(
     workspace: Workspace = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Needed: posts to a double of Slack.")] = False,
 ) -> None:
-    """What chat would answer and post. The command itself is carried out."""
+    """What chat would answer and post. Nothing is changed: a command that would says what it would do."""
     shop = opened(config, None, workspace)
     if not dry_run:
         raise ConfigError("Chat lives in the service (`debut serve`); here only --dry-run is possible.")

@@ -28,6 +28,8 @@ from flows.shop import Shop
 
 ZOMBIE_SECONDS = "540"
 """Three of Prefect's heartbeats."""
+LEAST_ZOMBIE_SECONDS = 90
+"""Three heartbeats at the highest frequency that Prefect takes."""
 WEBHOOK_URL = "DEBUT_MLFLOW_WEBHOOK_URL"
 
 
@@ -35,9 +37,11 @@ def deploy_shop(shop: Shop, config: str, root: str | None, infra: Path, pool: st
     """Names of what is now on the server, by kind. Raises OrchestrationError, ConfigError, TrackingError."""
     values = _values(shop, config, root, pool)
     with prefect_client("deploy") as client:
+        off = {one.name for one in client.read_automations() if not one.enabled}
         work_pool = _work_pool(client, values["DEBUT_POOL"], pool, infra)
         _deploy(infra, values)
         automations = [_automation(client, spec) for spec in _automations(infra, values)]
+        _keep_off(client, off)
     return {
         "work pool": [work_pool],
         "deployments": _deployed(infra, values),
@@ -55,8 +59,17 @@ def _values(shop: Shop, config: str, root: str | None, pool: str) -> dict[str, s
         "DEBUT_ROOT": str(Path(root).resolve()) if root else str(shop.root.resolve()),
         "DEBUT_WORKSPACE": str(shop.workspace.parent),
         "DEBUT_POOL": f"debut-{pool}",
-        "DEBUT_ZOMBIE_SECONDS": os.environ.get("DEBUT_ZOMBIE_SECONDS", ZOMBIE_SECONDS),
+        "DEBUT_ZOMBIE_SECONDS": _zombie_seconds(os.environ.get("DEBUT_ZOMBIE_SECONDS", ZOMBIE_SECONDS)),
     }
+
+
+def _zombie_seconds(text: str) -> str:
+    if not text.isascii() or not text.isdigit() or int(text) < LEAST_ZOMBIE_SECONDS:
+        raise ConfigError(
+            f"DEBUT_ZOMBIE_SECONDS is {text!r}: give whole seconds, {LEAST_ZOMBIE_SECONDS} or more, and at "
+            f"least three times the worker's PREFECT_FLOWS_HEARTBEAT_FREQUENCY (180)."
+        )
+    return text
 
 
 def _work_pool(client: SyncPrefectClient, name: str, kind: str, infra: Path) -> str:
@@ -104,6 +117,13 @@ def _automation(client: SyncPrefectClient, spec: dict[str, Any]) -> str:
     else:
         client.create_automation(wanted)
     return wanted.name
+
+
+def _keep_off(client: SyncPrefectClient, names: set[str]) -> None:
+    """What somebody switched off stays off, though it was just made anew."""
+    for automation in client.read_automations():
+        if automation.enabled and automation.name in names:
+            client.pause_automation(automation.id)
 
 
 def _webhook(shop: Shop) -> list[str]:

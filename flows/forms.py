@@ -4,6 +4,10 @@ from typing import Literal
 
 from prefect.input import RunInput
 
+SETTLED_ELSEWHERE = "settled elsewhere"
+"""Reviewer in the answer by which the loop itself ends a form whose case is over."""
+NO_REASON = "rejected in Prefect, no reason given"
+
 
 class ReviewAnswer(RunInput):
     """Approve or reject the challenger that waits."""
@@ -12,4 +16,4 @@ class ReviewAnswer(RunInput):
     reviewer: str
     """Your name. Prefect's open-source server does not check it: with review.four_eyes it is no approval."""
     reason: str = ""
-    """Needed to reject."""
+    """Of a rejection; it is recorded."""

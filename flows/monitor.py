@@ -1,6 +1,5 @@
-"""The monitor flow: the newest window of traffic and catalogue against what the champion was judged on."""
+"""The monitor flow: windows of traffic and catalogue against what the champion was judged on."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,27 +8,25 @@ import polars as pl
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from components.chatops.board import Drift
-from components.contract.errors import DebutError, MonitoringError, TrackingError
-from components.contract.files import write_json
-from components.index.items_table import ItemsTable
+from components.contract.errors import DebutError, MonitoringError
+from components.index.catalogue import catalogue_now
 from components.index.retrieval import INDEX, open_candidate
 from components.monitoring.alarms import Alarms
+from components.monitoring.catalogue import drawable
 from components.monitoring.drift_report import DriftReport, OnlineRecall
-from components.monitoring.evidently_report import HTML_FILE, publish
-from components.monitoring.history import due
+from components.monitoring.evidently_report import HTML_FILE, REPORT_FILE, publish
+from components.monitoring.history import due_windows
 from components.monitoring.judging import judge
 from components.monitoring.online import explored_recall, outside_recall
 from components.monitoring.reference import Reference, Undiscoverable, load_reference
 from components.monitoring.window import Window, read_window
+from components.release.candidate import load_fingerprint
+from components.release.decision_log import last_change
 from components.tracking.drift import record_drift
-from flows import console, notifications
-from flows.orchestrator import PrefectOrchestrator, has_server
+from flows import console, drift_events
 from flows.shop import REFERENCE, Shop, open_shop
-from flows.undiscoverable import undiscoverable_items
+from flows.undiscoverable import live_changes, undiscoverable_items
 
-DRIFT_EVENT = "debut.drift"
-LAST_EVENT = "last_event.json"
 EVIDENTLY = "evidently"
 """Folder of the workspace that `evidently ui --workspace` opens."""
 
@@ -42,112 +39,131 @@ def monitor(
     start: str | None = None,
     end: str | None = None,
 ) -> dict[str, Any]:
-    """Judges one window, keeps its report, and tells of drift. start, end: of the window (ISO 8601, UTC); not
-    given, the newest `monitoring.window_hours`."""
+    """Judges the windows that are due, keeps their reports, and tells of drift; returns the newest report.
+
+    start, end: of one window to judge instead (ISO 8601, UTC). What keeps the monitor from working is told
+    once.
+    """
     shop = open_shop(config, root, workspace)
-    told = watch(shop, *(datetime.fromisoformat(at) if at else None for at in (start, end)))
-    create_markdown_artifact(_markdown(told), key="drift-report")
-    if Path(told["report"]).is_file():  # without a judged metric there is none
-        create_link_artifact(
-            Path(told["report"]).as_uri(), link_text="Evidently report", key="evidently-report"
-        )
+    told: dict[str, Any] = {"verdict": "not judged", "sentence": "No window is due."}
+    try:
+        for first, last in [_given(shop, start, end)] if start or end else _due(shop):
+            told = watch(shop, first, last, tell=True)
+            create_markdown_artifact(_markdown(told), key="drift-report")
+            if told["mlflow"]:
+                create_link_artifact(told["mlflow"], link_text="Drift report in MLflow", key="drift-run")
+    except DebutError as error:
+        drift_events.tell_problem(shop, str(error))
+        raise
+    drift_events.forget_problem(shop)
     return told
 
 
-def watch(shop: Shop, start: datetime | None = None, end: datetime | None = None) -> dict[str, Any]:
-    """The report of one window as plain JSON values, with `report`, the path of its page, and `event`,
-    whether drift was told of. Raises MonitoringError without a reference or a traffic log."""
-    settings = shop.settings.monitoring
-    end = end or datetime.now(UTC)
-    start = start or end - timedelta(hours=settings.window_hours)
-    reference, alarms = _reference(shop)
-    window = read_window(shop.traffic, live_catalogue(shop), start, end, settings, _undiscoverable(shop))
+def watch(
+    shop: Shop, start: datetime | None = None, end: datetime | None = None, *, tell: bool = False
+) -> dict[str, Any]:
+    """The report of one window, by default the newest `window_hours`, as plain JSON values; with `report`,
+    the path of its page, `mlflow`, its run's address (None without a server), and `event`, whether drift was
+    told of. tell: whether drift becomes an event. Raises MonitoringError without a reference or a log."""
+    settings, digest = shop.settings.monitoring, _champion(shop)
+    if start is None or end is None:
+        start, end = _given(shop, None, None)
+    folder = shop.references / digest
+    reference, alarms = load_reference(folder / REFERENCE), Alarms.read(folder)
+    items = live_catalogue(shop, digest, reference)
+    window = read_window(shop.traffic, items, start, end, settings, _undiscoverable(shop, digest))
     report = judge(window, reference, alarms, settings)
-    report = report.model_copy(update={"online": _online(shop, window)})
+    report = report.model_copy(update={"online": _online(shop, digest, items, window)})
     out = shop.drift_reports / f"{report.end:%Y%m%dT%H%M%S}"
+    event = tell and drift_events.tell_drift(shop, report, out / HTML_FILE)  # first: nothing may keep it back
     evidently = shop.workspace / EVIDENTLY
     publish(report, window, reference, alarms, settings, out, workspace=evidently, shop=shop.settings.shop)
-    told: dict[str, Any] = report.model_dump(mode="json") | {"report": str(out / HTML_FILE)}
-    _log(shop, told, out)
-    told["event"] = _tell(shop, report, out / HTML_FILE)
-    return told
+    told: dict[str, Any] = report.model_dump(mode="json") | {"report": str(out / HTML_FILE), "event": event}
+    return told | {"mlflow": _log(shop, told, out)}
 
 
-def live_catalogue(shop: Shop) -> pl.DataFrame:
-    """The champion's items with all that was PUT and deleted since."""
-    digest = shop.decision_log().champion()
-    items = pl.read_parquet(shop.candidates / str(digest) / INDEX / "items.parquet")
-    place = shop.live_items
-    if not place.startswith("s3://") and not Path(place).exists():
-        return items
-    changes = {change.item_id: change for change in ItemsTable.open(place).changes_since(0)}
-    kept = items.filter(~pl.col("item_id").is_in(list(changes)))
-    live = [change.item.model_dump() for change in changes.values() if change.item is not None]
-    if not live:
-        return kept
-    return pl.concat([kept, pl.DataFrame(live, infer_schema_length=None)], how="diagonal_relaxed")
+def live_catalogue(shop: Shop, digest: str, reference: Reference) -> pl.DataFrame:
+    """The champion's items with all that was PUT and deleted since; what was new to the judge says so."""
+    items = pl.read_parquet(shop.candidates / digest / INDEX / "items.parquet")
+    new = reference.items.filter("is_new").get_column("item_id")
+    return catalogue_now(
+        items.with_columns(is_new=pl.col("item_id").is_in(new.to_list())), live_changes(shop)
+    )
 
 
-def _reference(shop: Shop) -> tuple[Reference, Alarms]:
+def _champion(shop: Shop) -> str:
     champion = shop.decision_log().champion()
     if champion is None:
         raise MonitoringError("There is no champion yet: run `debut retrain` first.")
-    folder = shop.references / champion
-    return load_reference(folder / REFERENCE), Alarms.read(folder)
+    return champion
 
 
-def _undiscoverable(shop: Shop) -> Undiscoverable | None:
+def _given(shop: Shop, start: str | None, end: str | None) -> tuple[datetime, datetime]:
+    """One window; what is not given lies `window_hours` away, or now."""
+    length = timedelta(hours=shop.settings.monitoring.window_hours)
+    last = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return (datetime.fromisoformat(start) if start else last - length), last
+
+
+def _due(shop: Shop) -> list[tuple[datetime, datetime]]:
+    """The windows that are over and have no report of the champion yet."""
+    digest, settings = _champion(shop), shop.settings.monitoring
+    change = last_change(shop.decision_log().records())
+    assert change is not None  # there is a champion
+    reports = [
+        DriftReport.model_validate_json(path.read_bytes())
+        for path in shop.drift_reports.glob(f"[0-9]*/{REPORT_FILE}")
+    ]
+    length = timedelta(hours=settings.window_hours)
+    judged = [one.end for one in reports if one.release == digest and one.end - one.start == length]
+    return due_windows(judged, change.at, datetime.now(UTC), settings)
+
+
+def _undiscoverable(shop: Shop, digest: str) -> Undiscoverable | None:
     """Counted anew; where the data that the champion was built on is gone, the window goes without."""
     try:
-        found, _ = undiscoverable_items(shop)
+        found, _ = undiscoverable_items(shop, digest)
     except DebutError as error:
         console.problem(f"The undiscoverable items are not counted: {error}")
         return None
     return Undiscoverable(found=found.count, checked=found.checked)
 
 
-def _online(shop: Shop, window: Window) -> tuple[OnlineRecall, ...]:
-    """New-item recall on live behaviour: from exploration, and from purchases through other entrances."""
-    champion = str(shop.decision_log().champion())
+def _online(shop: Shop, digest: str, items: pl.DataFrame, window: Window) -> tuple[OnlineRecall, ...]:
+    """How new items fare on live behaviour: by exploration in the window, and by purchases through other
+    entrances since the champion's cut-off, as far as the shop's newest export reaches."""
+    folder = shop.candidates / digest
+    cutoff = load_fingerprint(folder).cutoff
     new = window.items.filter("is_new").get_column("item_id").to_list()
+    drawn = items.filter(drawable(items, cutoff)).get_column("item_id").to_list()
+    both = sorted(set(new) & set(drawn))
     explored = explored_recall(
-        shop.traffic, new, window.start, window.end, shop.settings.serving.exploration, champion
+        shop.traffic, both, window.start, window.end, shop.settings.serving.exploration, digest
     )
-    events = shop.newest_check() / "events.parquet"
-    bought = pl.read_parquet(events) if events.is_file() else None
-    if bought is None or bought.filter(pl.col("at").is_between(window.start, window.end)).is_empty():
-        return (explored,)
-    folder = shop.candidates / champion
-    index = open_candidate(folder, champion[:12], folder / INDEX)
-    return explored, outside_recall(bought, index, new, window.start, window.end, shop.settings.judge.k)
+    events = _events(shop)
+    if cutoff is None or not len(events):
+        reason = "the shop's events are undated or there are none: other entrances are not known."
+        return explored, OnlineRecall(
+            source="other entrances", value=None, low=None, high=None, acts=0, reason=reason
+        )
+    index = open_candidate(folder, digest[:12], folder / INDEX)
+    newest = events.get_column("at").max()
+    assert isinstance(newest, datetime)
+    end = newest + timedelta(microseconds=1)
+    return explored, outside_recall(events, index, new, cutoff, end, shop.settings.judge.k)
 
 
-def _log(shop: Shop, told: dict[str, Any], folder: Path) -> None:
+def _events(shop: Shop) -> pl.DataFrame:
+    path = shop.newest_check() / "events.parquet"
+    return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema={"at": pl.Datetime("us")})
+
+
+def _log(shop: Shop, told: dict[str, Any], folder: Path) -> str | None:
     try:
-        record_drift(shop.settings, shop.workspace, told, sorted(folder.iterdir()))
-    except TrackingError as error:
+        return record_drift(shop.settings, shop.workspace, told, sorted(folder.iterdir()))
+    except DebutError as error:
         console.problem(f"The window is judged, but not in MLflow: {error}")
-
-
-def _tell(shop: Shop, report: DriftReport, page: Path) -> bool:
-    """Drift becomes one event, and then none for `debounce_hours`: a retrain takes a while to help."""
-    if report.verdict != "drift":
-        return False
-    last, now = shop.workspace / "monitoring" / LAST_EVENT, datetime.now(UTC)
-    if last.is_file():
-        told = json.loads(last.read_bytes())
-        same = told["release"] == report.release
-        if same and not due(datetime.fromisoformat(told["at"]), now, shop.settings.monitoring):
-            return False
-    because = f"drift of {', '.join(report.raised)} up to {report.end:%Y-%m-%d %H:%M} UTC"
-    if has_server():
-        payload = {"because": because, "requested_by": "drift", "release": report.release}
-        PrefectOrchestrator(shop.settings.shop).emit(DRIFT_EVENT, f"debut.shop.{shop.settings.shop}", payload)
-    write_json(last, {"release": report.release, "at": now.isoformat(), "because": because})
-    notifications.drifted(
-        shop, Drift(at=report.end, drifted=True, sentence=report.sentence, report=str(page))
-    )
-    return True
+        return None
 
 
 def _markdown(told: dict[str, Any]) -> str:

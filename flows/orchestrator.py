@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import DeploymentFilter, FlowFilter, FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
@@ -18,7 +18,10 @@ from pydantic import ValidationError
 
 from components.contract.errors import OrchestrationError
 from components.contract.ports import JobRun
+from components.tracking.client import without_secrets
 
+SHOWN = ("retrain", "monitor", "review", "index-refresh")
+"""Jobs whose runs are shown; `reviews` runs every five minutes and would leave room for no other."""
 TRIES = 3
 """A flow run that is asked for just after a deployment was once answered without an id."""
 
@@ -47,10 +50,19 @@ class PrefectOrchestrator:
             return answered.status is SetStateStatus.ACCEPT
 
     def recent(self, limit: int = 10) -> Sequence[JobRun]:
+        """Of this shop; also those that wait for another's end or for a worker, but not those to come."""
+        # By the state's name: its type is SCHEDULED as well where a run is late or awaits its turn.
+        due = FlowRunFilter.model_validate({"state": {"name": {"not_any_": ["Scheduled"]}}})
         with prefect_client("list runs") as client:
-            runs = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=5 * limit)
-            begun = [run for run in runs if run.state and not run.state.is_scheduled()]
-            return [_job_run(run, run.name.partition(" ")[0]) for run in begun[:limit]]
+            jobs = {flow.id: flow.name for flow in client.read_flows(flow_filter=jobs_filter(*SHOWN))}
+            runs = client.read_flow_runs(
+                flow_filter=jobs_filter(*SHOWN),
+                deployment_filter=shop_filter(self._shop),
+                flow_run_filter=due,
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=limit,
+            )
+            return [_job_run(run, jobs[run.flow_id]) for run in runs]
 
     def emit(self, event: str, subject: str, payload: Mapping[str, Any]) -> None:
         with prefect_client(f"emit {event}"):
@@ -65,6 +77,21 @@ class PrefectOrchestrator:
         return runs[0] if runs else None
 
 
+def shop_filter(shop: str) -> DeploymentFilter:
+    """The deployments of a shop, which bear its name."""
+    return DeploymentFilter.model_validate({"name": {"any_": [shop]}})
+
+
+def jobs_filter(*jobs: str) -> FlowFilter:
+    return FlowFilter.model_validate({"name": {"any_": list(jobs)}})
+
+
+def run_url(run: FlowRun) -> str | None:
+    """Its page; None where Prefect's page has no known address."""
+    ui = PREFECT_UI_URL.value()
+    return f"{ui}/runs/flow-run/{run.id}" if ui else None
+
+
 def has_server() -> bool:
     """Whether runs can be asked for; an embedded server ends with its run, so it takes none."""
     return bool(os.environ.get("PREFECT_API_URL"))
@@ -72,6 +99,7 @@ def has_server() -> bool:
 
 @contextmanager
 def prefect_client(act: str) -> Iterator[SyncPrefectClient]:
+    """Raises OrchestrationError: what cannot be done, and why; without the password of an address."""
     if not has_server():
         raise OrchestrationError(
             f"Cannot {act}: no Prefect server is named. Set PREFECT_API_URL, then run `debut deploy`."
@@ -83,9 +111,11 @@ def prefect_client(act: str) -> Iterator[SyncPrefectClient]:
         raise OrchestrationError(f"Cannot {act}: it is not deployed here; run `debut deploy`.") from error
     except (PrefectHTTPStatusError, httpx.HTTPError, ValidationError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        url = os.environ["PREFECT_API_URL"]
+        # `from None`: the chained error's own text could show the password of the address.
         raise OrchestrationError(
-            f"Cannot {act}: Prefect's server at {os.environ['PREFECT_API_URL']} says: {told}."
-        ) from error
+            without_secrets(f"Cannot {act}: Prefect's server at {url} says: {told}.")
+        ) from None
 
 
 def _created(
@@ -101,6 +131,5 @@ def _created(
 
 
 def _job_run(run: FlowRun, job: str) -> JobRun:
-    ui = PREFECT_UI_URL.value()
     state = (run.state and run.state.name) or "Pending"
-    return JobRun(str(run.id), run.name, job, state, f"{ui}/runs/flow-run/{run.id}" if ui else None)
+    return JobRun(str(run.id), run.name, job, state, run_url(run))

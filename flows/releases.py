@@ -1,17 +1,20 @@
 """The second half of the retrain flow: candidates, judging, the gate, registration and the decision."""
 
-import json
 from pathlib import Path
 
 import polars as pl
+from rich.markup import escape
 
 from components.contract.digests import sha256_file
-from components.contract.errors import MonitoringError
+from components.contract.errors import DebutError, MonitoringError
 from components.contract.files import write_bytes
+from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
 from components.contract.settings import OPERATING
 from components.evaluation.scorecard import Scorecard
-from components.monitoring.reference import Undiscoverable
+from components.monitoring.alarms import Alarms
+from components.monitoring.launches import undiscoverable_launches
+from components.monitoring.reference import load_reference
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
 from components.release.fingerprint import Fingerprint, hashed, overlap
@@ -25,7 +28,7 @@ from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
 from flows import console, stages
 from flows.run import Data, Run
-from flows.shop import actor
+from flows.shop import REFERENCE, actor
 from flows.signing import sign_release, verify_release
 
 # Where the run is tracked and served is no property of the release, and may hold a secret.
@@ -191,23 +194,35 @@ def list_undiscoverable(run: Run, data: Data, challenger: Candidate, champion: C
 
 
 def calibrate_monitor(run: Run, data: Data, release: Candidate, name: str) -> None:
-    """Makes, once per release, what the monitor holds live windows against; says so where it cannot."""
+    """Makes, once per release and monitoring settings, what the monitor holds live windows against.
+
+    For the champion as for a challenger. Says so where it cannot and raises nothing of Debut's own: what was
+    promoted stays promoted, and a shop too small to watch can still be retrained.
+    """
     folder = run.shop.references / release.digest
-    if folder.exists():
-        return
-    _, listed = undiscoverable(run, data, release, name)
-    told = json.loads((listed / SUMMARY).read_bytes())
     try:
+        if is_calibrated(folder, run.shop.settings.monitoring):
+            return
+        _, listed = undiscoverable(run, data, release, name)
         stages.calibrate_monitor(
             folder,
             run.shop.candidates / release.digest,
             encoded_by(run, data, release, name),
             (data.split, data.checked_folder),
-            Undiscoverable(found=told["undiscoverable"], checked=told["checked"]),
+            undiscoverable_launches(listed / SUMMARY, data.split),
             run.shop.settings.monitoring,
         )
-    except MonitoringError as error:  # a shop too small to watch can still be retrained
-        console.fact("monitor", f"will not watch {release.digest[:12]}: {error}")
+    except DebutError as error:
+        console.fact("monitor", f"will not watch {release.digest[:12]}: {escape(str(error))}")
+
+
+def is_calibrated(folder: Path, settings: MonitoringSettings) -> bool:
+    """Whether a release's reference and alarms can be read and are of these settings."""
+    try:
+        load_reference(folder / REFERENCE)
+        return not Alarms.read(folder).changed(settings)
+    except MonitoringError:
+        return False
 
 
 def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) -> dict[str, Scorecard]:

@@ -8,21 +8,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
+from prefect.context import FlowRunContext
 
-from components.contract.errors import DebutError
 from components.contract.records import Candidate, RetrievalPlan, TrainedModel
 from components.encoder.base import resolve_base
+from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
-from flows import console, notifications, releases, stages
+from flows import console, lost_runs, notifications, releases, stages
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
 from flows.preparation import prepare
 from flows.results import result_of, save_result
-from flows.reviews import ask_for_review
-from flows.run import Data, Run, new_run
+from flows.reviews import ask_for_review, record_expired
+from flows.run import Data, Run, new_run, new_run_id
 from flows.shop import actor, open_shop
 
 
@@ -40,24 +41,37 @@ def retrain(
 
     because, requested_by: why and for whom it runs, for the review, MLflow and chat; thread: where in a chat
     the answer belongs (chatops.board.Thread as a dictionary); force: also where nothing changed since the
-    last run, whose result is else given again.
+    last run, whose result is else given again. Whatever ends it is told there, a cancellation too.
     """
     shop = open_shop(config, root, workspace)
-    asker = requested_by or ("schedule" if runtime.deployment.id else actor())
-    run = new_run(shop, requested_by=asker, because=because)
-    known = None if force else last_result(shop, run.fingerprint)
-    if known is not None:
-        notifications.nothing_new(shop, known, thread)
-        return known
+    run_id = new_run_id()
     try:
+        record_expired(shop)
+        run = new_run(shop, requester(requested_by), because, run_id)
+        known = None if force else last_result(shop, run.fingerprint)
+        if known is not None:
+            notifications.nothing_new(shop, known, thread)
+            return known
         result = run_loop(run)
-    except DebutError as error:
-        notifications.failed(shop, run, str(error), thread)
+        if result["decision"] is None:
+            ask_for_review(shop, run_id)
+        notifications.retrained(shop, result, thread)
+    except BaseException as error:
+        notifications.failed(shop, run_id, error, thread)
+        lost_runs.remember_told(shop)
         raise
-    if result["decision"] is None:
-        ask_for_review(shop, config, root, workspace, run.run_id)
-    notifications.retrained(shop, result, thread)
     return result
+
+
+def requester(named: str = "") -> str:
+    """Who asked for this flow run: who is named, Prefect's scheduler, or who runs it here. A run that was
+    asked for in Prefect's page is nobody's in particular: its open-source server knows no users."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if named or run is None or run.deployment_id is None:
+        return named or actor()
+    # Not by the tag auto-scheduled: who asks for a run in the page may give it any tag.
+    return "schedule" if run.auto_scheduled else f"prefect{UNIDENTIFIED}"
 
 
 def run_loop(run: Run, *, monitored: bool = True) -> dict[str, Any]:
@@ -88,9 +102,10 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
         decision = releases.act_on_verdict(run, challenger, report)
         stages.mirror_decisions(tracker, run.shop)
-        watched = (challenger, "challenger") if report.verdict == "PROMOTE" else (champion, "champion")
-        if monitored:
-            releases.calibrate_monitor(run, data, *watched)
+        if monitored:  # the champion too: it serves on, or again after a rollback
+            releases.calibrate_monitor(run, data, champion, "champion")
+            if report.verdict == "PROMOTE":
+                releases.calibrate_monitor(run, data, challenger, "challenger")
         stages.publish_artifacts(run.folder, report, tracker.url, browse_command(settings, workspace))
     result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)

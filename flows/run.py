@@ -59,10 +59,14 @@ class Data:
     lost_items: dict[str, int]
 
 
-def new_run(shop: Shop, requested_by: str = "", because: str = "") -> Run:
-    """A run with its own id, which begins with the moment (UTC)."""
-    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
-    return Run(shop, run_id, run_fingerprint(shop), requested_by, because)
+def new_run_id() -> str:
+    """Begins with the moment (UTC)."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def new_run(shop: Shop, requested_by: str = "", because: str = "", run_id: str | None = None) -> Run:
+    """A run; run_id: not given, a new one. Raises DataError or StorageError where a source cannot be read."""
+    return Run(shop, run_id or new_run_id(), run_fingerprint(shop), requested_by, because)
 
 
 def _plain(value: Any) -> Any:

@@ -55,9 +55,11 @@ def _failed(error: Exception) -> DebutError:
     told = " ".join(str(error).split()).partition(" - ")[0].rstrip(".") or type(error).__name__
     url = os.environ.get("PREFECT_API_URL")
     if url:
+        from components.tracking.client import without_secrets  # imports MLflow, which takes seconds
+
+        sentence = without_secrets(f"Prefect's server at {url} failed: {told}")
         return ConfigError(
-            f"Prefect's server at {url} failed: {told}. Start it, correct PREFECT_API_URL, or unset it to "
-            f"run without a server."
+            f"{sentence}. Start it, correct PREFECT_API_URL, or unset it to run without a server."
         )
     home = os.environ.get("PREFECT_HOME", "PREFECT_HOME")
     return StorageError(f"Prefect's own server in {home} failed: {told}. Free space there, then run again.")

@@ -38,7 +38,7 @@ from components.tracking.webhook import SECRET_VARIABLE
 from flows import acts
 from flows.chat import ShopBoard, record_roles
 from flows.judged_runs import JudgedRuns
-from flows.reviews import read_mlflow_tag, shop_reviews
+from flows.reviews import read_mlflow_tag
 from flows.shop import Shop
 from flows.signing import verify_release
 
@@ -63,7 +63,7 @@ class ShopReleases:
         return self._champion[1]
 
     def challenger(self) -> Challenger | None:
-        waiting = shop_reviews(self._shop).waiting()
+        waiting = self._shop.reviews().waiting()
         if waiting is not None:
             return Challenger(waiting.release, "waiting")
         records = self._shop.decision_log().records()

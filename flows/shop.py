@@ -6,7 +6,7 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import DataError
 from components.contract.files import write_json
@@ -15,6 +15,9 @@ from components.contract.settings import Settings
 from components.data.configuration import load_settings
 from components.data.storage import open_store
 from components.release.decision_log import DecisionLog
+
+if TYPE_CHECKING:  # its module imports libraries that most commands do not need
+    from components.release.review import Reviews
 
 REFERENCE = "reference"
 """Within a release's folder of `references`, beside alarms.json."""
@@ -85,6 +88,11 @@ class Shop:
 
     def decision_log(self) -> DecisionLog:
         return DecisionLog(open_store(self.decisions))
+
+    def reviews(self) -> "Reviews":
+        from components.release.review import Reviews
+
+        return Reviews(self.review_store(), self.decision_log())
 
 
 def open_shop(

@@ -63,12 +63,13 @@ from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.judging import judge_bm25, judge_candidate, write_unjudged
 from components.release.plan import choose_plan, export_graphs
-from components.release.review import Reviews
 from components.split.leakage import check_leakage
 from components.split.split import split
+from components.tracking.client import connect
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord, record_run
-from components.tracking.registry import mirror_aliases, register
+from components.tracking.registry import register
+from components.tracking.review_tag import delete_review_tag
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION, PreparedExamples
 from components.training.launch import train
@@ -76,7 +77,7 @@ from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
 from components.training.spec import TrainingSpec
 from flows import console
-from flows.acts import aliases_of
+from flows.log_mirror import mirror_log
 from flows.shop import REFERENCE, Shop
 
 
@@ -315,10 +316,17 @@ def record_decision(
     )
 
 
-@task(name="wait for review")
+@task(
+    name="wait for review",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_failed_in_passing,
+)
 def open_review(shop: Shop, run_id: str, report: GateReport, requester: str, because: str) -> ReviewCase:
-    reviews = Reviews(shop.review_store(), shop.decision_log())
-    days = shop.settings.review.days
+    """Without MLflow none is opened: a tag that a reviewer set for an earlier one must not answer it."""
+    connection = connect(shop.settings, shop.workspace)
+    delete_review_tag(connection, shop.settings.shop, report.challenger_digest)
+    reviews, days = shop.reviews(), shop.settings.review.days
     return reviews.open(run_id, shop.settings.shop, report, days=days, requester=requester, because=because)
 
 
@@ -346,7 +354,7 @@ def calibrate_monitor(
     retry_condition_fn=_failed_in_passing,
 )
 def mirror_decisions(tracker: Tracker, shop: Shop) -> dict[str, str | None]:
-    return mirror_aliases(tracker.connection, shop.settings.shop, aliases_of(shop))
+    return mirror_log(tracker.connection, shop)
 
 
 @task(name="damage a copy of the encoder")

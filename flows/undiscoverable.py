@@ -14,24 +14,24 @@ from components.release.discoverability import check_release
 from flows.shop import Shop
 
 
-def undiscoverable_items(shop: Shop) -> tuple[UndiscoverableReport, Path]:
-    """The champion's report on the new items of the data it was built on and on the live items, which were
-    PUT since; and the folder with its files.
+def undiscoverable_items(shop: Shop, digest: str | None = None) -> tuple[UndiscoverableReport, Path]:
+    """A release's (None: the champion's) report on the new items of the data it was built on and on those
+    that were PUT since; and the folder with its files.
 
     Raises PromotionError before the first champion, DataError where that data's split is gone.
     """
-    digest = shop.decision_log().champion()
+    digest = digest or shop.decision_log().champion()
     if digest is None:
         raise PromotionError("There is no champion yet: run `debut retrain` first.")
     folder = shop.candidates / digest
     candidates.verify(folder)
     split = _split_of(shop, candidates.load_fingerprint(folder).data_digest)
     with stage_folder(shop.undiscoverable / digest) as out:
-        report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out, _live(shop))
+        report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out, live_changes(shop))
     return report, shop.undiscoverable / digest
 
 
-def _live(shop: Shop) -> list[Change]:
+def live_changes(shop: Shop) -> list[Change]:
     """What was PUT or deleted; nothing where the service never ran."""
     place = shop.live_items
     if not place.startswith("s3://") and not Path(place).exists():

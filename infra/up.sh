@@ -14,6 +14,7 @@ PATH="$PWD/.venv/bin:$PATH"
 found=$(python -c '
 import os, sys
 from pathlib import Path
+from urllib.parse import urlsplit
 from components.contract.errors import DebutError
 from flows.shop import open_shop
 config = os.environ["DEBUT_CONFIG"]
@@ -21,7 +22,10 @@ try:
     shop = open_shop(config, None, os.environ.get("DEBUT_WORKSPACE"))
 except DebutError as error:
     sys.exit(str(error))
-print(shop.workspace, shop.workspace.parent, Path(config).resolve() if Path(config).is_file() else config, sep="\n")
+uri = urlsplit(str(shop.settings.tracking.uri or ""))
+local = uri.hostname in (None, "127.0.0.1", "localhost")
+file = Path(config).resolve() if Path(config).is_file() else config
+print(shop.workspace, shop.workspace.parent, file, "yes" if local else "", sep="\n")
 ')
 shop=$(echo "$found" | sed -n 1p)
 servers=$shop/servers
@@ -33,6 +37,7 @@ secret() { cat "$servers/secrets/$1"; }
 export PATH DEBUT_UP="$servers"
 DEBUT_WORKSPACE=$(echo "$found" | sed -n 2p)
 DEBUT_CONFIG=$(echo "$found" | sed -n 3p)
+local_mlflow=$(echo "$found" | sed -n 4p)
 export DEBUT_WORKSPACE DEBUT_CONFIG
 if [ -n "${DEBUT_ROOT:-}" ]; then
   DEBUT_ROOT=$(cd "$DEBUT_ROOT" && pwd)
@@ -47,6 +52,8 @@ export DEBUT_ZOMBIE_SECONDS="${DEBUT_ZOMBIE_SECONDS:-540}"
 export PREFECT_HOME="$servers/prefect"
 export PREFECT_API_URL="http://$DEBUT_HOST:$DEBUT_PREFECT_PORT/api"
 export PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=true
+# On disk, so that runs keep their place in a concurrency limit when the server is started again; else it ends them.
+export PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE=prefect.server.concurrency.lease_storage.filesystem
 export PREFECT_WORKER_QUERY_SECONDS="${PREFECT_WORKER_QUERY_SECONDS:-5}"
 export PREFECT_WORKER_WEBSERVER_HOST="$DEBUT_HOST"
 export PREFECT_WORKER_WEBSERVER_PORT="${DEBUT_WORKER_PORT:-8080}"
@@ -59,7 +66,10 @@ MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY=$(secret mlflow_encryption_key)
 DEBUT_MLFLOW_WEBHOOK_SECRET=$(secret mlflow_webhook_secret)
 export MLFLOW_AUTH_ADMIN_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY
 export DEBUT_MLFLOW_WEBHOOK_SECRET
-export MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD="$MLFLOW_AUTH_ADMIN_PASSWORD"
+# The login of the server that this script starts; not where debut.yaml names another and its login is set.
+if [ -z "${MLFLOW_TRACKING_USERNAME:-}${MLFLOW_TRACKING_PASSWORD:-}" ] && [ -n "$local_mlflow" ]; then
+  export MLFLOW_TRACKING_USERNAME=admin MLFLOW_TRACKING_PASSWORD="$MLFLOW_AUTH_ADMIN_PASSWORD"
+fi
 export MLFLOW_HOST="$DEBUT_HOST" MLFLOW_PORT="$DEBUT_MLFLOW_PORT" MLFLOW_STATE="$servers/mlflow"
 export MLFLOW_BACKEND_STORE_URI="sqlite:///$shop/mlflow.db" MLFLOW_ARTIFACTS_DESTINATION="$shop/mlartifacts"
 export MLFLOW_SERVER_ALLOWED_HOSTS="127.0.0.1:$DEBUT_MLFLOW_PORT,localhost:$DEBUT_MLFLOW_PORT"

@@ -36,7 +36,10 @@ esac
 [ -n "${MLFLOW_BACKEND_STORE_URI:-}" ] || refuse "MLFLOW_BACKEND_STORE_URI is not set."
 [ -n "${MLFLOW_ARTIFACTS_DESTINATION:-}" ] || refuse "MLFLOW_ARTIFACTS_DESTINATION is not set."
 [ -n "${MLFLOW_SERVER_ALLOWED_HOSTS:-}" ] || refuse "MLFLOW_SERVER_ALLOWED_HOSTS is not set."
-[ "$MLFLOW_SERVER_ALLOWED_HOSTS" != "*" ] || refuse "MLFLOW_SERVER_ALLOWED_HOSTS must name hosts, not *."
+# MLflow allows every host where one element is *; *:5000 or ?* would match as much. A port names no host.
+nameless=$(printf '%s\n' "$MLFLOW_SERVER_ALLOWED_HOSTS" | tr ',' '\n' |
+  sed 's/[[:space:]]//g; /[*]/!d; s/:[0-9*?]*$//; /[[:alnum:]]/d')
+[ -z "$nameless" ] || refuse "MLFLOW_SERVER_ALLOWED_HOSTS must name hosts, not *."
 
 state=${MLFLOW_STATE:?}
 umask 077

@@ -16,7 +16,7 @@ MAX_SECTION, MAX_TITLE, MAX_REASON = 3_000, 100, 500
 
 
 class Announcements:
-    """Posts to the thread that asked, else to `channel`; to neither where both are None."""
+    """Posts to every webhook, and to Slack: to the thread that asked, else to `channel`, if there is one."""
 
     def __init__(self, poster: Poster, channel: str | None) -> None:
         self._poster = poster
@@ -24,36 +24,38 @@ class Announcements:
 
     def finished(self, board: Board, run_id: str, report: GateReport, thread: Thread | None) -> None:
         """The verdict and the primary gates of a retrain, with its gate report and its age curve."""
-        root = self._say(texts.verdict_text(run_id, report), thread)
+        root = self._tell(texts.verdict_text(run_id, report), thread)
         files = [path for path in (board.gate_report(run_id), board.age_curve(run_id)) if path is not None]
         if root is not None and files:
             self._poster.upload(thread or root, files, f"Gate report and age curve of run `{run_id}`")
 
     def failed(self, run_name: str, sentence: str, thread: Thread | None) -> None:
         """A run that ended without a verdict, and why."""
-        self._say(f"Run `{run_name}` failed: {texts.escaped(sentence)}", thread)
+        self._tell(f"Run `{texts.escaped(run_name)}` failed: {texts.escaped(sentence)}", thread)
 
     def unchanged(self, run_id: str, verdict: str, thread: Thread | None) -> None:
         """A retrain that had nothing to do, and the run that says so."""
-        self._say(f"Nothing changed since run `{run_id}`, which ended with {verdict}.", thread)
+        self._tell(f"Nothing changed since run `{run_id}`, which ended with {verdict}.", thread)
 
     def waiting(self, case: ReviewCase, thread: Thread | None) -> None:
         """A challenger that waits for a person, with buttons that approve and reject it, and a line for the
-        rejection's reason."""
+        rejection's reason; webhooks, which have no buttons, get the commands."""
         text = texts.waiting_text(case)
         self._say(text, thread, [_section(text), _reason(), _buttons(case.run_id)])
+        self._poster.notify(texts.review_text(case))
 
     def decided(self, decision: Decision) -> None:
         """A decision that was not made in chat (of those chat tells by itself): the channel and webhooks."""
-        self._tell(texts.decision_text(decision))
+        self._tell(texts.decision_text(decision), None)
 
     def drifted(self, drift: Drift) -> None:
         """A verdict of the monitor: the channel and webhooks."""
-        self._tell(texts.drift_text(drift))
+        self._tell(texts.drift_text(drift), None)
 
-    def _tell(self, text: str) -> None:
-        self._say(text, None)
+    def _tell(self, text: str, thread: Thread | None) -> Thread | None:
+        root = self._say(text, thread)
         self._poster.notify(text)
+        return root
 
     def _say(self, text: str, thread: Thread | None, blocks: list[Any] | None = None) -> Thread | None:
         channel = thread.channel if thread else self._channel

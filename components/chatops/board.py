@@ -30,6 +30,8 @@ class Status:
     """The challenger that waits for a person."""
     runs: tuple[JobRun, ...]
     """The newest runs, newest first."""
+    problem: str | None = None
+    """Why the runs are not known; None where they are."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ class Board(Protocol):
         """Refuses the challenger that waits; raises PromotionError where none does."""
         ...
 
-    def rollback(self, actor: str, reason: str) -> Decision:
-        """Makes the champion before this one serve again; raises PromotionError where there is none."""
+    def rollback(self, actor: str, reason: str, to: str | None = None) -> Decision:
+        """Makes the champion before this one serve again; to: that release instead, by the first characters
+        of D. Raises PromotionError where there is none, or where it has to be named."""
         ...
 
     def gate_report(self, run_id: str) -> Path | None:

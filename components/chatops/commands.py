@@ -17,13 +17,15 @@ USAGES: dict[Verb, str] = {
     "compare": "`/debut compare` shows champion and challenger in the newest gate report",
     "approve": "`/debut approve RUN` promotes the challenger that waits",
     "reject": "`/debut reject RUN reason` refuses the challenger that waits",
-    "rollback": "`/debut rollback reason` makes the champion before this one serve again",
+    "rollback": "`/debut rollback [to RELEASE] reason` makes the champion before this one, or the one named, "
+    "serve again; within ten minutes of another rollback one must be named",
     "help": "`/debut help` lists the commands",
 }
 MAX_REASON = 1_000
 """Characters of a reason, which the decision log keeps for ever."""
 _SHOP = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_RELEASE = re.compile(r"[0-9a-f]{6,64}")
 
 
 class CommandError(DebutError):
@@ -41,6 +43,8 @@ class Command:
     """Of approve and reject."""
     reason: str = ""
     """Of reject and rollback; of retrain what followed "because"."""
+    to: str | None = None
+    """Of rollback: the first characters of D, at least six, where a release was named."""
 
 
 def parse(text: str) -> Command:
@@ -54,7 +58,7 @@ def parse(text: str) -> Command:
     if verb in ("approve", "reject"):
         return _review(verb, rest)
     if verb == "rollback":
-        return Command(verb, reason=_reason(verb, rest))
+        return _rollback(rest)
     if rest:
         raise _wrong(verb)
     return Command(verb)
@@ -93,6 +97,16 @@ def _review(verb: Verb, words: list[str]) -> Command:
     if not is_run_id(run_id) or (verb == "approve" and len(words) > 1):
         raise _wrong(verb)
     return Command(verb, run_id=run_id, reason=_reason(verb, words[1:]) if verb == "reject" else "")
+
+
+def _rollback(words: list[str]) -> Command:
+    """A reason may not begin with "to": what follows is a release, or the command is refused."""
+    if not words or words[0].lower() != "to":
+        return Command("rollback", reason=_reason("rollback", words))
+    release = words[1].strip("`").lower() if len(words) > 1 else ""
+    if not _RELEASE.fullmatch(release):
+        raise _wrong("rollback")
+    return Command("rollback", to=release, reason=_reason("rollback", words[2:]))
 
 
 def _reason(verb: Verb, words: list[str]) -> str:

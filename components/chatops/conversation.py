@@ -9,7 +9,7 @@ from components.chatops import texts
 from components.chatops.board import Board, Thread
 from components.chatops.commands import Command, CommandError, Verb, is_run_id, parse
 from components.chatops.poster import Poster
-from components.chatops.roles import Platform, RoleError, permitted
+from components.chatops.roles import CHANGING, Platform, RoleError, permitted
 from components.contract.errors import DebutError
 from components.contract.operations import ChatSettings
 from components.contract.records import Decision
@@ -51,7 +51,7 @@ class Conversation:
         """The answer for now, which blocks on nothing; what takes time follows at `response_url`."""
         try:
             command = parse(text)
-            actor = permitted(self._settings.roles, asked.platform, asked.user, command.verb)
+            actor = self._permitted(asked, command.verb)
         except (CommandError, RoleError) as refused:
             return texts.escaped(str(refused))
         if command.verb == "help":
@@ -89,17 +89,26 @@ class Conversation:
             self._answer(asked, self._report(command.verb))
 
     def _press(self, asked: Asked, verb: Verb, run_id: str, reason: str) -> None:
-        actor = permitted(self._settings.roles, asked.platform, asked.user, verb)
+        actor = self._permitted(asked, verb)
         if not is_run_id(run_id):
             raise CommandError("The button names no run.")
         self._decided(asked, self._decide(Command(verb, run_id=run_id, reason=reason), actor))
+
+    def _permitted(self, asked: Asked, verb: Verb) -> str:
+        """The actor; a refused attempt to change something is logged, without what was typed."""
+        try:
+            return permitted(self._settings.roles, asked.platform, asked.user, verb)
+        except RoleError:
+            if verb in CHANGING:
+                logger.warning("Chat refused %s to %s:%s", verb, asked.platform, asked.user)
+            raise
 
     def _decide(self, command: Command, actor: str) -> Decision:
         if command.verb == "approve":
             return self._board.approve(command.run_id, actor)
         if command.verb == "reject":
             return self._board.reject(command.run_id, actor, command.reason)
-        return self._board.rollback(actor, command.reason)
+        return self._board.rollback(actor, command.reason, command.to)
 
     def _decided(self, asked: Asked, decision: Decision) -> None:
         text = texts.decision_text(decision)
@@ -125,13 +134,20 @@ class Conversation:
         thread = self._poster.say(asked.channel, text) if asked.platform == "slack" else None
         if thread is None:
             run = self._board.start_retrain(command.shop, because, actor, None)
-            self._answer(asked, f"{text}\n{texts.started_text(run)}", public=True)
+            self._answer(asked, f"{text}\n{texts.started_text(run, self._told())}", public=True)
             return
         try:
-            outcome = texts.started_text(self._board.start_retrain(command.shop, because, actor, thread))
+            run = self._board.start_retrain(command.shop, because, actor, thread)
+            outcome = texts.started_text(run, "thread")
         except DebutError as error:
             outcome = texts.escaped(str(error))
         self._poster.say(thread.channel, outcome, thread=thread)
+
+    def _told(self) -> texts.ResultPlace:
+        """Where the result of a run without a thread goes."""
+        if self._settings.channel and self._poster.reaches_slack:
+            return "channel"
+        return "webhooks" if self._settings.webhooks else "nowhere"
 
     def _answer(self, asked: Asked, text: str, *, public: bool = False) -> None:
         self._poster.respond(asked.response_url, text, public=public)

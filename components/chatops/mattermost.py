@@ -52,7 +52,7 @@ def _asked(form: dict[str, str]) -> Asked:
     return Asked(
         platform="mattermost",
         user=form.get("user_id", ""),
-        mention=f"@{escaped(form.get('user_name', ''))}",
+        mention=escaped(f"@{form.get('user_name', '')}"),
         channel=form.get("channel_id", ""),
         response_url=form.get("response_url", ""),
     )

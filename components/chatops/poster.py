@@ -39,6 +39,11 @@ class Poster:
         self._webhooks = settings.webhooks
         self._client = _web_client(settings.api_url, bot_token) if bot_token else None
 
+    @property
+    def reaches_slack(self) -> bool:
+        """Whether there is a token to post with."""
+        return self._client is not None
+
     def say(
         self, channel: str, text: str, *, thread: Thread | None = None, blocks: Sequence[Any] | None = None
     ) -> Thread | None:

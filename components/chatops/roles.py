@@ -16,6 +16,9 @@ ALLOWED: dict[ChatRole, frozenset[Verb]] = {
     "approver": _OPERATING | {"approve", "reject"},
 }
 
+CHANGING: frozenset[Verb] = ALLOWED["approver"] - ALLOWED["reader"]
+"""What does more than tell."""
+
 
 class RoleError(DebutError):
     """The user's role does not allow the command, or nobody gave them one."""

@@ -1,7 +1,9 @@
 """What chat says. Only `code` and code blocks are marked up: Slack and Mattermost read both the same."""
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal
 
 from components.chatops.board import Comparison, Drift, Status
 from components.chatops.commands import USAGES
@@ -18,11 +20,24 @@ _DEEDS = {
     "rejection": "was rejected",
     "inconclusive": "was not promoted, the verdict being inconclusive",
 }
+ResultPlace = Literal["thread", "channel", "webhooks", "nowhere"]
+_PLACES: dict[ResultPlace, str] = {
+    "thread": "its result follows here",
+    "channel": "its result goes to the channel of the settings (chat.channel)",
+    "webhooks": "its result goes to the webhooks of the settings (chat.webhooks)",
+    "nowhere": "its result is posted nowhere, for want of a Slack channel and of chat.webhooks: "
+    "`/debut status` tells how it ended",
+}
+_JOINER = "\u2060"
+_MARKUP = re.compile(r"@(?=all|here|channel)|\](?=[(\[:])", re.IGNORECASE)
+"""What Mattermost reads as a mention of everybody, and as a link's text."""
 
 
 def escaped(text: str) -> str:
-    """Text that someone wrote: it can neither mention a channel nor link."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Text that someone wrote: in Slack and Mattermost it mentions no channel and puts no address under other
+    words. A bare address stays one that can be clicked, and a person's @name a mention in Mattermost."""
+    entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKUP.sub(lambda found: found[0] + _JOINER, entities)
 
 
 def help_text() -> str:
@@ -32,8 +47,8 @@ def help_text() -> str:
 def status_text(status: Status) -> str:
     serving = f"{_release(status.champion)} serves" if status.champion else "nothing serves yet"
     waiting = waiting_text(status.waiting) if status.waiting else "No challenger waits for a review."
-    runs = [f"`{run.name}` ({run.job}): {run.state}{_link(run)}" for run in status.runs] or ["No runs yet."]
-    return "\n".join([f"Shop `{status.shop}`: {serving}.", waiting, *runs])
+    runs = [escaped(status.problem)] if status.problem else [_run(run) for run in status.runs]
+    return "\n".join([f"Shop `{status.shop}`: {serving}.", waiting, *(runs or ["No runs yet."])])
 
 
 def drift_text(drift: Drift | None) -> str:
@@ -87,8 +102,20 @@ def retrain_text(mention: str, shop: str | None, because: str) -> str:
     return f"{mention} asks for a retrain{f' of `{shop}`' if shop else ''}: {escaped(because)}"
 
 
-def started_text(run: JobRun) -> str:
-    return f"Run `{run.name}` is {run.state.lower()}; its result follows here{_link(run)}."
+def review_text(case: ReviewCase) -> str:
+    """The same for a chat without buttons: with the commands that answer."""
+    run = case.run_id
+    return (
+        f"{waiting_text(case)}\n`/debut approve {run}` promotes it, `/debut reject {run} reason` refuses it."
+    )
+
+
+def started_text(run: JobRun, told: ResultPlace) -> str:
+    """told: where the result goes."""
+    return (
+        f"Run `{escaped(run.name)}` is {escaped(run.state.lower())}, after any retrain that runs already; "
+        f"{_PLACES[told]}{_link(run)}."
+    )
 
 
 def _release(digest: str | None) -> str:
@@ -97,6 +124,10 @@ def _release(digest: str | None) -> str:
 
 def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _run(run: JobRun) -> str:
+    return f"`{escaped(run.name)}` ({run.job}): {escaped(run.state)}{_link(run)}"
 
 
 def _link(run: JobRun) -> str:

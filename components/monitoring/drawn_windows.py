@@ -1,10 +1,11 @@
 """Windows without drift, drawn from a reference, and what each metric is in them.
 
-Requests. Whole days are drawn, as many as a window has, then as many requests of those days as it has: days
-differ from one another, so requests drawn one by one would promise too little spread (block bootstrap: Hall,
-Horowitz & Jing, Biometrika 1995). Where the days hold fewer, requests come twice, which errs towards wider
-thresholds. A drawn window is compared with the other days only, because a fresh one is no part of the
-reference.
+Requests. Whole days are drawn, as many as a window has (a third of the days at most, so that other windows
+without them remain), then as many requests of those days as it has: days differ from one another, so requests
+drawn one by one would promise too little spread (block bootstrap: Hall, Horowitz & Jing, Biometrika 1995).
+Every day is drawn equally often: the days are shuffled and dealt out, again and again. Where the days hold
+fewer requests, they come twice, which errs towards wider thresholds. A drawn window is compared with the
+other days only, because a fresh one is no part of the reference.
 
 New items. A launch's items are alike, so weeks of listing are drawn, from the items listed within HISTORY
 times new_item_days: one cohort for the window, and one of other weeks in the reference's place. Undated
@@ -13,13 +14,15 @@ items, or those of fewer weeks than two cohorts have, one by one, with replaceme
 Catalogue. Items one by one, with replacement, and twice: a catalogue has no days. What a live catalogue
 shares with the reference makes its alarms rarer than this promises: the error is on the quiet side.
 
-Undiscoverable new items. Two binomial draws of the reference's share.
+Undiscoverable new items. Launches (launches.py) with replacement, twice, and of the second so many items as
+were checked live; two binomial draws of the reference's share where the launches are not known.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,16 +32,17 @@ from numpy.typing import NDArray
 from components.contract.operations import MonitoringSettings
 from components.monitoring.facts import HISTORY
 from components.monitoring.metrics import METRICS, Metric, measure, values
-from components.monitoring.reference import Reference
-from components.monitoring.samples import Frame, ReferenceSamples, Rows, Sample
+from components.monitoring.reference import Reference, Undiscoverable
+from components.monitoring.samples import COMPARED, Frame, ReferenceSamples, Rows, Sample, at_most
 
-Pair = tuple[Rows, Rows]
-"""Rows in the reference's place, and rows of the window."""
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
 DAYS_PER_WEEK = 7
 FRAMES: tuple[Frame, ...] = ("requests", "items", "new items")
 STEP: dict[Frame, float] = {"requests": 1.5, "items": 4.0, "new items": 2.0}
 """From one calibrated size to the next. A live window is cut to the next smaller one."""
+MOST_DAYS = 3
+"""A drawn window has at most a third of the days."""
 NEAR = 1.1
 """Two sizes are not closer."""
 MIN_VALUES = 20
@@ -48,12 +52,23 @@ UNDISCOVERABLE = "undiscoverable_share"
 _LEAST_SHARE = 0.005
 
 
+class Pair(NamedTuple):
+    before: Rows
+    """In the reference's place."""
+    after: Rows
+    """The window."""
+    blocks: Marks | None
+    """Of each day, or week of listing, whether it is the window's; None where rows are drawn one by one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """One metric in windows without drift."""
 
     statistics: Floats
     """(resamples,)"""
+    blocks: Marks | None
+    """(resamples, days or weeks): those of the window."""
     two_sided: bool
     least_scale: float
 
@@ -76,13 +91,22 @@ def draw_shares(reference: Reference, settings: MonitoringSettings) -> dict[int,
     known = reference.facts.undiscoverable
     if known is None:
         return {}
-    share, found = known.found / max(1, known.checked), {}
+    found = {}
     for size in _grid(settings.min_rows, 2.0, known.checked):
         rng = np.random.default_rng([settings.seed, len(FRAMES), size])
-        before = rng.binomial(known.checked, share, settings.resamples) / known.checked
-        after = rng.binomial(size, share, settings.resamples) / size
-        found[size] = {UNDISCOVERABLE: Drawn(after - before, True, _LEAST_SHARE)}
+        before, after = (_shares(known, settings.resamples, rng) for _ in range(2))
+        if not known.launches:
+            before = rng.binomial(known.checked, before) / known.checked
+        differences = rng.binomial(size, after) / size - before
+        found[size] = {UNDISCOVERABLE: Drawn(differences, None, True, _LEAST_SHARE)}
     return found
+
+
+def _shares(known: Undiscoverable, resamples: int, rng: Generator) -> Floats:
+    """The share in so many launches, drawn with replacement; without launches always the share of all."""
+    counts = np.asarray(known.launches or [(known.found, max(1, known.checked))], dtype=np.float64)
+    found, checked = counts[rng.integers(len(counts), size=(resamples, len(counts)))].sum(1).T
+    return np.asarray(found / checked)
 
 
 def sizes(
@@ -98,8 +122,8 @@ def sizes(
         return _grid(settings.min_rows, STEP[frame], rows)
     if rows < 2 * settings.min_rows:
         return []
-    per_block = np.bincount(reference.requests.get_column("block").to_numpy())
-    most = min(window_days(settings), max(1, len(per_block) // 2)) * float(np.median(per_block))
+    per_block = reference.requests.group_by("block").len().get_column("len").to_numpy()
+    most = drawn_days(settings, len(per_block)) * float(np.median(per_block))
     return _grid(settings.min_rows, STEP[frame], max(settings.min_rows, min(int(most), rows // 2)))
 
 
@@ -124,7 +148,8 @@ def _pairs(
     count = settings.resamples
     if frame == "requests":
         blocks = reference.requests.get_column("block").to_numpy()
-        return samples.requests, request_pairs(blocks, window_days(settings), size, count, rng)
+        days = drawn_days(settings, len(np.unique(blocks)))
+        return samples.requests, request_pairs(blocks, days, size, count, rng)
     if frame == "items":
         return samples.items, catalogue_pairs(len(samples.items), size, count, rng)
     recent = _recent(reference, settings)
@@ -134,8 +159,13 @@ def _pairs(
 
 
 def window_days(settings: MonitoringSettings) -> int:
-    """Day blocks per window; a window of less than a day counts as one."""
+    """Day blocks per window."""
     return max(1, round(settings.window_hours / 24))
+
+
+def drawn_days(settings: MonitoringSettings, days: int) -> int:
+    """Day blocks per drawn window, of a reference of so many days."""
+    return min(window_days(settings), max(1, days // MOST_DAYS))
 
 
 def metrics_of(frame: Frame, reference: Reference) -> list[Metric]:
@@ -145,18 +175,33 @@ def metrics_of(frame: Frame, reference: Reference) -> list[Metric]:
 
 
 def request_pairs(blocks: Rows, days: int, size: int, resamples: int, rng: Generator) -> Iterator[Pair]:
-    """blocks: per request the number of its day. At most half of the days make a window."""
+    """blocks: per request the number of its day; days: of a window. Of every day as many windows, but one."""
     members = _members(blocks)
-    days = min(days, max(1, len(members) // 2))
-    for _ in range(resamples):
-        chosen = rng.choice(len(members), days, replace=False)
-        others = np.concatenate([members[day] for day in range(len(members)) if day not in chosen])
-        yield others, _of_blocks(members, chosen, size, rng)
+    for chosen in _dealt(len(members), days, resamples, rng):
+        marks = _marks(chosen, len(members))
+        others = np.concatenate([members[day] for day in np.flatnonzero(~marks)])
+        yield Pair(at_most(COMPARED, others, rng), _of_blocks(members, chosen, size, rng), marks)
+
+
+def _dealt(blocks: int, together: int, count: int, rng: Generator) -> Iterator[Rows]:
+    """So many times `together` of the numbers below `blocks`, each number about equally often."""
+    hand: list[Rows] = []
+    for _ in range(count):
+        if not hand:
+            shuffled = rng.permutation(blocks)
+            hand = np.split(shuffled[: blocks // together * together], blocks // together)
+        yield hand.pop()
+
+
+def _marks(chosen: Rows, blocks: int) -> Marks:
+    marks = np.zeros(blocks, dtype=np.bool_)
+    marks[chosen] = True
+    return marks
 
 
 def catalogue_pairs(items: int, size: int, resamples: int, rng: Generator) -> Iterator[Pair]:
     for _ in range(resamples):
-        yield rng.integers(items, size=items), rng.integers(items, size=size)
+        yield Pair(rng.integers(items, size=items), rng.integers(items, size=size), None)
 
 
 def cohort_pairs(
@@ -164,9 +209,11 @@ def cohort_pairs(
 ) -> Iterator[Pair]:
     """blocks: per item the number of its week; weeks: of a cohort; cohort: items of the reference's."""
     members = _members(blocks)
+    alone = weeks > len(members) // 2
     for _ in range(resamples):
-        before, after = np.split(rng.choice(len(members), 2 * weeks, replace=weeks > len(members) // 2), 2)
-        yield _of_blocks(members, before, cohort, rng), _of_blocks(members, after, size, rng)
+        before, after = np.split(rng.choice(len(members), 2 * weeks, replace=alone), 2)
+        marks = None if alone else _marks(after, len(members))
+        yield Pair(_of_blocks(members, before, cohort, rng), _of_blocks(members, after, size, rng), marks)
 
 
 def listing_weeks(
@@ -203,13 +250,14 @@ def _measured(
 ) -> dict[str, Drawn]:
     share = {metric: values(metric, sample) / len(sample) for metric in metrics_of(frame, reference)}
     metrics = [metric for metric in share if share[metric] * size >= MIN_VALUES]
-    rows = [[measure(m, before, after) for m in metrics] for before, after in _taken(sample, pairs)]
+    rows, blocks = [], []
+    for pair in pairs:
+        before, after = sample.take(pair.before), sample.take(pair.after)
+        rows.append([measure(metric, before, after) for metric in metrics])
+        blocks.append(pair.blocks)
     table = np.asarray(rows, dtype=np.float64).reshape(len(rows), len(metrics))
+    marks = None if blocks[0] is None else np.asarray(blocks)
     return {
-        metric.name: Drawn(table[:, number], metric.two_sided, metric.least_scale)
+        metric.name: Drawn(table[:, number], marks, metric.two_sided, metric.least_scale)
         for number, metric in enumerate(metrics)
     }
-
-
-def _taken(sample: Sample, pairs: Iterator[Pair]) -> Iterator[tuple[Sample, Sample]]:
-    return ((sample.take(before), sample.take(after)) for before, after in pairs)

@@ -31,7 +31,7 @@ class DriftMetric(Record):
 
 
 class OnlineRecall(Record):
-    """An estimate of new-item recall on live behaviour (online.py)."""
+    """An estimate of new-item recall on live behaviour (online.py says of what exactly)."""
 
     source: Literal["exploration", "other entrances"]
     value: float | None
@@ -58,9 +58,15 @@ class DriftReport(Record):
     requests: int
     """Answers of this release, by the reference's entrance."""
     requests_left_out: int
-    """Answers of other releases and entrances."""
+    """Answers of other releases and entrances, with filters, or cut short: the reference has none."""
     items: int
     new_items: int
+    undiscoverable: int | None = None
+    """New items that none of their likely queries finds; None where they were not counted."""
     false_alarm_rate: float
+    """How often a window without drift raises an alarm, as it was calibrated."""
+    rate_known: bool = True
+    """Whether that rate is known: not where the reference is of undated requests or of few days. A drift
+    verdict is then no ground to act by itself."""
     metrics: tuple[DriftMetric, ...]
     online: tuple[OnlineRecall, ...] = ()

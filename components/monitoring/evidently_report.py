@@ -15,7 +15,7 @@ from components.contract.files import stage_folder, write_json
 from components.contract.operations import MonitoringSettings
 from components.monitoring.alarms import Alarms
 from components.monitoring.drift_report import DriftMetric, DriftReport
-from components.monitoring.judging import cut, window_samples
+from components.monitoring.judging import WindowSamples, cut, window_samples
 from components.monitoring.metrics import METRICS, Metric, without_telemetry
 from components.monitoring.reference import Reference
 from components.monitoring.samples import ReferenceSamples, Sample
@@ -64,10 +64,12 @@ def _snapshot(
     import pandas as pd
     from evidently import DataDefinition, Dataset, Report
 
+    known = ReferenceSamples.of(reference)
+    live = window_samples(window, reference, known)
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}
     for metric in judged:
-        before[metric.name], after[metric.name] = _columns(metric, window, reference, alarms, settings)
+        before[metric.name], after[metric.name] = _columns(metric, live, known, alarms, settings)
     categories = [metric.name for metric in judged if metric.method == "jensenshannon"]
     numbers = [metric.name for metric in judged if metric.name not in categories]
     definition = DataDefinition(numerical_columns=numbers, categorical_columns=categories)
@@ -82,14 +84,17 @@ def _snapshot(
 
 
 def _columns(
-    metric: DriftMetric, window: Window, reference: Reference, alarms: Alarms, settings: MonitoringSettings
+    metric: DriftMetric,
+    window: WindowSamples,
+    known: ReferenceSamples,
+    alarms: Alarms,
+    settings: MonitoringSettings,
 ) -> tuple[Any, Any]:
     """The values that were compared; of a metric that is one number, 0 and that number."""
     spec = _column(metric)
     if spec is None:
         return np.asarray([0.0]), np.asarray([metric.value])
-    known = ReferenceSamples.of(reference)
-    live = window_samples(window, reference, known).sample(spec.frame)
+    live = window.sample(spec.frame)
     calibrated = alarms.level(metric.name, len(live))
     assert calibrated is not None  # it was judged
     pair = known.sample(spec.frame), cut(live, calibrated.size, settings.seed)

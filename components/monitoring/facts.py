@@ -2,7 +2,7 @@
 
 Requests: at, entrance, release, query_characters, query_words, language, unknown_word_rate, query_vector,
 item_ids, top_score, mean_score, new_share, new_score, zero_result. Items: item_id, price, category, brand,
-completeness, title_length, listed, is_new, in_sample. No query text and no user among them.
+completeness, attributes, title_length, listed, is_new, in_sample. No query text and no user among them.
 """
 
 import hashlib
@@ -10,6 +10,8 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
+
+from components.monitoring.catalogue import is_new, listed_when
 
 DEPTH = 10
 """Answers are compared by their first so many items."""
@@ -52,35 +54,28 @@ def answer_facts(answers: pl.DataFrame, new: Collection[str]) -> pl.DataFrame:
             drawn.cast({"position": shown["position"].dtype}), on=["_row", "position"], how="anti"
         )
     shown = shown.filter(pl.col("position") <= DEPTH).sort("_row", "position")
-    is_new = pl.col("item_ids").is_in(list(new))
+    among = pl.col("item_ids").is_in(list(new))
     scores = pl.col("scores").cast(pl.Float64)
     facts = shown.group_by("_row", maintain_order=True).agg(
         pl.col("item_ids"),
         pl.col("scores"),
         top_score=scores.first(),
         mean_score=scores.mean(),
-        new_share=is_new.cast(pl.Float64).mean(),
-        new_score=scores.filter(is_new).mean(),
+        new_share=among.cast(pl.Float64).mean(),
+        new_score=scores.filter(among).mean(),
     )
     others = answers.drop("item_ids", "scores", "exploration_positions", strict=False)
     return others.join(facts, on="_row", how="left", maintain_order="left").drop("_row")
 
 
-def item_facts(
-    items: pl.DataFrame, end: datetime, new_item_days: int, is_new: str | None = None
-) -> pl.DataFrame:
+def item_facts(items: pl.DataFrame, end: datetime, new_item_days: int) -> pl.DataFrame:
     """The facts of a catalogue as it was at `end` (naive, UTC), ascending item_id.
 
-    An item is new for `new_item_days` after it was listed (or, where that is not known, first seen); an item
-    without a date is new by the column named `is_new`, or not at all. Kept are the new items, those listed in
-    the HISTORY before them, and a sample of all.
+    Which items are new: catalogue.is_new, at `end`. Kept are the new items, those listed in the HISTORY
+    before them, and a sample of all.
     """
-    dates = [pl.col(name) for name in ("listed_at", "first_seen") if name in items.columns]
-    listed = pl.coalesce(*dates).cast(pl.Datetime("us")) if dates else pl.lit(None, pl.Datetime("us"))
-    items = items.with_columns(listed=listed).sort("item_id")
-    since, past = (end - timedelta(days=days) for days in (new_item_days, HISTORY * new_item_days))
-    by_date = (pl.col("listed") >= since) & (pl.col("listed") < end)
-    undated = pl.col(is_new).fill_null(False) if is_new else pl.lit(False)
+    items = items.with_columns(listed=listed_when(items)).sort("item_id")
+    past = end - timedelta(days=HISTORY * new_item_days)
     facts = items.select(
         "item_id",
         _number("price", items),
@@ -88,8 +83,9 @@ def item_facts(
         _text("brand", items),
         pl.mean_horizontal(*(_filled(name, items) for name in DESCRIBED_BY)).alias("completeness"),
         pl.col("title").fill_null("").str.len_chars().cast(pl.Float64).alias("title_length"),
+        _attributes(items),
         "listed",
-        pl.when(pl.col("listed").is_null()).then(undated).otherwise(by_date).alias("is_new"),
+        is_new(items, end, new_item_days),
     )
     facts = facts.with_columns(in_sample=pl.Series(_sampled(facts["item_id"].to_list()), dtype=pl.Boolean))
     recent = ((pl.col("listed") >= past) & (pl.col("listed") < end)).fill_null(False)
@@ -118,3 +114,13 @@ def _text(name: str, items: pl.DataFrame) -> pl.Expr:
 def _filled(name: str, items: pl.DataFrame) -> pl.Expr:
     has = (_number if name == "price" else _text)(name, items).is_not_null()
     return has.cast(pl.Float64).alias(f"has_{name}")
+
+
+def _attributes(items: pl.DataFrame) -> pl.Expr:
+    """How many attributes ("name: value; …") have a value; 0 for none."""
+    if "attributes" not in items.columns:
+        return pl.lit(0.0).alias("attributes")
+    part = pl.element().str.strip_chars()
+    filled = (part != "") & ~part.str.ends_with(":")
+    parts = pl.col("attributes").cast(pl.String).fill_null("").str.split(";")
+    return parts.list.eval(filled).list.sum().cast(pl.Float64).alias("attributes")

@@ -23,7 +23,7 @@ class WindowSamples:
     items: Sample
     new_items: Sample
     left_out: int
-    """Answers of other releases and entrances."""
+    """Answers of other releases and entrances, with filters, or cut short."""
 
     def sample(self, frame: Frame) -> Sample:
         return {"requests": self.requests, "items": self.items, "new items": self.new_items}[frame]
@@ -33,14 +33,19 @@ def judge(window: Window, reference: Reference, alarms: Alarms, settings: Monito
     """Which metrics of the window drifted, with all that is needed to say so.
 
     Only answers of the reference's release and entrance are compared: another release's scores and vectors
-    are others. The verdict is "drift" where any metric drifted, else "not judged" where there were fewer
-    than min_rows requests, else "no drift". Raises MonitoringError where reference and alarms do not belong
-    together.
+    are others. The verdict is "not judged" where there were fewer than min_rows requests, even if the
+    catalogue drifted, which the sentence then says; else "drift" where any metric did. Raises MonitoringError
+    where reference and alarms do not belong together, or the alarms were calibrated by other settings.
     """
     if alarms.release != reference.facts.release:
         raise MonitoringError(
             f"The alarms belong to {alarms.release[:12]}, the reference to {reference.facts.release[:12]}: "
             "calibrate again."
+        )
+    if changed := alarms.changed(settings):
+        raise MonitoringError(
+            f"monitoring.{', monitoring.'.join(changed)}: changed since {alarms.release[:12]} was "
+            "calibrated; the next `debut retrain` calibrates again, whether or not it promotes."
         )
     before = ReferenceSamples.of(reference)
     live = window_samples(window, reference, before)
@@ -50,7 +55,7 @@ def judge(window: Window, reference: Reference, alarms: Alarms, settings: Monito
         for metric in metrics_of(frame, reference)
     ]
     metrics += _undiscoverable(reference.facts.undiscoverable, window.undiscoverable, alarms, settings)
-    return _report(window, reference, settings, live, metrics)
+    return _report(window, alarms, settings, live, metrics)
 
 
 def window_samples(window: Window, reference: Reference, known: ReferenceSamples) -> WindowSamples:
@@ -62,7 +67,7 @@ def window_samples(window: Window, reference: Reference, known: ReferenceSamples
         known.coding.requests(requests),
         known.coding.items(window.items.filter("in_sample")),
         known.coding.items(window.items.filter("is_new")),
-        len(window.requests) - len(requests),
+        len(window.requests) - len(requests) + window.left_out,
     )
 
 
@@ -163,7 +168,7 @@ def _undiscoverable(
 
 def _report(
     window: Window,
-    reference: Reference,
+    alarms: Alarms,
     settings: MonitoringSettings,
     live: WindowSamples,
     metrics: Iterable[DriftMetric],
@@ -171,29 +176,33 @@ def _report(
     metrics = tuple(metrics)
     raised = tuple(metric.name for metric in metrics if metric.outcome == "drift")
     enough = len(live.requests) >= settings.min_rows
-    verdict: DriftOutcome = "drift" if raised else "no drift" if enough else "not judged"
+    verdict: DriftOutcome = "not judged" if not enough else "drift" if raised else "no drift"
     return DriftReport(
-        release=reference.facts.release,
+        release=alarms.release,
         start=window.start,
         end=window.end,
         verdict=verdict,
-        sentence=_sentence(raised, metrics, len(live.requests), settings),
+        sentence=_sentence(raised, metrics, len(live.requests), alarms),
         raised=raised,
         requests=len(live.requests),
         requests_left_out=live.left_out,
         items=len(live.items),
         new_items=len(live.new_items),
-        false_alarm_rate=settings.false_alarm_rate,
+        undiscoverable=window.undiscoverable.found if window.undiscoverable else None,
+        false_alarm_rate=alarms.false_alarm_rate,
+        rate_known=alarms.rate_known,
         metrics=metrics,
     )
 
 
 def _sentence(
-    raised: tuple[str, ...], metrics: tuple[DriftMetric, ...], requests: int, settings: MonitoringSettings
+    raised: tuple[str, ...], metrics: tuple[DriftMetric, ...], requests: int, alarms: Alarms
 ) -> str:
+    rate, least = alarms.rate_in_words, alarms.settings.min_rows
+    if requests < least:
+        though = f", though {', '.join(raised)} drifted" if raised else ""
+        return f"Not judged: {requests} answered requests, fewer than {least}{though}."
     if raised:
-        return f"Drift in {', '.join(raised)}: live data are not what the champion was judged on."
-    if requests < settings.min_rows:
-        return f"Not judged: {requests} answered requests, fewer than {settings.min_rows}."
+        return f"Drift in {', '.join(raised)}: live data are not what the champion was judged on ({rate})."
     judged = sum(metric.outcome != "not judged" for metric in metrics)
-    return f"No drift in {judged} metrics, at a false-alarm rate of {settings.false_alarm_rate:g} per window."
+    return f"No drift in {judged} metrics ({rate})."

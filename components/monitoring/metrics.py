@@ -63,6 +63,7 @@ METRICS = (
     Metric("category_and_price", "catalogue", "items", "category_price", "jensenshannon"),
     Metric("brand", "catalogue", "items", "brand", "jensenshannon"),
     Metric("completeness", "catalogue", "items", "completeness", "wasserstein"),
+    Metric("attributes_filled", "catalogue", "items", "attributes", "wasserstein"),
     Metric("title_length", "catalogue", "items", "title_length", "wasserstein"),
     Metric("top_score", "predictions", "requests", "top_score", "wasserstein"),
     Metric("mean_score", "predictions", "requests", "mean_score", "wasserstein"),
@@ -72,11 +73,14 @@ METRICS = (
     Metric("new_item_scores", "new items", "requests", "new_score", "wasserstein"),
     Metric("new_item_price", "new items", "new items", "price", "wasserstein"),
     Metric("new_item_category", "new items", "new items", "category", "jensenshannon"),
+    Metric("new_item_brand", "new items", "new items", "brand", "jensenshannon"),
     Metric("new_item_completeness", "new items", "new items", "completeness", "wasserstein"),
+    Metric("new_item_attributes_filled", "new items", "new items", "attributes", "wasserstein"),
     Metric("new_item_title_length", "new items", "new items", "title_length", "wasserstein"),
 )
-"""price: log10(1 + price). category_and_price: the category's first level with the reference's price quarter,
-which moves where prices or categories no longer belong to their items."""
+"""price: log10(1 + price). completeness: the share of an item's main columns that are filled;
+attributes_filled: how many attributes have a value. category_and_price: the category's first level with the
+reference's price quarter, which moves where prices or categories no longer belong to their items."""
 
 
 def measure(metric: Metric, reference: Sample, current: Sample) -> float:

@@ -1,18 +1,23 @@
-"""New-item recall on live behaviour, from acts alone that the ranking under judgement did not choose.
+"""How well new items are found on live behaviour, from acts alone that the ranking did not choose.
 
 Exploration. At one place of an answer a logged coin (probability `share`) decides between the ranking's own
-item and one drawn uniformly from the new items below the answer. So at that place, and there alone, clicks
-are those of an experiment. With 1 ÷ the logged propensity as weights (Horvitz & Thompson, JASA 1952):
+item and one drawn uniformly from the new items further down among its best 100. So at that place, and there
+alone, clicks are those of an experiment. With 1 ÷ the logged propensity as weights (Horvitz & Thompson, JASA
+1952):
     missed = Σ over answers with a drawn item that was acted on: 1 ÷ propensity
     found  = Σ over the others whose own item there is new and was acted on: 1 ÷ (1 − share)
-    recall = found ÷ (found + missed)
+    value  = found ÷ (found + missed)
 a self-normalised (ratio) estimate: of all acts that new items would get at that place, one after the other,
-the share that goes to the one which the ranking puts there. Clicks at other places are not used. Answers
-without any candidate to draw count as found with a slightly too large weight.
+the share that goes to the one which the ranking puts there. That is recall of one place, not of the answer:
+new items that stand above it are in neither sum, so it is low where the ranking puts them on top, and is to
+be compared with itself over time. Both sums are over the same items: new ones that the service draws from.
+Answers without any candidate to draw count as found with a slightly too large weight; `share` is today's, so
+a window in which it changed weighs `found` by up to the ratio of the shares wrongly.
 
-Other entrances. A purchase without a query or request came from elsewhere (a category page, a mail). Whether
-the champion would have recommended it from what that user bought before is recall@k as the judge measures it,
-on users whose choice the champion did not make.
+Other entrances. A purchase without a query or request came from elsewhere (a category page, a mail), unless
+the same user acted on the item before by a search or an answer. Whether the champion would have recommended
+it from what that user bought before is recall@k as the judge measures it, on users whose choice the champion
+did not make; of the items that its index held.
 
 Intervals: 95 % percentile bootstrap over answers, or users (Efron & Tibshirani 1993, ch. 13).
 """
@@ -30,12 +35,12 @@ from components.contract.ports import Request, Retriever
 from components.contract.settings import ExplorationSettings
 from components.monitoring.drift_report import OnlineRecall
 from components.monitoring.reference import utc
-from components.monitoring.window import read_acts, read_requests
+from components.monitoring.window import read_acts, read_explored
 
 Source = Literal["exploration", "other entrances"]
 Floats = NDArray[np.float64]
 MIN_ACTS = 20
-"""Fewer acts, or users, are no estimate."""
+"""Fewer acts on drawn items, or users, are no estimate."""
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
 
@@ -49,13 +54,14 @@ def explored_recall(
     release: str | None = None,
     seed: int = 0,
 ) -> OnlineRecall:
-    """The estimate from exploration in [start, end); release: only answers of this D.
+    """The estimate from exploration in [start, end).
 
-    An act counts where it is in the log before `end`; clicks, carts and orders of one item on one answer are
-    one act. `value` is None, with a reason, under MIN_ACTS acts or without exploration.
+    new_items: new ones that the service draws from (catalogue.drawable); release: only answers of this D. An
+    act counts where it is in the log before `end`; clicks, carts and orders of one item on one answer are one
+    act. `value` is None, with a reason, under MIN_ACTS acts on drawn items or without exploration.
     """
     start, end = utc(start), utc(end)
-    requests = read_requests(traffic, start, end)
+    requests = read_explored(traffic, start, end)
     if release is not None:
         requests = requests.filter(pl.col("release") == release)
     if exploration.share == 0.0 or not requests.get_column("exploration_positions").list.len().sum():
@@ -64,15 +70,15 @@ def explored_recall(
     acts = read_acts(traffic, start, end).select("request_id", "item_id").unique()
     pairs = pairs.join(acts.with_columns(acted=pl.lit(True)), on=["request_id", "item_id"], how="left")
     acted = pl.col("acted").fill_null(False)
-    own = pl.col("propensity").is_null() & pl.col("item_id").is_in(list(new_items))
+    own, new = pl.col("propensity").is_null(), pl.col("item_id").is_in(list(new_items))
     weights = pairs.select(
-        found=pl.when(own & acted).then(1.0 / max(1.0 - exploration.share, 1e-9)).otherwise(0.0),
-        missed=pl.when(acted).then(1.0 / pl.col("propensity")).otherwise(0.0).fill_null(0.0),
+        found=pl.when(own & new & acted).then(1.0 / max(1.0 - exploration.share, 1e-9)).otherwise(0.0),
+        missed=pl.when(new & acted).then(1.0 / pl.col("propensity")).otherwise(0.0).fill_null(0.0),
     )
     found, missed = (weights.get_column(name).to_numpy() for name in ("found", "missed"))
-    count = int(((found > 0) | (missed > 0)).sum())
-    if count < MIN_ACTS:
-        reason = f"{count} acts on new items at the exploration place, fewer than {MIN_ACTS}."
+    count, drawn = int(((found > 0) | (missed > 0)).sum()), int((missed > 0).sum())
+    if drawn < MIN_ACTS:
+        reason = f"{drawn} acts on drawn items, fewer than {MIN_ACTS}."
         return _none("exploration", count, reason)
     return _estimate("exploration", found, found + missed, count, seed)
 
@@ -89,7 +95,8 @@ def outside_recall(
     """The estimate from purchases through other entrances in [start, end).
 
     events: the shop's own (contract columns), with what users bought before. A user counts who bought
-    something before `start`. `value` is None, with a reason, under MIN_ACTS users.
+    something before `start`; an item, if the retriever holds it: one that was PUT since is no miss of its.
+    `value` is None, with a reason, under MIN_ACTS users.
     """
     bought = events.filter((pl.col("kind") == "purchase") & pl.col("user_id").is_not_null())
     past = bought.filter(pl.col("at") < utc(start)).sort("at", "item_id")
@@ -97,7 +104,12 @@ def outside_recall(
     outside = bought.filter(
         pl.col("at").is_between(utc(start), utc(end), closed="left")
         & pl.all_horizontal(pl.col("request_id", "query").is_null())
-        & pl.col("item_id").is_in(list(new_items))
+        & pl.col("item_id").is_in(list(set(new_items) & set(retriever.item_ids)))
+    )
+    led = events.filter(pl.any_horizontal(pl.col("request_id", "query").is_not_null()))
+    led = led.select("user_id", "item_id", led_at="at").group_by("user_id", "item_id").agg(pl.min("led_at"))
+    outside = outside.join(led, on=["user_id", "item_id"], how="left").filter(
+        pl.col("led_at").is_null() | (pl.col("led_at") > pl.col("at"))
     )
     wanted = outside.group_by("user_id").agg(pl.col("item_id").unique()).sort("user_id")
     users = wanted.join(past.rename({"item_id": "history"}), on="user_id", maintain_order="left")

@@ -30,8 +30,9 @@ from components.index.retrieval import ENCODER, open_candidate
 from components.monitoring.facts import DEPTH, REQUEST_COLUMNS, answer_facts, item_facts
 from components.split.judged import JUDGE, read_judged
 
-MAX_REQUESTS = 6_000
-"""By seed. A live window with more requests than a day of the reference is cut to that size."""
+MAX_PER_BLOCK = 1_000
+"""Requests that are kept of a day (or a chunk), by seed. A live window with more of them than as many of the
+reference's days have is cut to that number: so this is how far the power of the alarms grows with traffic."""
 DAY = timedelta(days=1)
 CHUNKS = 14
 """Blocks of requests without dates."""
@@ -46,18 +47,23 @@ _ASKED: dict[str, pl.DataType] = {
 REFERENCE_FILE, REQUESTS_FILE, ITEMS_FILE = "reference.json", "requests.parquet", "items.parquet"
 
 
+BlockKind = Literal["days", "chunks"]
+
+
 class Undiscoverable(Record):
     """New items that none of their likely queries finds (evaluation.undiscoverable)."""
 
     found: int
     checked: int
+    launches: tuple[tuple[int, int], ...] = ()
+    """Found and checked per block of listing (launches.py); empty where it is not known."""
 
 
 class ReferenceFacts(Record):
     release: str
     """D of the champion."""
     entrance: Entrance
-    blocks: Literal["days", "chunks"]
+    blocks: BlockKind
     """days: 24 hours each; chunks: requests without dates, or of too few days, dealt out by seed."""
     source: str
     """Where the requests come from, in a sentence."""
@@ -97,15 +103,15 @@ def build_reference(
     MonitoringError where there is no request, DataError or EncoderError for damaged files.
     """
     description = _description(split)
-    asked, entrance, source = _asked(split, checked, description, settings.seed)
+    asked, entrance, source = _asked(split, checked, description)
     start, end = _period(split, description)
+    asked, blocks, kind = _limited(asked, *_blocks(asked, start, end, settings.seed), settings.seed)
     index = open_candidate(candidate, candidate.name[:12], vectors, threads)
     with disk_errors(split):
         catalogue = pl.read_parquet(split / "items.parquet")
-    items = item_facts(catalogue, end, settings.new_item_days, is_new="is_new")
+    items = item_facts(catalogue, end, settings.new_item_days)
     new = set(items.filter("is_new").get_column("item_id"))
     answered = _answered(index, candidate, asked, new)
-    blocks, kind = _blocks(asked, start, end, settings.seed)
     facts = ReferenceFacts(
         release=candidate.name,
         entrance=entrance,
@@ -154,12 +160,12 @@ def _description(split: Path) -> dict[str, str | None]:
 
 
 def _asked(
-    split: Path, checked: Path, description: dict[str, str | None], seed: int
+    split: Path, checked: Path, description: dict[str, str | None]
 ) -> tuple[pl.DataFrame, Entrance, str]:
-    """Requests to ask (at, text, history, exclude), at most MAX_REQUESTS by seed; entrance; where from."""
+    """Requests to ask (at, text, history, exclude); entrance; where from."""
     searches = _searches(checked, description)
     if searches is not None:
-        return _limited(searches, seed), "search", "Queries of the judge window's search events."
+        return searches, "search", "Queries of the judge window's search events."
     # The one that reads test rows beside the judge: what it judged is what a reference is.
     judged = read_judged(split, "test", reader=JUDGE)
     entrance: Entrance = "search" if "search" in judged else "recommendation"
@@ -168,7 +174,7 @@ def _asked(
     requests = judged[entrance].requests
     rows = [(None, r.text, list(r.history), sorted(r.exclude)) for r in requests]
     frame = pl.DataFrame(rows, schema=_ASKED, orient="row")
-    return _limited(frame, seed), entrance, f"Judged {entrance} requests, which have no dates."
+    return frame, entrance, f"Judged {entrance} requests, which have no dates."
 
 
 def _searches(checked: Path, description: dict[str, str | None]) -> pl.DataFrame | None:
@@ -195,11 +201,14 @@ def _searches(checked: Path, description: dict[str, str | None]) -> pl.DataFrame
     return searches.select("at", text="query", history=empty, exclude=empty)
 
 
-def _limited(asked: pl.DataFrame, seed: int) -> pl.DataFrame:
-    if len(asked) <= MAX_REQUESTS:
-        return asked
-    kept = np.random.default_rng(seed).permutation(len(asked))[:MAX_REQUESTS]
-    return asked[np.sort(kept)]
+def _limited(
+    asked: pl.DataFrame, blocks: list[int], kind: BlockKind, seed: int
+) -> tuple[pl.DataFrame, list[int], BlockKind]:
+    """At most MAX_PER_BLOCK requests of each block."""
+    rng, numbers = np.random.default_rng(seed), np.asarray(blocks)
+    members = [np.flatnonzero(numbers == block) for block in np.unique(numbers)]
+    kept = np.sort(np.concatenate([rng.permutation(rows)[:MAX_PER_BLOCK] for rows in members]))
+    return asked[kept], numbers[kept].tolist(), kind
 
 
 def _period(split: Path, description: dict[str, str | None]) -> tuple[datetime | None, datetime]:
@@ -264,7 +273,7 @@ def _conformed(answered: pl.DataFrame, release: str, entrance: str) -> pl.DataFr
 
 def _blocks(
     asked: pl.DataFrame, start: datetime | None, end: datetime, seed: int
-) -> tuple[list[int], Literal["days", "chunks"]]:
+) -> tuple[list[int], BlockKind]:
     """Per request the number of its day, or of its chunk. Days are counted from the window's start, which is
     seldom midnight: a date with a quarter of an hour of traffic would make no block."""
     at = asked.get_column("at")

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from components.monitoring.facts import DEPTH
@@ -26,6 +27,9 @@ NUMBERS = (
     "new_score",
     "zero_result",
 )
+ITEM_NUMBERS = ("completeness", "attributes", "title_length")
+COMPARED = 6_000
+"""Requests of the reference that a window is compared with, by seed: more would tell little more."""
 MOST_VALUES = 50
 """Categories and brands that are told apart, the reference's most frequent; the rest is "other"."""
 QUARTILES = (0.25, 0.5, 0.75)
@@ -81,7 +85,7 @@ class Coding:
         names = [f"price quarter {number}" for number in range(1, bands)] + ["no price"]
         labels["category_price"] = tuple(f"{value}, {name}" for value in self._top for name in names)
         columns["price"] = np.log10(1.0 + price)
-        columns |= {name: facts.get_column(name).to_numpy() for name in ("completeness", "title_length")}
+        columns |= {name: facts.get_column(name).to_numpy() for name in ITEM_NUMBERS}
         return Sample(columns, labels)
 
     def _shown(self, lists: pl.Series) -> Values:
@@ -127,6 +131,9 @@ class ReferenceSamples:
 
     coding: Coding
     requests: Sample
+    """All of them, from which windows are drawn."""
+    compared: Sample
+    """At most COMPARED of them, which live windows are compared with."""
     items: Sample
     new_items: Sample
 
@@ -135,7 +142,15 @@ class ReferenceSamples:
         items = reference.items
         coding = Coding(reference.requests, items)
         catalogue, new = (coding.items(items.filter(mark)) for mark in ("in_sample", "is_new"))
-        return cls(coding, coding.requests(reference.requests), catalogue, new)
+        requests = coding.requests(reference.requests)
+        rows = at_most(COMPARED, np.arange(len(requests)), np.random.default_rng([reference.facts.seed, 2]))
+        return cls(coding, requests, requests.take(rows), catalogue, new)
 
     def sample(self, frame: Frame) -> Sample:
-        return {"requests": self.requests, "items": self.items, "new items": self.new_items}[frame]
+        """What live windows are compared with."""
+        return {"requests": self.compared, "items": self.items, "new items": self.new_items}[frame]
+
+
+def at_most(count: int, rows: Rows, rng: Generator) -> Rows:
+    """So many of the rows, drawn once each; all of them, and nothing drawn, where there are no more."""
+    return rows if len(rows) <= count else np.sort(rng.choice(rows, count, replace=False))

@@ -1,5 +1,7 @@
 """Live traffic and the live catalogue of one window, in the reference's columns."""
 
+import logging
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +11,10 @@ import polars as pl
 from components.contract.errors import MonitoringError
 from components.contract.files import disk_errors
 from components.contract.operations import MonitoringSettings
-from components.monitoring.facts import REQUEST_COLUMNS, answer_facts, item_facts
+from components.monitoring.facts import DEPTH, REQUEST_COLUMNS, answer_facts, item_facts
 from components.monitoring.reference import Undiscoverable, utc
+
+logger = logging.getLogger(__name__)
 
 LOGGED = (
     "request_id",
@@ -27,8 +31,17 @@ LOGGED = (
     "exploration_positions",
     "exploration_propensities",
     "zero_result",
+    "k",
+    "filters",
 )
 """The columns of the traffic log (requests/*.parquet) that are read; none holds a query's text or a user."""
+EXPLORED = ("request_id", "at", "release", "item_ids", "exploration_positions", "exploration_propensities")
+"""Those that the estimate from exploration reads."""
+MAX_REQUESTS = 20_000
+"""Of a window; of more, about so many are drawn by the hash of their request_id."""
+NO_FILTERS = "{}"
+_WRITTEN = re.compile(r"(\d{8}T\d{6})Z-.*")
+"""Names of the log's files begin with when they were written; their rows are not younger."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +54,8 @@ class Window:
     items: pl.DataFrame
     """facts.item_facts of the live catalogue."""
     undiscoverable: Undiscoverable | None = None
+    left_out: int = 0
+    """Answers that are no ranking of at least DEPTH items without filters, as the judge's are."""
 
 
 def read_window(
@@ -53,45 +68,77 @@ def read_window(
 ) -> Window:
     """The requests answered in [start, end) and the catalogue at `end`.
 
-    traffic: the traffic log's folder; items: the live catalogue (contract columns; first_seen where known); a
-    time without a zone is UTC. Raises MonitoringError where there is no such log, or a file of it is damaged.
+    traffic: the traffic log's folder; items: the live catalogue (index.catalogue.catalogue_now); a time
+    without a zone is UTC. Raises MonitoringError where there is no such log. A damaged file is left out and
+    logged.
     """
     start, end = utc(start), utc(end)
     facts = item_facts(items, end, settings.new_item_days)
     new = set(facts.filter("is_new").get_column("item_id"))
-    logged = answer_facts(read_requests(traffic, start, end), new)
+    rows = read_requests(traffic, start, end)
+    alike = rows.filter((pl.col("k") >= DEPTH) & (pl.col("filters").fill_null(NO_FILTERS) == NO_FILTERS))
+    logged = answer_facts(alike, new)
     requests = logged.select(pl.col(name).cast(kind) for name, kind in REQUEST_COLUMNS.items())
-    return Window(start, end, requests, facts, undiscoverable)
+    return Window(start, end, requests, facts, undiscoverable, len(rows) - len(alike))
 
 
-def read_requests(traffic: Path, start: datetime, end: datetime) -> pl.DataFrame:
-    """The log's rows of answered requests in [start, end), naive UTC, by time; LOGGED columns."""
-    return _read(traffic / "requests", LOGGED, start, end).sort("at", "request_id")
+def read_requests(
+    traffic: Path, start: datetime, end: datetime, columns: tuple[str, ...] = LOGGED
+) -> pl.DataFrame:
+    """The log's rows of answered requests in [start, end), naive UTC, by time; about MAX_REQUESTS at most."""
+    return _read(traffic / "requests", columns, start, end, MAX_REQUESTS).sort("at", "request_id")
+
+
+def read_explored(traffic: Path, start: datetime, end: datetime) -> pl.DataFrame:
+    """All of the log's answers in [start, end), by time; EXPLORED columns."""
+    return _read(traffic / "requests", EXPLORED, start, end, None).sort("at", "request_id")
 
 
 def read_acts(traffic: Path, start: datetime, end: datetime) -> pl.DataFrame:
     """The log's rows of clicks and orders in [start, end): request_id, at, kind, item_id."""
-    return _read(traffic / "events", ("request_id", "at", "kind", "item_id"), start, end)
+    return _read(traffic / "events", ("request_id", "at", "kind", "item_id"), start, end, None)
 
 
-def _read(folder: Path, columns: tuple[str, ...], start: datetime, end: datetime) -> pl.DataFrame:
+def _read(
+    folder: Path, columns: tuple[str, ...], start: datetime, end: datetime, most: int | None
+) -> pl.DataFrame:
     if not folder.parent.is_dir():
         raise MonitoringError(f"{folder.parent}: there is no traffic log; `debut serve` writes one.")
     files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+    counted = [(path, _count(path, start, end)) for path in files if _may_hold(path, start)]
+    total = sum(count for _, count in counted)
+    share = 1.0 if most is None or total <= most else most / total
     empty = pl.DataFrame(schema={name: _TYPES[name] for name in columns})
+    return pl.concat([empty, *(_rows(path, columns, start, end, share) for path, n in counted if n)])
+
+
+def _may_hold(path: Path, start: datetime) -> bool:
+    """Not where the file was written before `start`: by its name, so that a year of files is not opened."""
+    written = _WRITTEN.fullmatch(path.name)
+    return written is None or datetime.strptime(written[1], "%Y%m%dT%H%M%S") >= start.replace(microsecond=0)
+
+
+def _count(path: Path, start: datetime, end: datetime) -> int:
+    """Rows of the window in a file; 0, and said so, of one that cannot be read."""
     try:
-        with disk_errors(folder):
-            frames = [_rows(path, columns, start, end) for path in files]
+        with disk_errors(path):
+            return int(_within(path, start, end).select(pl.len()).collect().item())
     except pl.exceptions.PolarsError as error:
-        raise MonitoringError(f"{folder}: a file of the traffic log is damaged ({error}).") from error
-    return pl.concat([empty, *frames])
+        logger.error("%s is damaged; the monitor goes on without its rows: %s", path, error)
+        return 0
 
 
-def _rows(path: Path, columns: tuple[str, ...], start: datetime, end: datetime) -> pl.DataFrame:
+def _rows(path: Path, columns: tuple[str, ...], start: datetime, end: datetime, share: float) -> pl.DataFrame:
+    rows = _within(path, start, end)
+    if share < 1.0:
+        rows = rows.filter(pl.col("request_id").hash() % 1_000_000 < round(share * 1_000_000))
+    with disk_errors(path):
+        return rows.select(pl.col(name).cast(_TYPES[name]) for name in columns).collect()
+
+
+def _within(path: Path, start: datetime, end: datetime) -> pl.LazyFrame:
     at = pl.col("at").dt.convert_time_zone("UTC").dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    rows = pl.scan_parquet(path).select(columns).with_columns(at)
-    within = rows.filter((pl.col("at") >= start) & (pl.col("at") < end))
-    return within.select(pl.col(name).cast(_TYPES[name]) for name in columns).collect()
+    return pl.scan_parquet(path).with_columns(at).filter((pl.col("at") >= start) & (pl.col("at") < end))
 
 
 _TYPES: dict[str, pl.DataType] = REQUEST_COLUMNS | {
@@ -99,6 +146,8 @@ _TYPES: dict[str, pl.DataType] = REQUEST_COLUMNS | {
     "scores": pl.List(pl.Float64),
     "exploration_positions": pl.List(pl.Int64),
     "exploration_propensities": pl.List(pl.Float64),
+    "k": pl.Int64(),
+    "filters": pl.String(),
     "kind": pl.String(),
     "item_id": pl.String(),
 }

@@ -4,9 +4,9 @@ Records are numbered files `000001.json`, each the canonical JSON of a `Decision
 the record before it. A record is created only if its number is absent and is never written again; taking the
 next number IS the compare-and-set on the champion, so no lock and no clock are needed.
 
-What the chain shows: any record that was changed, removed or inserted before the last one. What it cannot
-show: a last record that was cut off, or replaced by another well-formed one. Where that matters keep the log
-in a bucket with object lock.
+What the chain shows: any record that was changed, removed or inserted before the last one. A last record that
+was cut off, or replaced by another well-formed one, is shown by the head that is kept elsewhere (`log_head`);
+against somebody who can change both keep the log in a bucket with object lock.
 """
 
 import re
@@ -78,6 +78,10 @@ class DecisionLog:
         """D of the release that serves; None before the first promotion."""
         return champion_of(self.records())
 
+    def now(self) -> datetime:
+        """The moment by the clock that dates the records."""
+        return self._clock()
+
     def append(
         self,
         kind: DecisionKind,
@@ -118,10 +122,10 @@ class DecisionLog:
                 at=self._clock(),
                 actor=actor,
                 reason=reason,
-                previous_hash=sha256_bytes(_encode(records[-1])) if records else None,
+                previous_hash=record_hash(records[-1]) if records else None,
                 **act,  # type: ignore[arg-type]  # a dict, so that it can also be compared with older records
             )
-            if self._store.create(_key(record.number), _encode(record)):
+            if self._store.create(record_key(record.number), _encode(record)):
                 return record
         raise PromotionError(f"Decision log: {ATTEMPTS} numbers in a row went to other writers; run again.")
 
@@ -131,12 +135,12 @@ class DecisionLog:
 
     def _read(self, number: int) -> bytes:
         try:
-            return self._store.read(_key(number))
+            return self._store.read(record_key(number))
         except StorageError as error:
-            if _key(number) in self._keys():
+            if record_key(number) in self._keys():
                 raise  # there, but unreadable: a matter of the disk or network, not of the chain
             raise PromotionError(
-                f"Decision log: record {_key(number)} is missing. {_RESTORE_REMEDY}"
+                f"Decision log: record {record_key(number)} is missing. {_RESTORE_REMEDY}"
             ) from error
 
 
@@ -151,11 +155,28 @@ def last_change(records: Sequence[Decision]) -> Decision | None:
     return next((record for record in reversed(records) if record.kind in CHAMPION_KINDS), None)
 
 
-_RESTORE_REMEDY = "Nothing is promoted until the log is whole again: restore that file from a copy."
+def last_verdict(records: Sequence[Decision], release: str) -> Decision | None:
+    """The newest record that says what became of a release as a challenger."""
+    verdicts = (record for record in reversed(records) if record.kind in VERDICT_KINDS)
+    return next((one for one in verdicts if one.release == release), None)
 
 
-def _key(number: int) -> str:
+def record_hash(record: Decision) -> str:
+    """SHA-256 of the record as it is stored."""
+    return sha256_bytes(_encode(record))
+
+
+def record_key(number: int) -> str:
+    """The file of the record with that number."""
     return f"{number:06d}.json"
+
+
+def short_digest(digest: str | None) -> str:
+    """The first characters of D, as sentences name a release."""
+    return digest[:12] if digest else "none"
+
+
+_RESTORE_REMEDY = "Nothing is promoted until the log is whole again: restore that file from a copy."
 
 
 def _number(key: str) -> int:
@@ -171,24 +192,24 @@ def _parse(data: bytes, number: int) -> Decision:
         record = Decision.model_validate_json(data)
     except ValidationError as error:
         raise PromotionError(
-            f"Decision log: record {_key(number)} is not a readable decision. {_RESTORE_REMEDY}"
+            f"Decision log: record {record_key(number)} is not a readable decision. {_RESTORE_REMEDY}"
         ) from error
     if _encode(record) != data:  # every writer writes canonical JSON
         raise PromotionError(
-            f"Decision log: record {_key(number)} was edited after it was written. {_RESTORE_REMEDY}"
+            f"Decision log: record {record_key(number)} was edited after it was written. {_RESTORE_REMEDY}"
         )
     return record
 
 
 def _check_link(record: Decision, number: int, previous_hash: str | None, champion: str | None) -> None:
     """That a record is the one written after its predecessor."""
-    name = f"Decision log: record {_key(number)}"
+    name = f"Decision log: record {record_key(number)}"
     if record.number != number:
         raise PromotionError(f"{name} says it is number {record.number}. {_RESTORE_REMEDY}")
     if record.previous_hash != previous_hash:
         raise PromotionError(
             f"{name} names another hash for the record before it: "
-            f"{_key(number - 1) if number > 1 else _key(number)} was changed. {_RESTORE_REMEDY}"
+            f"{record_key(number - 1) if number > 1 else record_key(number)} was changed. {_RESTORE_REMEDY}"
         )
     if record.predecessor != champion:
         raise PromotionError(f"{name} names a champion that did not serve then. {_RESTORE_REMEDY}")
@@ -200,7 +221,7 @@ def _same_act(records: Sequence[Decision], act: dict[str, str | None]) -> Decisi
     change = last_change(records)
     if earlier and change and earlier.kind in CHAMPION_KINDS and change != earlier:
         raise FencedError(
-            f"This run already made {_short(earlier.release)} champion in record {earlier.number}; "
+            f"This run already made {short_digest(earlier.release)} champion in record {earlier.number}; "
             f"{_describe(change)} came after it, so the run may not do it again."
         )
     return earlier
@@ -224,16 +245,12 @@ def _fence(records: Sequence[Decision], release: str | None, expected: str | Unf
         return
     change = last_change(records)
     raise FencedError(
-        f"{_short(release)} was decided against champion {_short(expected)}, but the champion is now "
-        f"{_short(champion)}{f' ({_describe(change)})' if change else ''}. "
+        f"{short_digest(release)} was decided against champion {short_digest(expected)}, but the champion is "
+        f"now {short_digest(champion)}{f' ({_describe(change)})' if change else ''}. "
         f"Nothing was changed; run again to decide against the present champion."
     )
 
 
 def _describe(record: Decision) -> str:
     run = f" (run {record.run_id})" if record.run_id else ""
-    return f"{record.kind} of {_short(record.release)} by {record.actor}{run} in record {record.number}"
-
-
-def _short(digest: str | None) -> str:
-    return digest[:12] if digest else "none"
+    return f"{record.kind} of {short_digest(record.release)} by {record.actor}{run} in record {record.number}"

@@ -9,10 +9,11 @@ import polars as pl
 from components.contract.files import write_json
 from components.contract.live import Change
 from components.contract.ports import Encoder, Vectors
-from components.encoder.texts import item_text, item_texts
+from components.encoder.texts import item_texts
 from components.encoder.word_pieces import word_pieces
 from components.evaluation.undiscoverable import check_split
 from components.evaluation.undiscoverable_report import UndiscoverableReport
+from components.index.catalogue import catalogue_now
 from components.index.live import LiveIndex, Snapshot
 from components.index.postings import Postings
 from components.index.retrieval import ENCODER, open_candidate
@@ -26,9 +27,9 @@ def check_release(
 ) -> UndiscoverableReport:
     """Writes undiscoverable.csv and undiscoverable.json into `out`.
 
-    candidate: folder `candidates/<D>`; vectors: the split's catalogue as it encodes it; changes: live items,
-    which are new items too. Items and queries do not depend on the release, so two releases that are checked
-    on one split, with the same changes, compare.
+    candidate: folder `candidates/<D>`; vectors: the split's catalogue as it encodes it; changes: what was PUT
+    and deleted since; an item that the split does not have is a new item. Items and queries do not depend on
+    the release, so two releases that are checked on one split, with the same changes, compare.
     """
     index = open_candidate(candidate, candidate.name[:12], vectors)
     items, known = pl.read_parquet(split / "items.parquet"), read_vectors(vectors)[1]
@@ -59,15 +60,13 @@ def _with_changes(
     encoder: Encoder,
     fields: Sequence[str],
 ) -> tuple[pl.DataFrame, Vectors]:
-    """The catalogue as it is now, ascending item_id, with its vectors: what was PUT replaces or joins the
-    snapshot's items and is new, what was deleted is gone."""
-    stays = ~items.get_column("item_id").is_in([change.item_id for change in changes]).to_numpy()
-    live = [change.item.model_dump() for change in changes if change.item is not None]
-    if not live:
-        return items.filter(stays), vectors[stays]
-    listed = pl.DataFrame(live, schema_overrides={"listed_at": pl.Datetime("us")}, infer_schema_length=None)
-    listed = listed.with_columns(first_seen=pl.col("listed_at"), group=pl.col("item_id"), is_new=True)
-    joined = pl.concat([items.filter(stays), listed], how="diagonal_relaxed")
-    encoded = encoder.encode_items([item_text(item, fields) for item in live])
-    order = joined.get_column("item_id").arg_sort().to_numpy()
-    return joined[order], np.concatenate([vectors[stays], encoded])[order]
+    """The catalogue as it is now, ascending item_id, with its vectors."""
+    now = catalogue_now(items, changes)
+    row_of = {item_id: row for row, item_id in enumerate(items.get_column("item_id"))}
+    put = now.get_column("put").to_numpy()
+    known = np.empty((len(now), vectors.shape[1]), dtype=vectors.dtype)
+    known[~put] = vectors[[row_of[item_id] for item_id in now.filter(~pl.col("put")).get_column("item_id")]]
+    live = now.filter("put")
+    if len(live):
+        known[put] = encoder.encode_items(item_texts(live, fields))
+    return now, known

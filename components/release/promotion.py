@@ -1,4 +1,4 @@
-"""Promote, override, reject, roll back: each act checks what it must and then appends one record.
+"""Promote, override, reject: each act checks what it must and then appends one record.
 
 Every check fails closed: what cannot be read or does not fit raises, and nothing is promoted. `actor` is who
 acts; `run_id` the run on whose behalf, if any.
@@ -12,12 +12,8 @@ from components.contract.digests import sha256_json
 from components.contract.errors import PromotionError
 from components.contract.records import Decision, DecisionKind, GateReport, Outcome, Verdict
 from components.release.candidate import load_fingerprint, verify
-from components.release.decision_log import (
-    CHAMPION_KINDS,
-    DecisionLog,
-    champion_of,
-    last_change,
-)
+from components.release.decision_log import DecisionLog, last_change, short_digest
+from components.release.rollback import lineage
 
 NOT_PASSED: frozenset[Outcome] = frozenset({"fail", "unsure", "missing"})
 """Outcomes of a gate that no report with the verdict PROMOTE can hold."""
@@ -117,54 +113,6 @@ def record_refusal(log: DecisionLog, report: GateReport, *, actor: str, run_id: 
     )
 
 
-def rollback(
-    log: DecisionLog,
-    candidates: Path,
-    *,
-    to: str | None = None,
-    reason: str,
-    actor: str,
-    run_id: str | None = None,
-) -> Decision:
-    """Makes an earlier champion the champion again, after its files were verified.
-
-    to: D, or the first characters of it, of any earlier champion; None: the one before the present champion
-    (`lineage`), so that repeated rollbacks go further back. Raises PromotionError where there is none, or
-    where its files are not D's any more; FencedError where someone else changed the champion meanwhile.
-    """
-    if not reason.strip():
-        raise PromotionError("A rollback needs a reason; it is recorded.")
-    records = log.records()
-    target = _previous(records) if to is None else _earlier_champion(records, to)
-    verify(candidates / target)
-    return log.append(
-        "rollback",
-        release=target,
-        actor=actor,
-        reason=reason,
-        run_id=run_id,
-        expected_champion=champion_of(records),
-    )
-
-
-def lineage(records: Sequence[Decision]) -> list[str]:
-    """The champions that rollbacks walk back along, oldest first; the last one serves.
-
-    A promotion or override adds its release. A rollback removes all after its target; where the target was
-    itself rolled back from before, it is added again. Promotions A, B, C: a rollback leaves A, B; another A.
-    """
-    champions: list[str] = []
-    for record in records:
-        if record.kind not in CHAMPION_KINDS or record.release is None:
-            continue
-        if record.kind == "rollback" and record.release in champions:
-            while champions[-1] != record.release:
-                champions.pop()
-        else:
-            champions.append(record.release)
-    return champions
-
-
 def aliases(records: Sequence[Decision], waiting: str | None = None) -> dict[str, str | None]:
     """D per alias: champion; previous, to which a rollback would go; challenger, the release that waits for a
     review, else the one that was last judged and refused, while no later record changed the champion."""
@@ -205,8 +153,8 @@ def _check_report(report: GateReport, digest: str, expected_champion: str | None
     _check_same(report, digest)
     if report.champion_digest != expected_champion:
         raise PromotionError(
-            f"The gate report judged against champion {_short(report.champion_digest)}, "
-            f"not against {_short(expected_champion)}; judge again."
+            f"The gate report judged against champion {short_digest(report.champion_digest)}, "
+            f"not against {short_digest(expected_champion)}; judge again."
         )
     # A report that was edited by hand to say PROMOTE still shows the gate that stopped it.
     stopped = [gate.name for gate in report.gates if gate.outcome in NOT_PASSED]
@@ -229,36 +177,3 @@ def _check_same(report: GateReport, digest: str) -> None:
             f"The gate report is about {report.challenger_digest[:12]}, not about {digest[:12]}; "
             f"a report releases only the candidate it names."
         )
-
-
-def _previous(records: Sequence[Decision]) -> str:
-    champions = lineage(records)
-    if len(champions) < 2:
-        known = ", ".join(digest[:12] for digest in _served_earlier(records))
-        raise PromotionError(
-            f"There is no earlier champion to go back to; --to takes one that served before: {known}."
-            if known
-            else "There is no earlier champion to roll back to; see `debut status`."
-        )
-    return champions[-2]
-
-
-def _earlier_champion(records: Sequence[Decision], to: str) -> str:
-    earlier = _served_earlier(records)
-    matches = [digest for digest in earlier if to and digest.startswith(to)]
-    if len(matches) != 1:
-        raise PromotionError(
-            f"Cannot roll back to {to!r}: it fits {len(matches)} earlier champions; give one of "
-            f"{', '.join(digest[:12] for digest in earlier) or 'them, once there is one'}."
-        )
-    return matches[0]
-
-
-def _served_earlier(records: Sequence[Decision]) -> list[str]:
-    """Every release that was champion once and is not now, sorted."""
-    served = {record.release for record in records if record.kind in CHAMPION_KINDS and record.release}
-    return sorted(served - {champion_of(records) or ""})
-
-
-def _short(digest: str | None) -> str:
-    return digest[:12] if digest else "none"

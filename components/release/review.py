@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from components.contract.digests import canonical_json
-from components.contract.errors import PromotionError
+from components.contract.errors import FencedError, PromotionError
+from components.contract.operations import ReviewSettings
 from components.contract.ports import ObjectStore
 from components.contract.records import Decision, GateReport, ReviewCase
 from components.release.decision_log import (
@@ -21,14 +22,15 @@ from components.release.decision_log import (
     VERDICT_KINDS,
     Clock,
     DecisionLog,
+    champion_of,
     settled_by,
+    short_digest,
     utc_now,
 )
+from components.release.four_eyes import require_second
 from components.release.promotion import promote, report_digest
 
 State = Literal["waiting", "settled", "expired", "superseded"]
-UNIDENTIFIED = ":unidentified"
-"""End of an actor's name where the way it came by carries none ("mlflow:unidentified")."""
 
 
 class Reviews:
@@ -44,11 +46,18 @@ class Reviews:
     ) -> ReviewCase:
         """Makes the challenger of a report wait for a person; a run that opened its case before gets it back.
 
-        Raises PromotionError where the report's verdict is not PROMOTE.
+        Raises PromotionError where the report's verdict is not PROMOTE, FencedError where the champion is
+        another one by now than the report judged against.
         """
         if report.verdict != "PROMOTE":
             raise PromotionError(f"The verdict is {report.verdict}: there is nothing to approve.")
-        now = self._clock()
+        records, now = self._log.records(), self._clock()
+        if champion_of(records) != report.champion_digest:
+            raise FencedError(
+                f"{short_digest(report.challenger_digest)} was judged against champion "
+                f"{short_digest(report.champion_digest)}, but the champion is now "
+                f"{short_digest(champion_of(records))}: nobody is asked to approve it; run again."
+            )
         case = ReviewCase(
             run_id=run_id,
             shop=shop,
@@ -58,7 +67,7 @@ class Reviews:
             because=because,
             opened=now,
             expires=now + timedelta(days=days),
-            after_record=len(self._log.records()),
+            after_record=len(records),
         )
         self._store.create(_key(run_id), canonical_json(case.model_dump(mode="json")))
         return self.get(run_id)
@@ -83,16 +92,16 @@ class Reviews:
         return self._state(case, self.cases(), self._log.records())
 
     def approve(
-        self, case: ReviewCase, candidate: Path, report: GateReport, *, actor: str, four_eyes: bool
+        self, case: ReviewCase, candidate: Path, report: GateReport, *, actor: str, settings: ReviewSettings
     ) -> Decision:
         """Promotes the case's release, by the same checks as any promotion.
 
-        Raises PromotionError where the case is over, where four_eyes asks for another person, or where
-        `promote` refuses; FencedError where another release was promoted meanwhile.
+        Raises PromotionError where the case is over, where settings.four_eyes asks for another person, or
+        where `promote` refuses; FencedError where another release was promoted meanwhile.
         """
         self._require_waiting(case)
-        if four_eyes:
-            _require_second(case, actor)
+        if settings.four_eyes:
+            require_second(case, actor, settings.people)
         if candidate.name != case.release:
             raise PromotionError(f"The case is about {case.release[:12]}, not about {candidate.name[:12]}.")
         return promote(
@@ -116,7 +125,17 @@ class Reviews:
     def expire(self) -> list[Decision]:
         """Rejects each case whose time is up ("review expired"); the verdict in its gate report stays."""
         over = [case for case in self.cases() if self.state(case) == "expired"]
-        return [self._refuse(case, "debut", "review expired", None) for case in over]
+        recorded = [self._expire(case) for case in over]
+        return [decision for decision in recorded if decision is not None]
+
+    def _expire(self, case: ReviewCase) -> Decision | None:
+        """None where another process recorded it at the same moment."""
+        try:
+            return self._refuse(case, "debut", "review expired", None)
+        except PromotionError:
+            if self.state(case) != "settled":
+                raise
+            return None
 
     def _refuse(self, case: ReviewCase, actor: str, reason: str, digest: str | None) -> Decision:
         return self._log.append(
@@ -162,16 +181,6 @@ class Reviews:
             raise PromotionError(
                 f"{key} is not a readable review; its challenger cannot be promoted."
             ) from error
-
-
-def _require_second(case: ReviewCase, actor: str) -> None:
-    if actor.endswith(UNIDENTIFIED):
-        raise PromotionError(
-            f"review.four_eyes asks who approves, and {actor.partition(':')[0]} does not say: "
-            f"approve by chat or with `debut review approve {case.run_id}`."
-        )
-    if actor == case.requester:
-        raise PromotionError(f"{actor} asked for run {case.run_id}: review.four_eyes wants another person.")
 
 
 def _order(case: ReviewCase) -> tuple[datetime, str]:

@@ -10,10 +10,10 @@ from components.tracking.run import start
 
 def record_drift(
     settings: Settings, workspace: Path, report: Mapping[str, Any], files: Sequence[Path]
-) -> str:
+) -> str | None:
     """Verdict and release as tags, each metric's value and adjusted p as metrics, the report's files as
-    artifacts; returns the run's id. report: the window's DriftReport as plain JSON values. Raises
-    TrackingError.
+    artifacts; returns the run's address, None without a server. report: the window's DriftReport as plain
+    JSON values. Raises TrackingError.
     """
     quiet = settings.model_copy(
         update={"tracking": settings.tracking.model_copy(update={"system_metrics": False})}
@@ -23,4 +23,4 @@ def record_drift(
         for name in ("value", "p_adjusted"):
             tracker.metrics({f"{one['name']}/{name}": one[name] for one in report["metrics"]})
         tracker.files("drift", files)
-        return tracker.run_id
+        return tracker.url

@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from components.tracking.client import (
     Connection,
@@ -22,6 +23,8 @@ from components.tracking.run import Tracker
 
 logger = logging.getLogger(__name__)
 
+LOG_HEAD = "decision_log_head"
+"""Tag of the registered model: number and hash of the decision log's last record, "12 3f9c…"."""
 HITS_PER_QUERY = 10
 """Of `predict`, where who loads the model asks for no other number."""
 MODEL_CODE = Path(__file__).with_name("served_model.py")
@@ -50,9 +53,14 @@ def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
 
 def find_version(connection: Connection, shop: str, digest: str) -> str | None:
     """The highest version that holds the candidate `digest`."""
+    return max(versions_of(connection, shop, digest), key=int, default=None)
+
+
+def versions_of(connection: Connection, shop: str, digest: str) -> list[str]:
+    """All versions that hold the candidate `digest`: one, unless two runs registered it at the same time."""
     with mlflow_errors(connection.uri):
         found = connection.client.search_model_versions(f"name='{shop}' and tags.digest='{digest}'")
-    return str(max(int(version.version) for version in found)) if found else None
+    return [str(version.version) for version in found]
 
 
 def mirror_aliases(
@@ -77,6 +85,22 @@ def mirror_aliases(
     return versions
 
 
+def read_log_head(connection: Connection, shop: str) -> tuple[int, str] | None:
+    """Number and hash in the tag decision_log_head; None where there is none, or it was edited into something
+    else. Raises TrackingError."""
+    with mlflow_errors(connection.uri):
+        model = _registered_model(connection, shop)
+    number, _, digest = (model.tags.get(LOG_HEAD, "") if model else "").partition(" ")
+    return (int(number), digest) if number.isdecimal() and int(number) and digest else None
+
+
+def write_log_head(connection: Connection, shop: str, number: int, digest: str) -> None:
+    """Notes the decision log's last record, where the shop's model is registered. Raises TrackingError."""
+    with mlflow_errors(connection.uri):
+        if _registered_model(connection, shop) is not None:
+            connection.client.set_registered_model_tag(shop, LOG_HEAD, f"{number} {digest}")
+
+
 def _version_for(connection: Connection, shop: str, alias: str, digest: str | None) -> str | None:
     version = find_version(connection, shop, digest) if digest else None
     if digest and version is None:
@@ -87,13 +111,18 @@ def _version_for(connection: Connection, shop: str, alias: str, digest: str | No
 
 
 def _current_aliases(connection: Connection, shop: str) -> dict[str, str]:
+    model = _registered_model(connection, shop)
+    return {name: str(version) for name, version in model.aliases.items()} if model else {}
+
+
+def _registered_model(connection: Connection, shop: str) -> Any:
+    """MLflow's RegisteredModel; None before the first registration."""
     try:
-        model = connection.client.get_registered_model(shop)
+        return connection.client.get_registered_model(shop)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
+            return None
         raise
-    return {name: str(version) for name, version in model.aliases.items()}
 
 
 def _ensure_model(connection: Connection, shop: str) -> None:

@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass
 
 from components.tracking.client import Connection, mlflow_errors
-from components.tracking.registry import find_version
+from components.tracking.registry import find_version, versions_of
 
 TAG = "review"
-_VALUE = re.compile(r"(approved|rejected):\s*([0-9a-f]{12,64})\b[\s:,–-]*(.*)", re.DOTALL)
+_D = r"([0-9a-f]{12,64})"
+_VALUE = re.compile(rf"approved:\s*{_D}|rejected:\s*{_D}\b[\s:,–-]*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class ReviewTag:
 
 
 def read_review_tag(connection: Connection, shop: str, digest: str) -> ReviewTag | None:
-    """What the tag says about the release `digest`: `approved:<first 12 of D>`, or `rejected:<first 12 of D>`
-    and perhaps a reason. None where it is not set, is written otherwise, or names another D: an approval
-    that was copied from another version approves nothing. Raises TrackingError.
+    """What the tag says about the release `digest`: `approved:<first 12 of D>` and nothing else, or
+    `rejected:<first 12 of D>` and perhaps a reason. None where it is not set, is written otherwise, or names
+    another D: an approval that was copied from another version approves nothing. Raises TrackingError.
     """
     version = find_version(connection, shop, digest)
     if version is None:
@@ -27,6 +28,16 @@ def read_review_tag(connection: Connection, shop: str, digest: str) -> ReviewTag
     with mlflow_errors(connection.uri):
         tags = connection.client.get_model_version(shop, version).tags
     matched = _VALUE.fullmatch(str(tags.get(TAG, "")).strip())
-    if matched is None or not digest.startswith(matched[2]):
+    if matched is None or not digest.startswith(matched[1] or matched[2]):
         return None
-    return ReviewTag(matched[1] == "approved", matched[3].strip() or f"{matched[1]} in MLflow")
+    if matched[1]:
+        return ReviewTag(True, "approved in MLflow")
+    return ReviewTag(False, matched[3].strip() or "rejected in MLflow")
+
+
+def delete_review_tag(connection: Connection, shop: str, digest: str) -> None:
+    """Takes an answer to an earlier review of the release off its versions, so that it answers no later one.
+    Raises TrackingError."""
+    with mlflow_errors(connection.uri):
+        for version in versions_of(connection, shop, digest):
+            connection.client.delete_model_version_tag(shop, version, TAG)

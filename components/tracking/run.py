@@ -58,7 +58,7 @@ class DataInput:
 @dataclass(frozen=True)
 class Tracker:
     """Writes to one run. Every method raises TrackingError where MLflow refuses or is gone; it holds no
-    state of its own, so threads may share it and another process may open it again by `resume`."""
+    state of its own, so threads may share it."""
 
     connection: Connection
     run_id: str
@@ -145,14 +145,6 @@ def start(
         if monitor:
             monitor.finish()  # before the run ends: it logs to running runs only
         _end(tracker, status, sentence)
-
-
-def resume(settings: Settings, workspace: Path, run_id: str) -> Tracker:
-    """The tracker of a run that `start` opened, for another process; ending the run stays with `start`."""
-    connection = connect(settings, workspace)
-    with mlflow_errors(connection.uri):
-        run = connection.client.get_run(run_id)
-    return Tracker(connection, run_id, run.info.experiment_id)
 
 
 def browse_command(settings: Settings, workspace: Path) -> str:

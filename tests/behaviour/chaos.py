@@ -33,6 +33,9 @@ CHECK, EPOCH, REGISTER, PROMOTE, SWAP = (
     "register-promote",
     "promote-swap",
 )
+LONG_TRAINING = {"max_epochs": 40, "patience": 40, "checkpoint_every_steps": 20}
+"""Ten seconds and more, so that a rank which trains on without its launcher is seen."""
+ORPHAN_SECONDS = 5
 BOUNDARIES = (CHECK, EPOCH, REGISTER, PROMOTE, SWAP)
 CASES = (
     *(("worker", boundary) for boundary in BOUNDARIES),
@@ -85,6 +88,8 @@ class Case:
         self.name = f"words{number}"
         self.config = servers.folder / f"{self.name}.yaml"
         settings = yaml.safe_load(servers.config.read_text()) | {"shop": self.name}
+        if boundary == EPOCH:
+            settings["training"] |= LONG_TRAINING
         self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
         self.workspace = servers.folder / "ws" / self.name
         shutil.copytree(
@@ -106,10 +111,11 @@ class Case:
         self.kill()
         for process in stopped:
             resume(process)
+        at_once = self.after_death() if self.victim == "worker" else {"orphan_ranks": 0, "lock_held": 0}
         if self.victim != "rank":
             self.serve() if self.victim == "service" else servers.restart(self.victim)
         wait("the end of the killed run's processes", lambda: not self.processes(), 300)
-        outcome = self.invariants()
+        outcome = self.invariants() | at_once
         outcome["zombie_crashed"] = self.free_slot(run)
         again = self.start_run()
         state = wait("the next run", lambda: self.final_state(again), 400)
@@ -140,14 +146,21 @@ class Case:
             return
         self.servers.kill(self.victim)
 
+    def after_death(self) -> dict[str, int]:
+        """The launcher died with the worker. After ORPHAN_SECONDS no rank trains, long before one would have
+        ended by itself, nor has any left a result; and the shop's lock is free."""
+        time.sleep(ORPHAN_SECONDS)
+        orphans = sum(is_rank(one) for one in self.processes())
+        if self.boundary == EPOCH:
+            orphans += len(list(self.workspace.glob("stages/train-*.attempts/attempts/*/result.json")))
+        return {"orphan_ranks": orphans, "lock_held": int(self.lock_is_held())}
+
     def invariants(self) -> dict[str, Any]:
-        """What holds while nothing has been repaired."""
+        """What holds after the run's end and before the next run."""
         champion = self.champion()
         return {
             "champion": "old" if champion == self.first else "new",
             "half_promoted": int(not self.whole()),
-            "orphan_ranks": len(self.processes()),
-            "lock_held": int(self.lock_is_held()),
         }
 
     def whole(self) -> bool:
@@ -215,11 +228,8 @@ class Case:
         return len(list(self.workspace.glob("decisions/*.json")))
 
     def has_trained(self) -> bool:
-        """Some steps of an epoch are done."""
-        lines = self.workspace.glob("stages/train-*.attempts/attempts/*/metrics.jsonl")
-        return any(
-            '"kind": "step"' in path.read_text() or '"kind":"step"' in path.read_text() for path in lines
-        )
+        """Some steps of the training are done."""
+        return any(self.workspace.glob("stages/train-*.attempts/attempts/*/checkpoints/step-*.ckpt"))
 
     def versions(self) -> int:
         """Of this shop's model in MLflow's database."""

@@ -28,6 +28,7 @@ class Servers:
             "PREFECT_API_URL": f"http://127.0.0.1:{self.prefect_port}/api",
             "PREFECT_HOME": str(folder / "prefect"),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "DEBUT_ZOMBIE_SECONDS": str(ZOMBIE_SECONDS),
@@ -128,12 +129,11 @@ class Servers:
 
 
 def is_rank(process: psutil.Process) -> bool:
-    """Whether this process trains.
-
-    Raises:
-        psutil.NoSuchProcess: it has ended.
-    """
-    return "components.training" in " ".join(process.cmdline())
+    """Whether this process trains."""
+    try:
+        return "components.training" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def works(process: psutil.Process) -> bool:

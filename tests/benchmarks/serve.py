@@ -36,6 +36,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
 from components.index.exact import ExactIndex
 from components.release import promotion
+from components.release.rollback import rollback
 from components.split.judged import JUDGE, JudgedSet, read_judged
 from flows.embedded import prepare_environment
 from flows.serving import shop_keys
@@ -233,7 +234,7 @@ async def _swaps(bench: Bench, port: int) -> int:
             folder = bench.shop.candidates / wanted
             promotion.override(log, folder, None, expected_champion=log.champion(), role="benchmark", **why)
         else:
-            promotion.rollback(log, bench.shop.candidates, to=wanted, **why)
+            rollback(log, bench.shop.candidates, to=wanted, **why)
         for _ in range(300):
             _, headers, _ = await connection.send("GET", search_path(f"swap {number}"))
             if headers.get("x-debut-release") == wanted:

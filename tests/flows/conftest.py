@@ -16,12 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
 import yaml
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from flows.shop import Shop
 
 START = datetime(2026, 1, 5)
 DAYS, WINDOW = 56, 14
@@ -301,3 +304,24 @@ def connected(
     }
     with settings.temporary_settings(updates):
         yield debut
+
+
+@pytest.fixture
+def waiting(retrained: TinyShop) -> "Shop":
+    """The shop whose refused challenger is taken for one that passed its gates in the run
+    20990101-000000-review, and waits."""
+    from components.contract.digests import canonical_json
+    from flows.acts import report_of_run
+    from flows.shop import open_shop
+
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    report = json.loads(next(shop.runs.glob("*/gate_report.json")).read_bytes()) | {"verdict": "PROMOTE"}
+    for gate in report["gates"]:
+        gate["outcome"] = "pass"
+    # A run of its own: the first one is settled, by the refusal in the log.
+    run = shop.runs / "20990101-000000-review"
+    run.mkdir()
+    (run / "gate_report.json").write_bytes(canonical_json(report))
+    opened = report_of_run(shop, run.name)
+    shop.reviews().open(run.name, "tiny", opened, days=7, requester="anna", because="a new season")
+    return shop

@@ -13,7 +13,6 @@ from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.service.releases import Challenger
 from flows import acts
 from flows.judged_runs import JudgedRuns
-from flows.reviews import shop_reviews
 from flows.serving import ShopReleases
 from flows.shop import Shop
 
@@ -122,7 +121,7 @@ def test_a_challenger_that_waits_for_review_goes_first(tmp_path: Path) -> None:
         queries_needed=None,
         policy={},
     )
-    reviews = shop_reviews(shop)
+    reviews = shop.reviews()
     case = reviews.open("run-1", "s", report, days=7, requester="anna", because="")
     assert releases.challenger() == Challenger(B, "waiting")
     reviews.reject(case, report, actor="ben", reason="not now")

@@ -60,14 +60,14 @@ def deployed(prefect_server: Any, api: httpx.Client) -> dict[str, dict[str, Any]
     """Deployments by flow, after the file was applied twice."""
     made = prefect_server.run(
         shutil.which("prefect", path=str(Path(sys.executable).parent)),
-        "work-pool", "create", SHOP["DEBUT_POOL"], "--type", "process",
+        "work-pool", "create", SHOP["DEBUT_POOL"], "--type", "process", "--overwrite",
         "--base-job-template", str(INFRA / "pools" / "process.json"),
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
     for _ in range(2):
         done = deploy(prefect_server, **SHOP)
         assert done.returncode == 0, done.stdout + done.stderr
-    found = post(api, "deployments/filter", {})
+    found = post(api, "deployments/filter", {"deployments": {"name": {"any_": [SHOP["DEBUT_SHOP"]]}}})
     flows = {flow["id"]: flow["name"] for flow in post(api, "flows/filter", {})}
     assert len(found) == len(NAMES)
     return {flows[one["flow_id"]]: one for one in found}
@@ -79,12 +79,21 @@ def post(api: httpx.Client, path: str, body: Any) -> Any:
     return answer.json() if answer.content else None
 
 
-def emit(api: httpx.Client, event: str, resource: str, payload: dict[str, Any] | None = None) -> None:
+def emit(
+    api: httpx.Client,
+    event: str,
+    resource: str,
+    payload: dict[str, Any] | None = None,
+    tag: str | None = None,
+) -> None:
+    """tag: of the run, as Prefect's own events of runs carry it."""
+    tags = [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}] if tag else []
     told = {
         "id": str(uuid.uuid4()),
         "occurred": datetime.now(UTC).isoformat(),
         "event": event,
         "resource": {"prefect.resource.id": resource},
+        "related": tags,
         "payload": payload or {},
     }
     post(api, "events", [told])
@@ -119,13 +128,35 @@ def test_applied_twice_there_is_one_deployment_per_flow_with_one_schedule(deploy
 
 
 @pytest.mark.slow
-def test_a_second_run_of_a_scheduled_job_is_cancelled(deployed: Any) -> None:
-    """All but the review, of which several challengers' may wait."""
+def test_a_second_run_of_a_scheduled_job_is_cancelled_and_a_second_retrain_waits(deployed: Any) -> None:
+    """Of reviews, several challengers' may wait at a time."""
     for flow, one in deployed.items():
         limit = one["global_concurrency_limit"]
         assert (limit["limit"] if limit else None) == (None if flow == "review" else 1)
         if limit:
-            assert one["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+            expected = "ENQUEUE" if flow == "retrain" else "CANCEL_NEW"
+            assert one["concurrency_options"]["collision_strategy"] == expected
+
+
+@pytest.mark.slow
+def test_a_queued_retrain_goes_on_when_the_one_before_it_is_found_dead(
+    api: httpx.Client, deployed: Any
+) -> None:
+    """As a worker asks, before it starts a process: the second is put off, until the place is free again by
+    what the automation about dead processes does."""
+    path = f"deployments/{deployed['retrain']['id']}/create_flow_run"
+    first, second = (post(api, path, {}) for _ in range(2))
+
+    def ask(run: dict[str, Any], state: str) -> tuple[str, str]:
+        told = post(api, f"flow_runs/{run['id']}/set_state", {"state": {"type": state}})
+        return told["status"], told["state"]["name"]
+
+    assert ask(first, "PENDING") == ("ACCEPT", "Pending")
+    assert ask(second, "PENDING") == ("REJECT", "AwaitingConcurrencySlot")
+    assert ask(first, "RUNNING") == ("ACCEPT", "Running")
+    assert ask(first, "CRASHED") == ("ACCEPT", "Crashed")
+    assert ask(second, "PENDING") == ("ACCEPT", "Pending")
+    ask(second, "CANCELLED")
 
 
 @pytest.mark.slow
@@ -155,7 +186,10 @@ def test_a_drift_event_starts_a_retrain_that_knows_why(
     deployment = deployed["retrain"]["id"]
     emit(api, "debut.drift", "debut.shop.plates", {"because": "not ours"})
     emit(api, "debut.drift", "debut.shop.mugs", {"because": "unknown words 3 % -> 9 %"})
-    started = eventually(lambda: [run for run in runs_of(api, deployment) if not run["auto_scheduled"]], 60)
+    started = eventually(
+        lambda: [run for run in runs_of(api, deployment) if run["parameters"].get("requested_by") == "drift"],
+        60,
+    )
     assert [run["parameters"] for run in started] == [
         {
             "config": "/shop/debut.yaml",
@@ -178,23 +212,41 @@ def test_applied_twice_there_is_one_automation_for_drift(api: httpx.Client, depl
 def test_a_run_whose_process_died_is_marked_crashed(
     api: httpx.Client, deployed: Any, eventually: Any
 ) -> None:
-    """One heartbeat and then nothing; a run that ended after its heartbeat stays as it ended."""
+    """One heartbeat and then nothing; a run that ended after its heartbeat stays as it ended, and so does
+    one that waits for a person, whose heartbeat came after it was suspended, or another team's."""
     (zombie,) = automations(10)
     post(api, "automations/", zombie.model_dump(mode="json"))
     path = f"deployments/{deployed['monitor']['id']}/create_flow_run"
-    dead, ended = (post(api, path, {"enforce_parameter_schema": False}) for _ in range(2))
-    for run in (dead, ended):
-        for state in ("PENDING", "RUNNING"):
-            post(api, f"flow_runs/{run['id']}/set_state", {"state": {"type": state}, "force": True})
-        emit(api, "prefect.flow-run.heartbeat", f"prefect.flow-run.{run['id']}")
-    post(api, f"flow_runs/{ended['id']}/set_state", {"state": {"type": "COMPLETED"}, "force": True})
+    review = f"deployments/{deployed['review']['id']}/create_flow_run"
+    waiting, dead, ended, other = (
+        post(api, one, {"enforce_parameter_schema": False}) for one in (review, path, path, path)
+    )
+
+    def put(run: dict[str, Any], *states: str) -> None:
+        for kind in states:
+            post(api, f"flow_runs/{run['id']}/set_state", {"state": {"type": kind}, "force": True})
+
+    for run, tag in ((waiting, "debut-review"), (dead, "debut"), (ended, "debut"), (other, "theirs")):
+        put(run, "PENDING", "RUNNING", *(["PAUSED"] if run is waiting else []))
+        emit(api, "prefect.flow-run.heartbeat", f"prefect.flow-run.{run['id']}", tag=tag)
+    put(ended, "COMPLETED")
 
     def state(run: dict[str, Any]) -> str:
         return str(api.get(f"flow_runs/{run['id']}").json()["state_type"])
 
     assert eventually(lambda: state(dead) == "CRASHED", 60)
     time.sleep(3)
-    assert state(ended) == "COMPLETED"
+    assert [state(run) for run in (ended, waiting, other)] == ["COMPLETED", "PAUSED", "RUNNING"]
+
+
+def test_the_jobs_have_the_tag_by_which_their_death_is_noticed() -> None:
+    """All but the review, which waits for days without a heartbeat."""
+    (zombie,) = automations(540)
+    assert isinstance(zombie.trigger, EventTrigger)
+    related = zombie.trigger.match_related
+    assert "prefect.tag.debut" in str(related)
+    tags = {one["entrypoint"].split(":")[1]: one["tags"] for one in deployments()}
+    assert {name for name, tag in tags.items() if tag != ["debut"]} == {"review"}
 
 
 @pytest.mark.slow

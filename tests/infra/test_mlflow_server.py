@@ -146,6 +146,46 @@ def server(
         process.wait(60)
 
 
+def refusal(tmp_path: Path, hosts: str) -> str:
+    """What start.sh says about these hosts; without MLFLOW_STATE it ends before it starts a server."""
+    variables = {
+        "PATH": os.environ["PATH"],
+        "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32,
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "A" * 43 + "=",
+        "MLFLOW_BACKEND_STORE_URI": "sqlite:///nowhere.db",
+        "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path),
+        "MLFLOW_SERVER_ALLOWED_HOSTS": hosts,
+    }
+    done = subprocess.run(
+        ["sh", str(ROOT / "mlflow" / "start.sh")],
+        env=variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    "hosts", ["*", "mlflow:5000,*", "*, mlflow:5000", "a.org,*:5000", "**", "[::]:*,*:*"]
+)
+def test_every_host_is_never_allowed(tmp_path: Path, hosts: str) -> None:
+    """MLflow takes one element * for all hosts, whatever else is named."""
+    assert "MLFLOW_SERVER_ALLOWED_HOSTS must name hosts, not *." in refusal(tmp_path, hosts)
+
+
+@pytest.mark.parametrize(
+    "hosts", ["mlflow:5000,localhost:5000", "*.example.org:*", "mlflow:*,10.0.*", "[::1]:5000"]
+)
+def test_named_hosts_are_allowed(tmp_path: Path, hosts: str) -> None:
+    told = refusal(tmp_path, hosts)
+    assert "MLFLOW_STATE" in told  # the next thing that is missing
+    assert "must name hosts" not in told
+
+
 @pytest.mark.slow
 def test_a_file_goes_through_the_server_to_s3_and_back(
     server: str, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -139,8 +139,8 @@ class FakeBoard:
         self._once("reject", run_id, actor, reason)
         return decision("rejection", actor, reason, run_id)
 
-    def rollback(self, actor: str, reason: str) -> Decision:
-        self._act("rollback", actor, reason)
+    def rollback(self, actor: str, reason: str, to: str | None = None) -> Decision:
+        self._act("rollback", actor, reason, to)
         return decision("rollback", actor, reason)
 
     def gate_report(self, run_id: str) -> Path | None:

@@ -14,6 +14,7 @@ from components.chatops.recorder import Recorder
 from components.contract.operations import ChatSettings
 
 RUN = "20261124-020000-abc123"
+HOOKS = ["/hooks/one", "/hooks/two"]
 
 
 @pytest.fixture
@@ -73,14 +74,28 @@ def test_a_run_without_files_is_told_by_its_message_alone(
 ) -> None:
     board.files = None
     announcements.finished(board, RUN, board.compare().report, None)
-    assert [post["method"] for post in recorder.posts] == ["chat.postMessage"]
+    assert [post["method"] for post in recorder.posts] == ["chat.postMessage", *HOOKS]
+
+
+def test_the_end_of_a_retrain_goes_to_every_webhook_too(
+    announcements: Announcements, board: Any, recorder: Recorder
+) -> None:
+    """So a team's incoming webhooks of Mattermost, which take {"text": …}, tell what Slack's thread does."""
+    thread = Thread("C0SHOP", "1.0")
+    announcements.finished(board, RUN, board.compare().report, thread)
+    announcements.failed(RUN, "items.csv: there is no such file.", thread)
+    announcements.unchanged(RUN, "REJECT", thread)
+    for hook in HOOKS:
+        texts = [post["text"] for post in recorder.posts if post["method"] == hook]
+        assert texts == [post["text"] for post in recorder.posts if post["method"] == "chat.postMessage"]
+        assert len(texts) == 3
 
 
 def test_a_waiting_challenger_has_a_button_for_each_answer(
     announcements: Announcements, board: Any, recorder: Recorder
 ) -> None:
     announcements.waiting(board.status().waiting, None)
-    (message,) = recorder.posts
+    message, *hooks = recorder.posts
     section, reason, actions = message["blocks"]
     assert "&lt;!channel&gt; season" in section["text"]["text"]
     assert [(b["action_id"], b["value"]) for b in actions["elements"]] == [
@@ -89,6 +104,8 @@ def test_a_waiting_challenger_has_a_button_for_each_answer(
     ]
     assert all("confirm" in button for button in actions["elements"])
     assert (reason["type"], reason["optional"]) == ("input", True)
+    assert [post["method"] for post in hooks] == HOOKS
+    assert all(f"`/debut approve {RUN}` promotes it" in post["text"] for post in hooks)
 
 
 def test_decisions_and_drift_go_to_the_channel_and_to_every_webhook(
@@ -96,7 +113,7 @@ def test_decisions_and_drift_go_to_the_channel_and_to_every_webhook(
 ) -> None:
     announcements.decided(board.champion())
     announcements.drifted(Drift(board.champion().at, False, "Nothing moved."))
-    assert [post["method"] for post in recorder.posts] == ["chat.postMessage", "/hooks/one", "/hooks/two"] * 2
+    assert [post["method"] for post in recorder.posts] == ["chat.postMessage", *HOOKS] * 2
     assert len({post["text"] for post in recorder.posts[:3]}) == 1
     assert recorder.posts[3]["text"] == "No drift in the window to 2026-11-24 02:00 UTC: Nothing moved."
 
@@ -110,7 +127,7 @@ def test_where_no_channel_is_configured_only_the_webhooks_are_told(
     settings: ChatSettings, board: Any, recorder: Recorder
 ) -> None:
     Announcements(Poster(settings, "xoxb-token-of-tests"), None).decided(board.champion())
-    assert [post["method"] for post in recorder.posts] == ["/hooks/one", "/hooks/two"]
+    assert [post["method"] for post in recorder.posts] == HOOKS
 
 
 def test_the_record_is_one_json_line_per_call(
@@ -125,6 +142,6 @@ def test_a_retrain_without_news_is_told_with_the_run_that_stands(
     announcements: Announcements, recorder: Recorder
 ) -> None:
     announcements.unchanged(RUN, "REJECT", Thread("C0SHOP", "1.0"))
-    [message] = recorder.posts
+    message = recorder.posts[0]
     assert message["text"] == f"Nothing changed since run `{RUN}`, which ended with REJECT."
     assert message["thread_ts"] == "1.0"

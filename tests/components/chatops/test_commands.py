@@ -28,6 +28,10 @@ from components.chatops.commands import MAX_REASON, USAGES, VERBS, Command, Comm
         ("approve `r1`", Command("approve", run_id="r1")),
         ("reject r1 it loses brands", Command("reject", run_id="r1", reason="it loses brands")),
         ("rollback searches fail", Command("rollback", reason="searches fail")),
+        (
+            "rollback to `0123ABCDEF45` searches fail",
+            Command("rollback", reason="searches fail", to="0123abcdef45"),
+        ),
     ],
 )
 def test_a_command_is_understood(text: str, command: Command) -> None:
@@ -51,6 +55,9 @@ def test_a_command_is_understood(text: str, command: Command) -> None:
         ("approve ../../etc/passwd", "approve"),
         ("reject r1", "reject"),
         ("rollback", "rollback"),
+        ("rollback to", "rollback"),
+        ("rollback to 0123abcdef45", "rollback"),
+        ("rollback to yesterday's release", "rollback"),
     ],
 )
 def test_a_wrong_command_gets_the_usage_of_the_nearest_one(text: str, nearest: str) -> None:

@@ -133,6 +133,30 @@ def test_a_role_that_may_not_is_told_so_at_once(service: Any, user: str, text: s
     assert service.board.acts == []
 
 
+@pytest.mark.parametrize(("user", "text"), [(READER, "rollback secretly"), (STRANGER, f"approve {RUN}")])
+def test_a_refused_attempt_to_change_something_is_logged_without_its_text(
+    service: Any, caplog: pytest.LogCaptureFixture, user: str, text: str
+) -> None:
+    service.command(text, user)
+    service.command("status", STRANGER)
+    [record] = [one for one in caplog.records if one.name == "components.chatops.conversation"]
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == f"Chat refused {text.split()[0]} to slack:{user}"
+
+
+def test_a_refused_button_is_logged(service: Any, caplog: pytest.LogCaptureFixture) -> None:
+    service.button("debut_reject", OPERATOR, reason="a private thing")
+    service.answer()
+    assert f"Chat refused reject to slack:{OPERATOR}" in caplog.text
+    assert "a private thing" not in caplog.text
+
+
+def test_a_rollback_may_name_the_release(service: Any) -> None:
+    service.command("rollback to 0123abcdef45 searches fail", OPERATOR)
+    service.answer()
+    assert service.board.acts == [("rollback", "slack:U0OPERATOR", "searches fail", "0123abcdef45")]
+
+
 def test_a_wrong_command_is_told_the_nearest_one_at_once(service: Any) -> None:
     assert "`/debut approve RUN` promotes" in service.command("aprove it").json()["text"]
 
@@ -175,6 +199,7 @@ def test_a_retrain_opens_a_thread_and_hands_it_to_the_board(service: Any) -> Non
     assert root["text"] == "<@U0OPERATOR> asks for a retrain of `fashion`: &lt;!channel&gt; prices changed"
     assert follow["thread_ts"] == "1700000001.000000"
     assert "Run `retrain 7` is scheduled" in follow["text"]
+    assert "its result follows here" in follow["text"]
     (act,) = service.board.acts
     assert act[:4] == ("retrain", "fashion", "<!channel> prices changed", "slack:U0OPERATOR")
     assert (act[4].channel, act[4].ts) == ("C0SHOP", "1700000001.000000")
@@ -186,6 +211,27 @@ def test_a_retrain_that_is_refused_is_told_in_its_thread(service: Any) -> None:
     service.board.refusal = OrchestrationError("Prefect's server is away.")
     service.command("retrain", OPERATOR)
     assert service.posted("chat.postMessage", 2)[1]["text"] == "Prefect's server is away."
+
+
+@pytest.mark.parametrize(
+    ("token", "options", "place"),
+    [
+        ("xoxb-token-of-tests", {}, "its result goes to the channel of the settings"),
+        (None, {}, "its result goes to the webhooks of the settings"),
+        ("xoxb-token-of-tests", {"channel": None}, "its result goes to the webhooks of the settings"),
+        (None, {"webhooks": ()}, "its result is posted nowhere"),
+    ],
+)
+def test_without_a_thread_a_retrain_is_told_where_its_result_goes(
+    start: Callable[..., Any], token: str | None, options: dict[str, Any], place: str
+) -> None:
+    """By Mattermost, which has no threads of ours; without a token no Slack channel is reached."""
+    credentials = Credentials("signing-secret-of-tests", token, "mattermost-token-of-tests")
+    service = start(credentials=credentials, **options)
+    service.mattermost("retrain", OPERATOR)
+    answer = service.answer("mattermost")
+    assert place in answer
+    assert "follows here" not in answer
 
 
 def test_without_a_bot_token_a_retrain_is_answered_at_its_response_url(start: Callable[..., Any]) -> None:

@@ -59,12 +59,8 @@ def catalogue() -> pl.DataFrame:
 def test_an_item_is_new_for_so_many_days_after_it_was_listed(catalogue: pl.DataFrame) -> None:
     found = item_facts(catalogue, END, 30)
     assert set(found.filter("is_new")["item_id"]) == {"new", "edge"}
-    marked = catalogue.with_columns(mark=pl.lit(True))
-    assert set(item_facts(marked, END, 30, is_new="mark").filter("is_new")["item_id"]) == {
-        "new",
-        "edge",
-        "undated",
-    }
+    marked = catalogue.with_columns(is_new=pl.lit(True))
+    assert set(item_facts(marked, END, 30).filter("is_new")["item_id"]) == {"new", "edge", "undated"}
 
 
 def test_when_it_was_first_seen_stands_in_for_a_missing_date(catalogue: pl.DataFrame) -> None:
@@ -78,6 +74,14 @@ def test_completeness_counts_what_is_filled(catalogue: pl.DataFrame) -> None:
     assert rows["new"]["completeness"] == pytest.approx(0.2)
     assert rows["new"]["brand"] is None
     assert (rows["new"]["title_length"], rows["undated"]["title_length"]) == (4.0, 0.0)
+
+
+def test_attributes_with_a_value_are_counted() -> None:
+    """One yes or no would not show that an import lost one of three."""
+    texts = {"all": "colour: red; size: 3; of: oak", "one": "colour: red; size: ; of:", "none": None}
+    items = pl.DataFrame({"item_id": list(texts), "title": "t", "attributes": list(texts.values())})
+    found = item_facts(items, END, 30).select("item_id", "attributes").iter_rows()
+    assert dict(found) == {"all": 3.0, "one": 1.0, "none": 0.0}
 
 
 def test_a_large_catalogue_is_sampled_by_id(monkeypatch: pytest.MonkeyPatch) -> None:

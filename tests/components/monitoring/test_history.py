@@ -1,59 +1,45 @@
-"""Judged windows on disk."""
+"""When a window is due, and drift may be told of again."""
 
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
-import pytest
-
-from components.contract.errors import MonitoringError
 from components.contract.operations import MonitoringSettings
-from components.monitoring.drift_report import DriftReport
-from components.monitoring.history import due, judged_windows, keep
+from components.monitoring.history import MOST_WINDOWS, due, due_windows
 
-START = datetime(2026, 1, 5)
-
-
-def report(start: datetime, sentence: str = "No drift.") -> DriftReport:
-    return DriftReport(
-        release="a" * 64,
-        start=start,
-        end=start + timedelta(days=1),
-        verdict="no drift",
-        sentence=sentence,
-        raised=(),
-        requests=1,
-        requests_left_out=0,
-        items=1,
-        new_items=0,
-        false_alarm_rate=0.05,
-        metrics=(),
-    )
+DAY = timedelta(days=1)
+MIDNIGHT = datetime(2026, 1, 5)
+SETTINGS = MonitoringSettings(debounce_hours=24)
 
 
-def test_a_window_is_kept_once(tmp_path: Path) -> None:
-    """A second judgement of it changes nothing."""
-    assert keep(tmp_path / "monitoring", report(START))
-    assert not keep(tmp_path / "monitoring", report(START, "Another."))
-    assert judged_windows(tmp_path / "monitoring") == [report(START)]
+def test_a_window_is_due_when_it_is_over_and_its_traffic_is_written() -> None:
+    since = MIDNIGHT - DAY
+    assert due_windows([], since, MIDNIGHT + timedelta(minutes=1), SETTINGS) == []
+    assert due_windows([], since, MIDNIGHT + timedelta(hours=7), SETTINGS) == [(MIDNIGHT - DAY, MIDNIGHT)]
 
 
-def test_windows_come_by_their_start(tmp_path: Path) -> None:
-    starts = [START + timedelta(hours=hours) for hours in (5, 1, 3)]
-    for start in starts:
-        keep(tmp_path, report(start))
-    assert [one.start for one in judged_windows(tmp_path)] == sorted(starts)
-    assert judged_windows(tmp_path / "absent") == []
+def test_no_request_is_judged_twice() -> None:
+    """Judged windows are not due again, and the others do not overlap."""
+    now, since = MIDNIGHT + timedelta(hours=7), MIDNIGHT - 4 * DAY
+    found = due_windows([MIDNIGHT - DAY], since, now, SETTINGS)
+    assert [end for _, end in found] == [MIDNIGHT - 3 * DAY, MIDNIGHT - 2 * DAY, MIDNIGHT]
+    assert all(end - start == DAY for start, end in found)
 
 
-def test_a_damaged_window_is_named(tmp_path: Path) -> None:
-    (tmp_path / "20260105T000000Z.json").write_text("{}")
-    with pytest.raises(MonitoringError, match=r"20260105T000000Z\.json"):
-        judged_windows(tmp_path)
+def test_of_many_missed_windows_the_newest_are_judged() -> None:
+    found = due_windows([], MIDNIGHT - 100 * DAY, MIDNIGHT + timedelta(hours=1), SETTINGS)
+    assert len(found) == MOST_WINDOWS
+    assert found[-1] == (MIDNIGHT - DAY, MIDNIGHT)
 
 
-def test_a_drift_event_follows_another_after_the_debounce_hours_only() -> None:
-    settings = MonitoringSettings(debounce_hours=24)
-    now = START.replace(tzinfo=UTC)
-    assert due(None, now, settings)
-    assert due(START - timedelta(hours=24), now, settings)
-    assert not due(START - timedelta(hours=23), now, settings)
+def test_the_pause_doubles_with_every_time_that_changed_nothing() -> None:
+    hours = timedelta(hours=1)
+    assert due([], MIDNIGHT, SETTINGS)
+    assert due([MIDNIGHT - 24 * hours], MIDNIGHT, SETTINGS)
+    assert not due([MIDNIGHT - 23 * hours], MIDNIGHT, SETTINGS)
+    twice = [MIDNIGHT - 80 * hours, MIDNIGHT - 47 * hours]
+    assert not due(twice, MIDNIGHT, SETTINGS)
+    assert due(twice, MIDNIGHT + hours, SETTINGS)
+    assert due([MIDNIGHT - number * DAY for number in range(7, 30)], MIDNIGHT, SETTINGS)
+
+
+def test_without_a_pause_drift_is_told_of_every_time() -> None:
+    assert due([MIDNIGHT, MIDNIGHT], MIDNIGHT, MonitoringSettings(debounce_hours=0))

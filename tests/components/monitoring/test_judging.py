@@ -1,6 +1,7 @@
 """What a judged window says, on invented references."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from components.monitoring.alarms import Alarms, calibrate
 from components.monitoring.drift_report import DriftMetric, DriftReport
 from components.monitoring.facts import item_facts
 from components.monitoring.judging import judge
-from components.monitoring.reference import Reference
+from components.monitoring.reference import Reference, Undiscoverable
 from components.monitoring.window import Window
 from tests.components.monitoring.conftest import END, invented_items, invented_reference, invented_requests
 
@@ -112,10 +113,19 @@ def test_nothing_is_judged_under_min_rows(judged, window: Window) -> None:
     assert "49 answered requests, fewer than 50" in report.sentence
 
 
-def test_without_traffic_a_drifted_catalogue_is_still_drift(judged, window: Window) -> None:
+def test_without_traffic_a_window_is_not_judged_whatever_the_catalogue_does(judged, window: Window) -> None:
+    """But the catalogue's drift is said."""
     doubled = catalogue(invented_items().with_columns(pl.col("price") * 2))
-    assert judged(requests=window.requests.head(0), items=doubled).verdict == "drift"
-    assert judged(requests=window.requests.head(0)).verdict == "not judged"
+    report = judged(requests=window.requests.head(0), items=doubled)
+    assert (report.verdict, "price" in report.raised) == ("not judged", True)
+    assert "though" in report.sentence and "price" in report.sentence
+    assert judged(requests=window.requests.head(0)).raised == ()
+
+
+def test_answers_that_the_log_left_out_are_counted(judged, window: Window) -> None:
+    """Those with filters or cut short are not among the window's requests any more."""
+    before = judged().requests_left_out
+    assert judged(left_out=7).requests_left_out == before + 7
 
 
 def test_answers_of_other_releases_and_entrances_are_left_out(judged, window: Window) -> None:
@@ -143,6 +153,61 @@ def test_a_report_is_json_and_back(judged) -> None:
     assert price.value > price.threshold
     assert price.p_adjusted is not None
     assert price.p_adjusted <= SETTINGS.false_alarm_rate
+
+
+def test_alarms_of_other_settings_are_refused(reference: Reference, alarms: Alarms, window: Window) -> None:
+    """All that matter are named; when an event may repeat is none of them."""
+    changed = SETTINGS.model_copy(update={"false_alarm_rate": 0.1, "min_rows": 30})
+    with pytest.raises(MonitoringError, match=r"monitoring.min_rows, monitoring.false_alarm_rate: changed"):
+        judge(window, reference, alarms, changed)
+    patient = SETTINGS.model_copy(update={"debounce_hours": 1.0})
+    assert judge(window, reference, alarms, patient).verdict == "no drift"
+
+
+def test_the_rate_that_was_calibrated_is_told(reference: Reference, alarms: Alarms, window: Window) -> None:
+    """Not the one in the settings; and nothing is promised of a reference without days."""
+    kept = judge(window, reference, alarms.model_copy(update={"false_alarm_rate": 0.07}), SETTINGS)
+    assert (kept.false_alarm_rate, kept.rate_known) == (0.07, True)
+    assert "false-alarm rate 0.07 per window" in kept.sentence
+    unknown = judge(window, reference, alarms.model_copy(update={"blocks": "chunks"}), SETTINGS)
+    assert not unknown.rate_known
+    assert "not known" in unknown.sentence
+
+
+def test_undiscoverable_items_are_counted_in_the_report(judged) -> None:
+    assert judged().undiscoverable is None
+    assert judged(undiscoverable=Undiscoverable(found=7, checked=90)).undiscoverable == 7
+
+
+def test_another_make_of_new_items_is_caught(judged) -> None:
+    """The old items keep their brands."""
+    recent = pl.col("listed_at") >= END - timedelta(days=30)
+    items = invented_items().with_columns(brand=pl.when(recent).then(pl.lit("brand 1")).otherwise("brand"))
+    assert "new_item_brand" in judged(items=catalogue(items)).raised
+
+
+def test_lost_attributes_are_caught_where_none_is_empty(attributed) -> None:
+    """One of three values is left: each item still has attributes."""
+    report = attributed("colour: red")
+    assert {"attributes_filled", "new_item_attributes_filled"} <= set(report.raised)
+    assert "completeness" not in report.raised
+    assert attributed("colour: red; size: 3; wood: oak").raised == ()
+
+
+@pytest.fixture(scope="module")
+def attributed():
+    """The report on a catalogue of which every item has these attributes; the reference's have three."""
+    few = MonitoringSettings(min_rows=50, resamples=100)
+    full = invented_items().with_columns(attributes=pl.lit("colour: red; size: 3; wood: oak"))
+    requests = invented_requests(np.random.default_rng(1), 20, PER_DAY, day_effect=0.1)
+    reference = replace(invented_reference(requests, PER_DAY, few), items=catalogue(full))
+    alarms = calibrate(reference, few)
+
+    def judge_with(attributes: str) -> DriftReport:
+        items = catalogue(full.with_columns(attributes=pl.lit(attributes)))
+        return judge(Window(END, END, requests.head(0), items), reference, alarms, few)
+
+    return judge_with
 
 
 def test_alarms_of_another_release_are_refused(reference: Reference, alarms: Alarms, window: Window) -> None:

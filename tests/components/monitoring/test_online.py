@@ -103,6 +103,24 @@ def test_too_few_acts_and_no_exploration_say_so(tmp_path: Path) -> None:
     assert "serving.exploration.share" in str(none.reason)
 
 
+def test_acts_on_items_that_are_not_drawn_from_count_on_neither_side(tmp_path: Path) -> None:
+    """An item that is new by its date, but that the service never draws, would only ever be found."""
+    log = traffic(tmp_path / "log", 4_000)
+    settings = ExplorationSettings(share=SHARE)
+    all_of_them = explored_recall(log, NEW, START, END, settings)
+    drawn_only = explored_recall(log, NEW[1:], START, END, settings)
+    assert all_of_them.value is not None and all_of_them.value > 0.1
+    assert drawn_only.value == 0.0
+
+
+def test_without_acts_on_drawn_items_there_is_no_estimate(tmp_path: Path) -> None:
+    """However many there are on the ranking's own: else it would be 1, with an interval of no width."""
+    rows = [request(n, ["old1", "old2", "old3", "old4", NEW[n % 3 == 0]], n % 3 == 0) for n in range(200)]
+    log = write_traffic(tmp_path / "log", rows, [act(n, NEW[0], "purchase") for n in range(200)])
+    found = explored(log)
+    assert (found.value, "drawn items" in str(found.reason)) == (None, True)
+
+
 class TopItems:
     """Recommends the same five items to everybody, but none that was bought."""
 
@@ -160,3 +178,24 @@ def test_a_request_carries_the_history_before_the_window() -> None:
     rows += [purchase(user, "i0", START) for user in range(20)]
     outside_recall(pl.DataFrame(rows, infer_schema_length=None), Recording(), {"i0"}, START, END, k=5)
     assert {(one.history, one.exclude) for one in asked} == {(("i3",), frozenset({"i3"}))}
+
+
+def test_what_a_search_showed_before_was_not_bought_elsewhere() -> None:
+    """A shop that joins clicks to requests, but not orders, would else count what the champion led to."""
+    rows = [purchase(user, "i19", START - timedelta(days=2)) for user in range(40)]
+    rows += [purchase(user, "i0", START + timedelta(hours=1)) for user in range(40)]
+    led = [purchase(user, "i0", START, query="lamp") | {"kind": "search_click"} for user in range(30)]
+    alone = outside_recall(pl.DataFrame(rows, infer_schema_length=None), TopItems(), {"i0"}, START, END, k=5)
+    both = pl.DataFrame(rows + led, infer_schema_length=None)
+    assert alone.value == 1.0
+    assert outside_recall(both, TopItems(), {"i0"}, START, END, k=5).value is None
+
+
+def test_an_item_that_the_index_does_not_hold_is_no_miss() -> None:
+    """It was PUT after the index was built, and is found there where it is live."""
+    rows = [purchase(user, "i19", START - timedelta(days=2)) for user in range(40)]
+    rows += [purchase(user, "i0" if user < 20 else "put", START) for user in range(40)]
+    found = outside_recall(
+        pl.DataFrame(rows, infer_schema_length=None), TopItems(), {"i0", "put"}, START, END, k=5
+    )
+    assert found.value == 1.0

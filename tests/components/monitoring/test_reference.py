@@ -14,6 +14,7 @@ from components.contract.records import RetrievalPlan
 from components.contract.settings import EncoderSettings, SplitSettings
 from components.encoder.transformer import TransformerEncoder
 from components.index.vectors import encode_catalogue
+from components.monitoring import reference
 from components.monitoring.reference import Undiscoverable, build_reference, load_reference
 from components.split.split import split
 from tests.components.monitoring.conftest import END
@@ -80,22 +81,32 @@ def _tables(checked: Path, dated: bool) -> None:
 
 def test_dated_searches_come_in_days(champion, tmp_path: Path) -> None:
     """Each search of the judge window once, whatever it led to, in blocks of 24 hours."""
-    reference = build_reference(*champion(True), SETTINGS, tmp_path / "reference")
-    assert (reference.facts.blocks, reference.facts.entrance) == ("days", "search")
-    assert len(reference.requests) == 29
-    assert reference.requests["block"].n_unique() == 7
-    assert reference.facts.new_items == reference.items["is_new"].sum() > 0
-    row = reference.requests.row(0, named=True)
+    built = build_reference(*champion(True), SETTINGS, tmp_path / "reference")
+    assert (built.facts.blocks, built.facts.entrance) == ("days", "search")
+    assert len(built.requests) == 29
+    assert built.requests["block"].n_unique() == 7
+    assert built.facts.new_items == built.items["is_new"].sum() > 0
+    row = built.requests.row(0, named=True)
     assert (len(row["item_ids"]), len(row["query_vector"]), row["query_words"]) == (10, 32, 3)
     assert row["top_score"] >= row["mean_score"]
 
 
 def test_judged_requests_without_dates_come_in_chunks(champion, tmp_path: Path) -> None:
-    reference = build_reference(*champion(False), SETTINGS, tmp_path / "reference")
-    assert reference.facts.blocks == "chunks"
-    assert "no dates" in reference.facts.source
-    assert reference.requests["at"].null_count() == len(reference.requests) > 0
-    assert reference.facts.new_items == 4
+    built = build_reference(*champion(False), SETTINGS, tmp_path / "reference")
+    assert built.facts.blocks == "chunks"
+    assert "no dates" in built.facts.source
+    assert built.requests["at"].null_count() == len(built.requests) > 0
+    assert built.facts.new_items == 4
+
+
+def test_so_many_requests_of_each_day_are_kept(champion, tmp_path: Path, monkeypatch) -> None:
+    """The cap is of a day, so that longer judge windows do not make smaller windows."""
+    monkeypatch.setattr(reference, "MAX_PER_BLOCK", 3)
+    kept = build_reference(*champion(True), SETTINGS, tmp_path / "reference")
+    assert kept.requests.group_by("block").len().get_column("len").to_list() == [3] * 7
+    assert kept.facts.requests == len(kept.requests) == 21
+    days = (kept.requests["at"].max() - kept.requests["at"].min()).days
+    assert days >= 6
 
 
 @pytest.mark.parametrize("dated", [True, False])

@@ -1,5 +1,6 @@
 """Reading a window from the traffic log."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -80,9 +81,47 @@ def test_no_traffic_in_the_window_is_no_error(traffic: Path) -> None:
     assert read_window(traffic, ITEMS, START - timedelta(days=2), START, SETTINGS).requests.is_empty()
 
 
-def test_no_log_and_a_damaged_one_say_so(traffic: Path, tmp_path: Path) -> None:
+def test_no_log_says_so(tmp_path: Path) -> None:
     with pytest.raises(MonitoringError, match="no traffic log"):
         read_window(tmp_path / "absent", ITEMS, START, START + timedelta(days=1), SETTINGS)
-    (traffic / "requests" / "20260105T000000Z-1-0-1.parquet").write_bytes(b"half")
-    with pytest.raises(MonitoringError, match="damaged"):
-        read_window(traffic, ITEMS, START, START + timedelta(days=1), SETTINGS)
+
+
+def test_a_damaged_file_is_said_and_the_others_are_read(
+    traffic: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One bad file of months ago must not end the monitor."""
+    bad = traffic / "requests" / "20270105T000000Z-1-0-1.parquet"
+    bad.write_bytes(b"half")
+    window = read_window(traffic, ITEMS, START, START + timedelta(days=1), SETTINGS)
+    assert len(window.requests) == 4
+    assert bad.name in caplog.text
+
+
+def test_files_written_before_the_window_are_not_opened(
+    traffic: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A year of them is there."""
+    (traffic / "requests" / "20251231T000000Z-1-0-1.parquet").write_bytes(b"half")
+    read_window(traffic, ITEMS, START, START + timedelta(days=1), SETTINGS)
+    assert not caplog.text
+
+
+def test_answers_that_are_cut_short_or_filtered_are_left_out(tmp_path: Path) -> None:
+    """Scores and exposure of a top 5, or of one category, are none of the reference's."""
+    log = TrafficLog(tmp_path / "traffic")
+    at = START.replace(tzinfo=UTC)
+    for number, changes in enumerate([{}, {"k": 5}, {"filters": '{"category": "Mugs"}'}, {"k": 100}]):
+        log.write(replace(record(number, at), **changes))
+    log.close()
+    window = read_window(tmp_path / "traffic", ITEMS, START, START + timedelta(days=1), SETTINGS)
+    assert (len(window.requests), window.left_out) == (2, 2)
+
+
+def test_of_a_large_window_a_share_is_read(traffic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the hash of the request: twice the same ones."""
+    monkeypatch.setattr("components.monitoring.window.MAX_REQUESTS", 4)
+    first, second = (
+        read_window(traffic, ITEMS, START, START + timedelta(days=2), SETTINGS).requests for _ in range(2)
+    )
+    assert 0 < len(first) < 8
+    assert first.equals(second)

@@ -20,6 +20,7 @@ from components.index.vectors import SNAPSHOT_COLUMNS, encode_catalogue, write_v
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
 from components.release.fingerprint import Fingerprint
+from components.release.promotion import promote, promote_baseline
 from components.split.split import split
 
 COLOURS, THINGS = ("red", "blue", "green", "steel"), ("chair", "table", "lamp", "mug", "towel")
@@ -148,6 +149,32 @@ def make_report() -> Callable[..., GateReport]:
         )
 
     return make
+
+
+@pytest.fixture
+def baseline(log: DecisionLog, candidates: Path, make_candidate: Callable[..., Candidate]) -> str:
+    """D of version 0, promoted."""
+    digest = make_candidate(seed=0, baseline=True).digest
+    promote_baseline(log, candidates / digest, actor="flow", run_id="run-0")
+    return digest
+
+
+@pytest.fixture
+def release(
+    log: DecisionLog,
+    candidates: Path,
+    make_candidate: Callable[..., Candidate],
+    make_report: Callable[..., GateReport],
+) -> Callable[..., str]:
+    """Builds candidate `seed` and promotes it over the present champion."""
+
+    def act(seed: int, run_id: str | None = None) -> str:
+        digest, over = make_candidate(seed=seed).digest, log.champion()
+        report = make_report(digest, over)
+        promote(log, candidates / digest, report, expected_champion=over, actor="flow", run_id=run_id)
+        return digest
+
+    return act
 
 
 def _tables(folder: Path, brand: str | None) -> None:

@@ -5,43 +5,13 @@ import pytest
 from components.contract.digests import sha256_json
 from components.contract.errors import FencedError, PromotionError
 from components.release.promotion import (
-    lineage,
     override,
     promote,
     promote_baseline,
     record_refusal,
     report_digest,
-    rollback,
     status,
 )
-
-
-@pytest.fixture
-def baseline(log, candidates, make_candidate):
-    """D of version 0, promoted."""
-    record = make_candidate(seed=0, baseline=True)
-    promote_baseline(log, candidates / record.digest, actor="flow", run_id="run-0")
-    return record.digest
-
-
-@pytest.fixture
-def release(log, candidates, make_candidate, make_report):
-    """Builds candidate `seed` and promotes it over the present champion."""
-
-    def act(seed, over=..., run_id=None):
-        digest = make_candidate(seed=seed).digest
-        over = log.champion() if over is ... else over
-        promote(
-            log,
-            candidates / digest,
-            make_report(digest, over),
-            expected_champion=over,
-            actor="flow",
-            run_id=run_id,
-        )
-        return digest
-
-    return act
 
 
 def test_promotion_is_recorded_with_its_report(log, baseline, candidates, make_candidate, make_report):
@@ -184,87 +154,6 @@ def test_promote_verdict_is_no_refusal(log, make_report):
     """A PROMOTE cannot be filed as a refusal."""
     with pytest.raises(PromotionError, match="no refusal"):
         record_refusal(log, make_report("f" * 64, None), actor="flow", run_id=None)
-
-
-def back(log, candidates, to=None):
-    return rollback(log, candidates, to=to, reason="complaints", actor="mia").release
-
-
-def test_repeated_rollbacks_go_further_back(log, baseline, candidates, release):
-    """After promotions 0, 1, 2 two rollbacks give 1 and then 0; a third finds nothing."""
-    first, second = release(1), release(2)
-    assert back(log, candidates) == first
-    assert back(log, candidates) == baseline
-    with pytest.raises(PromotionError, match="no earlier champion") as refused:
-        back(log, candidates)
-    assert log.champion() == baseline
-    assert f"--to takes one that served before: {', '.join(sorted([first[:12], second[:12]]))}." in str(
-        refused.value
-    )
-
-
-def test_promotion_after_a_rollback_goes_back_to_what_served(log, baseline, candidates, release):
-    """0, 1, rollback to 0, then 2: the release before 2 is 0, not the one that was taken back."""
-    release(1)
-    back(log, candidates)
-    release(2)
-    assert back(log, candidates) == baseline
-
-
-def test_rollback_to_a_named_release(log, baseline, candidates, release):
-    """Any earlier champion can be named by the start of its digest, also one that was rolled back from."""
-    first, second = release(1), release(2)
-    assert back(log, candidates, to=baseline[:12]) == baseline
-    assert lineage(log.records()) == [baseline]
-    assert back(log, candidates, to=second) == second
-    assert lineage(log.records()) == [baseline, second]
-    assert back(log, candidates) == baseline
-    assert first != second
-
-
-@pytest.mark.parametrize("to", ["", "0" * 64])
-def test_rollback_to_an_unknown_release_lists_the_known(log, baseline, candidates, release, to):
-    """A digest that was never champion is refused with those that can be named."""
-    release(1)
-    with pytest.raises(PromotionError, match=baseline[:12]):
-        back(log, candidates, to=to)
-
-
-def test_rollback_to_the_champion_is_refused(log, baseline, candidates):
-    """What serves is no earlier champion."""
-    with pytest.raises(PromotionError, match="once there is one"):
-        back(log, candidates, to=baseline)
-
-
-def test_rollback_needs_a_reason(log, baseline, candidates, release):
-    """A rollback without a reason is refused."""
-    release(1)
-    with pytest.raises(PromotionError, match="needs a reason"):
-        rollback(log, candidates, reason="", actor="mia")
-
-
-def test_rollback_verifies_its_target(log, baseline, candidates, release):
-    """A release whose files changed on disk is not brought back."""
-    first = release(1)
-    path = candidates / baseline / "retrieval.json"
-    path.chmod(0o644)
-    path.write_text("{}")
-    with pytest.raises(PromotionError, match=r"retrieval.json was changed"):
-        back(log, candidates)
-    assert log.champion() == first
-
-
-def test_rollback_is_fenced(log, store, baseline, candidates, release):
-    """A rollback that someone overtook by a promotion does not undo that promotion unseen."""
-    release(1)
-
-    def other_writer():
-        store.before_create = lambda: None
-        release(2)
-
-    store.before_create = other_writer
-    with pytest.raises(FencedError):
-        back(log, candidates)
 
 
 def test_status_is_plain_json(log, baseline, candidates, release, make_report):

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.contract.errors import FencedError, PromotionError
+from components.contract.operations import ReviewSettings
 from components.data.storage import open_store
 from components.release.promotion import aliases, override, promote_baseline, record_refusal
-from components.release.review import UNIDENTIFIED, Reviews
+from components.release.review import Reviews
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -32,13 +33,6 @@ def reviews(log, clock, tmp_path):
 
 
 @pytest.fixture
-def baseline(log, candidates, make_candidate):
-    digest = make_candidate(seed=0, baseline=True).digest
-    promote_baseline(log, candidates / digest, actor="flow", run_id="run-0")
-    return digest
-
-
-@pytest.fixture
 def waiting(reviews, baseline, make_candidate, make_report):
     """Opens the case of run `run` about candidate `seed`; returns the case and its report."""
 
@@ -50,8 +44,9 @@ def waiting(reviews, baseline, make_candidate, make_report):
     return act
 
 
-def approve(reviews, candidates, case, report, actor="ben", four_eyes=False):
-    return reviews.approve(case, candidates / case.release, report, actor=actor, four_eyes=four_eyes)
+def approve(reviews, candidates, case, report, actor="ben", **settings):
+    chosen = ReviewSettings(**settings)
+    return reviews.approve(case, candidates / case.release, report, actor=actor, settings=chosen)
 
 
 def test_an_approval_promotes_with_the_runs_id_and_the_reviewer(log, reviews, waiting, candidates):
@@ -136,14 +131,15 @@ def test_another_promotion_meanwhile_ends_the_case(
     assert log.champion() == other
 
 
-def test_four_eyes_want_another_known_person(reviews, waiting, candidates):
-    """With four_eyes neither the requester nor somebody without a name may approve."""
+def test_four_eyes_want_another_person(log, reviews, waiting, candidates, baseline):
+    """With four_eyes who asked for the run may not approve it, under any of their names."""
     case, report = waiting(requester="anna")
-    with pytest.raises(PromotionError, match="anna asked for run run-1"):
-        approve(reviews, candidates, case, report, actor="anna", four_eyes=True)
-    with pytest.raises(PromotionError, match="mlflow does not say"):
-        approve(reviews, candidates, case, report, actor=f"mlflow{UNIDENTIFIED}", four_eyes=True)
-    assert approve(reviews, candidates, case, report, actor="ben", four_eyes=True).actor == "ben"
+    settings = {"four_eyes": True, "people": {"Anna": ("anna", "slack:U0ANNA"), "Ben": ("slack:U0BEN",)}}
+    for actor in ("anna", "slack:U0ANNA"):
+        with pytest.raises(PromotionError, match="wants another person"):
+            approve(reviews, candidates, case, report, actor=actor, **settings)
+    assert log.champion() == baseline
+    assert approve(reviews, candidates, case, report, actor="slack:U0BEN", **settings).kind == "promotion"
 
 
 def test_a_case_is_about_one_candidate(reviews, waiting, candidates, make_candidate):
@@ -151,7 +147,7 @@ def test_a_case_is_about_one_candidate(reviews, waiting, candidates, make_candid
     case, report = waiting()
     other = candidates / make_candidate(seed=3).digest
     with pytest.raises(PromotionError, match="not about"):
-        reviews.approve(case, other, report, actor="ben", four_eyes=False)
+        reviews.approve(case, other, report, actor="ben", settings=ReviewSettings())
 
 
 def test_an_approval_and_a_rejection_at_once_settle_the_case_once(log, reviews, waiting, candidates):
@@ -194,6 +190,34 @@ def test_only_a_promote_verdict_waits(reviews, make_candidate, make_report, base
     report = make_report(make_candidate(seed=1).digest, baseline, verdict="REJECT")
     with pytest.raises(PromotionError, match="nothing to approve"):
         reviews.open("run-1", "demo", report, days=7, requester="anna", because="")
+
+
+def test_a_case_judged_against_an_older_champion_is_not_opened(
+    log, reviews, baseline, release, make_candidate, make_report
+):
+    """Where another release was promoted between judging and opening, nobody is asked to approve."""
+    report = make_report(make_candidate(seed=1).digest, baseline)
+    champion = release(2)
+    with pytest.raises(FencedError, match=f"judged against champion {baseline[:12]}.* now {champion[:12]}"):
+        reviews.open("run-1", "demo", report, days=7, requester="anna", because="")
+    assert reviews.cases() == []
+
+
+def test_an_expiry_that_another_process_records_first_is_no_error(clock, reviews, waiting, monkeypatch):
+    """The regular look, `debut review list` and a retrain may all find the same case at the same moment."""
+    waiting()
+    clock.now = START + timedelta(days=8)
+    state, recorded = reviews.state, []
+
+    def overtaken(case):
+        found = state(case)
+        if not recorded:
+            recorded.append(True)
+            assert len(reviews.expire()) == 1
+        return found
+
+    monkeypatch.setattr(reviews, "state", overtaken)
+    assert reviews.expire() == []
 
 
 def test_an_unknown_run_is_refused_and_told_which_one_waits(reviews, waiting):

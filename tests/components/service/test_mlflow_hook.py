@@ -46,8 +46,15 @@ def test_a_genuine_delivery_makes_the_tags_be_read(client, read):
 
 @pytest.mark.parametrize(
     "sent",
-    [{}, headers(secret="other"), headers(at=0), headers(at=time.time() + 10_000), headers(body=b"{}")],
-    ids=["unsigned", "other secret", "old", "of the future", "other body"],
+    [
+        {},
+        headers(secret="other"),
+        headers(at=0),
+        headers(at=time.time() + 10_000),
+        headers(body=b"{}"),
+        headers() | {"X-MLflow-Timestamp": "9" * 5_000},
+    ],
+    ids=["unsigned", "other secret", "old", "of the future", "other body", "more digits than int() takes"],
 )
 def test_other_deliveries_are_refused_and_nothing_is_read(client, read, sent):
     """401 as an RFC 9457 body for a wrong, missing or stale signature."""

@@ -11,7 +11,14 @@ from components.encoder.transformer import TransformerEncoder
 from components.index.exact import ExactIndex
 from components.index.vectors import read_vectors
 from components.tracking.client import MlflowException, connect
-from components.tracking.registry import find_version, mirror_aliases, register
+from components.tracking.registry import (
+    LOG_HEAD,
+    find_version,
+    mirror_aliases,
+    read_log_head,
+    register,
+    write_log_head,
+)
 from components.tracking.run import start
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -142,6 +149,23 @@ def test_store_without_the_model_is_left_alone(make_settings, workspace):
         "champion": None,
         "previous": None,
     }
+
+
+def test_the_noted_head_of_the_log_is_read_back(three_versions):
+    """The newest note stands; one that was edited into something else is none."""
+    assert read_log_head(three_versions, "demo") is None
+    write_log_head(three_versions, "demo", 7, A)
+    write_log_head(three_versions, "demo", 12, B)
+    assert read_log_head(three_versions, "demo") == (12, B)
+    for edited in ("", "12", f"x {A}", f"0 {A}"):
+        three_versions.client.set_registered_model_tag("demo", LOG_HEAD, edited)
+        assert read_log_head(three_versions, "demo") is None
+
+
+def test_before_the_first_registration_no_head_is_noted(make_settings, workspace):
+    connection = connect(make_settings(), workspace)
+    write_log_head(connection, "demo", 1, A)
+    assert read_log_head(connection, "demo") is None
 
 
 def test_refusals_of_the_registry_are_one_sentence(

@@ -11,7 +11,7 @@ import pytest
 from components.contract.errors import StorageError, TrackingError, TrainingError
 from components.tracking import run as module
 from components.tracking.client import MlflowException
-from components.tracking.run import DataInput, browse_command, flatten, mlflow_name, read_steps, resume, start
+from components.tracking.run import DataInput, browse_command, flatten, mlflow_name, read_steps, start
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,17 +123,6 @@ def test_system_metrics_cover_the_run(make_settings, workspace, monkeypatch):
         time.sleep(2.5)
     assert "system/cpu_utilization_percentage" in fetched(tracker).data.metrics
     assert "SystemMetricsMonitor" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_run_can_be_taken_up_by_another_process(make_settings, workspace):
-    """A task in another process writes to the run by its id, and does not end it."""
-    with start(make_settings(), workspace) as tracker:
-        again = resume(make_settings(), workspace, tracker.run_id)
-        again.tags({"stage": "train"})
-        assert fetched(tracker).info.status == "RUNNING"
-    assert fetched(tracker).data.tags["stage"] == "train"
-    with pytest.raises(TrackingError, match="not found"):
-        resume(make_settings(), workspace, "0" * 32)
 
 
 def test_many_values_are_sent_in_parts(make_settings, workspace):

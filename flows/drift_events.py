@@ -1,0 +1,65 @@
+"""From a drift verdict to an event that starts a retrain, and to people: not more often than it helps."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from components.chatops.board import Drift
+from components.contract.files import write_json
+from components.monitoring.drift_report import DriftReport
+from components.monitoring.history import due
+from components.release.decision_log import last_change
+from flows import notifications
+from flows.orchestrator import PrefectOrchestrator, has_server
+from flows.shop import Shop
+
+DRIFT_EVENT = "debut.drift"
+TOLD, PROBLEM = "told.json", "problem.json"
+"""In the folder `monitoring`: when drift was told of; what the monitor failed with, while it does."""
+
+
+def tell_drift(shop: Shop, report: DriftReport, page: Path) -> bool:
+    """Sends the event and tells people, unless there is no ground or it is too early: the verdict is another
+    or of no known rate, a challenger waits for a review, or drift was told of lately, in which case the pause
+    grows with every time that no new champion came of it."""
+    if report.verdict != "drift" or not report.rate_known or shop.reviews().waiting() is not None:
+        return False
+    file, now = shop.workspace / "monitoring" / TOLD, datetime.now(UTC)
+    told = _since_last_change(shop, _read(file).get("at", []))
+    if not due(told, now, shop.settings.monitoring):
+        return False
+    because = f"drift of {', '.join(report.raised)} up to {report.end:%Y-%m-%d %H:%M} UTC"
+    if has_server():
+        payload = {"because": because, "requested_by": "drift", "release": report.release}
+        PrefectOrchestrator(shop.settings.shop).emit(DRIFT_EVENT, f"debut.shop.{shop.settings.shop}", payload)
+    write_json(file, {"at": [at.isoformat() for at in (*told, now)]})
+    notifications.drifted(
+        shop, Drift(at=report.end, drifted=True, sentence=report.sentence, report=str(page))
+    )
+    return True
+
+
+def tell_problem(shop: Shop, sentence: str) -> None:
+    """Tells that the monitor does not work: once, until it says something else or works again."""
+    file = shop.workspace / "monitoring" / PROBLEM
+    if _read(file).get("sentence") != sentence:
+        write_json(file, {"sentence": sentence})
+        notifications.monitor_failed(shop, sentence)
+
+
+def forget_problem(shop: Shop) -> None:
+    (shop.workspace / "monitoring" / PROBLEM).unlink(missing_ok=True)
+
+
+def _since_last_change(shop: Shop, told: list[str]) -> list[datetime]:
+    """The times since the champion changed last, and the newest before: a rollback does not end the pause."""
+    change = last_change(shop.decision_log().records())
+    times = sorted(datetime.fromisoformat(at) for at in told)
+    since = [at for at in times if change is None or at > change.at]
+    return since or times[-1:]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+    return found
