@@ -1,10 +1,9 @@
 """The command line: parse, build, run, print. Each command imports the heavy libraries that it needs."""
 
 import json
-import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +14,7 @@ from flows.cli_options import Config, Json, Reason, RequirePromote, Root, Worksp
 from flows.cli_service import keys, release, serve
 from flows.embedded import keep_prefect_in, prepare_environment
 from flows.shop import Shop, actor
+from flows.termination import end_by_signals
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -205,7 +205,7 @@ def main() -> None:
     debug = _DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     prepare_environment(debug)
-    signal.signal(signal.SIGTERM, _terminate)
+    end_by_signals()
     try:
         app(args=arguments, prog_name="debut")
     except DebutError as error:
@@ -214,11 +214,6 @@ def main() -> None:
         console.problem(str(error))
         _let_go(error)
         sys.exit(1)
-
-
-def _terminate(number: int, _frame: object) -> NoReturn:
-    """SIGTERM ends us by way of `finally` and atexit, or the ranks and Prefect's server would live on."""
-    sys.exit(128 + number)
 
 
 def _let_go(error: BaseException | None) -> None:
