@@ -86,9 +86,7 @@ def retrain(
 def check(config: Config = "debut.yaml", root: Root = None, workspace: Workspace = None) -> None:
     """Load the data and check its quality; trains nothing."""
     shop = opened(config, root, workspace)
-    from components.data.sources import source_digests
-
-    source_digests(shop.settings, shop.root)  # a missing source is told before the server is started
+    shop.source_digests()  # a missing source is told before the server is started
     keep_prefect_in(shop.workspace)
     from flows.server import PrefectServer
 

@@ -12,7 +12,6 @@ from typing import Any
 import components
 from components.contract.digests import sha256_file, sha256_json, sha256_tree
 from components.contract.settings import OPERATING
-from components.data.sources import source_digests
 from components.encoder.base import base_digest
 from flows.shop import Shop
 
@@ -35,7 +34,7 @@ def run_fingerprint(shop: Shop) -> dict[str, Any]:
     """The parts of the fingerprint, each a digest or a dictionary of them."""
     replayed = sorted((shop.workspace / "replayed").glob("*.parquet"))
     return {
-        "data": source_digests(shop.settings, shop.root),
+        "data": shop.source_digests(),
         "replayed": {path.name: sha256_file(path) for path in replayed},
         "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude=OPERATING)),
         "code": code_digest(),

@@ -19,6 +19,8 @@ from components.release.decision_log import DecisionLog
 if TYPE_CHECKING:  # its module imports libraries that most commands do not need
     from components.release.review import Reviews
 
+DEMO = "demo"
+"""The example that generates its files; the others need --root."""
 REFERENCE = "reference"
 """Within a release's folder of `references`, beside alarms.json."""
 _NEWEST_CHECK = "newest_check.json"
@@ -33,6 +35,8 @@ class Shop:
     """`<workspace>/<shop>`."""
     options: str = ""
     """What a command needs to be about this shop: "--config demo"."""
+    generated: bool = False
+    """The demo without --root, whose sources are made in the workspace."""
 
     @property
     def candidates(self) -> Path:
@@ -71,6 +75,17 @@ class Shop:
         """Folder, or s3:// prefix, of the decision log."""
         return self.settings.decisions or str(self.workspace / "decisions")
 
+    def source_digests(self) -> dict[str, str]:
+        """See `components.data.sources`; a generated shop's files are made first, where they are absent."""
+        from components.data import sources
+
+        if self.generated:
+            from components.data.demo_shop import TRUTH, generate
+
+            if not (self.root / TRUTH).is_file():
+                generate(self.root)
+        return sources.source_digests(self.settings, self.root)
+
     def remember_check(self, folder: Path) -> None:
         """Notes the newest check stage, whose quarantine the command line shows."""
         write_json(self.workspace / _NEWEST_CHECK, {"folder": folder.name})
@@ -98,13 +113,17 @@ class Shop:
 def open_shop(
     config: str, root: str | None, workspace: str | None, changes: dict[str, Any] | None = None
 ) -> Shop:
-    """Loads the configuration; `changes` replaces whole top-level sections."""
+    """Loads the configuration; `changes` replaces whole top-level sections. Without `root` the sources are
+    beside the configuration; the demo's are in the workspace, where they are generated."""
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
     folder = Path(workspace or settings.workspace).resolve() / settings.shop
     options = ["--config", config, *(["--workspace", workspace] if workspace else [])]
-    return Shop(settings, Path(root) if root else default_root, folder, shlex.join(options))
+    generated = config == DEMO and root is None
+    if generated:
+        default_root = folder / "shop"
+    return Shop(settings, Path(root) if root else default_root, folder, shlex.join(options), generated)
 
 
 def actor() -> str:

@@ -41,6 +41,9 @@ from components.data.demo.shoppers import draw_tastes
 from components.data.demo.traffic import write_events
 from components.data.demo.vocabulary import COLOURS, DRIFT_WORDS, FEATURES, STYLES
 
+TRUTH = "truth.json"
+"""Written last: where it is, the files are whole."""
+
 Row = dict[str, object]
 
 EVENT_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -74,7 +77,7 @@ def generate(folder: Path, seed: int = 0) -> None:
     write_bytes(folder / "events.parquet", _parquet(faults.with_bad_events(events, bad)))
     write_bytes(folder / "reviews.csv", _csv(faults.with_bad_reviews(opinions, bad)))
     write_bytes(folder / "dialogues.json", _json(write_dialogues(dialogues)))
-    write_json(folder / "truth.json", _truth(shop, seed))
+    write_json(folder / TRUTH, _truth(shop, seed))
 
 
 def _truth(shop: Catalogue, seed: int) -> dict[str, object]:

@@ -1,12 +1,14 @@
-"""Who acts, as the decision log will name them."""
+"""A shop as the commands open it: the demo's files, and who acts."""
 
 import getpass
 import os
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from flows.shop import actor
+from components.contract.errors import StorageError
+from flows.shop import actor, open_shop
 
 LOGIN = ("LOGNAME", "USER", "LNAME", "USERNAME")
 
@@ -34,3 +36,21 @@ def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("DEBUT_ACTOR", raising=False)
     monkeypatch.setattr(getpass, "getuser", nobody)
     assert actor() == "unknown"
+
+
+def test_the_demo_generates_its_files_once_and_needs_no_root(tmp_path: Path) -> None:
+    """`debut check | retrain --config demo`, as `debut demo` itself."""
+    shop = open_shop("demo", None, str(tmp_path))
+    assert shop.root == shop.workspace / "shop"
+    digests = shop.source_digests()
+    assert set(digests) == set(shop.settings.sources)
+    written = {path: path.stat().st_mtime_ns for path in shop.root.iterdir()}
+    assert shop.source_digests() == digests
+    assert {path: path.stat().st_mtime_ns for path in shop.root.iterdir()} == written
+
+
+def test_nothing_is_generated_into_a_folder_of_the_users(tmp_path: Path) -> None:
+    """With --root the files are the user's own, and what is missing is named."""
+    with pytest.raises(StorageError, match=r"items\.jsonl\.gz: there is no such file"):
+        open_shop("demo", str(tmp_path), str(tmp_path / "work")).source_digests()
+    assert not list(tmp_path.iterdir())
