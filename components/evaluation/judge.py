@@ -123,7 +123,8 @@ def _judge_entrance(retriever: Retriever, judged: JudgedSet, slices: dict[str, M
     for name, items in slices.items():
         _add(measures, name, slice_measures(found, filled, pairs, items[pairs.row], cutoffs))
         if name == "new":
-            _add(measures, "new_only", {f"recall@{k}": slice_recall(new_only, pairs, new, k)})
+            recalls = {f"recall@{cut}": slice_recall(new_only, pairs, new, cut) for cut in sorted({10, k})}
+            _add(measures, "new_only", recalls)
     if judged.has_nonrelevant:
         for name, lists in (("new_condensed", found), ("new_only_condensed", new_only)):
             _add(measures, name, {f"recall@{k}": slice_recall(condense(lists), pairs, new, k)})
