@@ -53,7 +53,6 @@ class Outcome:
     code: int
     out: str
     err: str
-    seconds: float = 0.0
 
     @property
     def json(self) -> Any:
@@ -194,9 +193,8 @@ def run_process(*arguments: str, before: str = "", **environment: str) -> Outcom
     names = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     names |= {"COLUMNS": "120", "DEBUT_ACTOR": "tester"} | environment
     command = [sys.executable, "-c", f"{before}\nfrom flows.cli import main; main()", *arguments]
-    started = time.monotonic()
     done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=300, check=False)
-    return Outcome(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")
@@ -269,8 +267,8 @@ def prefect_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         yield _healthy(server, f"http://127.0.0.1:{port}/api")
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+        os.killpg(server.pid, signal.SIGKILL)  # asked to end, it would wait for its clients
+        server.wait()
 
 
 def _healthy(server: subprocess.Popen[bytes], url: str) -> str:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -44,6 +43,5 @@ def test_a_killed_holder_lets_go(tiny_shop):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    started = time.monotonic()
-    with retrain_lease(shop, "run-2"):
-        assert time.monotonic() - started < 1
+    with retrain_lease(shop, "run-2"):  # it never waits: it is free, or this raises
+        pass

@@ -47,14 +47,14 @@ def _address(process: "subprocess.Popen[bytes]") -> str:
 
 
 def _ready(process: "subprocess.Popen[bytes]", url: str) -> str:
-    for _ in range(240):
+    for _ in range(720):
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         try:
             with urllib.request.urlopen(f"{url}/readyz"):
                 return url
         except OSError:
             time.sleep(0.25)
-    raise AssertionError("the service was not ready within a minute")
+    raise AssertionError("the service was not ready within three minutes")
 
 
 def _ask(url: str, method: str = "GET", body: Any = None, key: str = "") -> tuple[int, Any]:
@@ -68,7 +68,7 @@ def _ask(url: str, method: str = "GET", body: Any = None, key: str = "") -> tupl
         return error.code, json.loads(error.read())
 
 
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

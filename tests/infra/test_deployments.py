@@ -229,7 +229,7 @@ def test_a_run_whose_process_died_is_marked_crashed(
     for run, tag in ((waiting, "debut-review"), (dead, "debut"), (ended, "debut"), (other, "theirs")):
         put(run, "PENDING", "RUNNING", *(["PAUSED"] if run is waiting else []))
         emit(api, "prefect.flow-run.heartbeat", f"prefect.flow-run.{run['id']}", tag=tag)
-    put(ended, "COMPLETED")
+        put(run, *(["COMPLETED"] if run is ended else []))
 
     def state(run: dict[str, Any]) -> str:
         return str(api.get(f"flow_runs/{run['id']}").json()["state_type"])

@@ -96,13 +96,19 @@ def decision(kind: str, actor: str, reason: str, run_id: str | None = None) -> D
     )
 
 
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class FakeBoard:
     """A shop that notes what it is told."""
 
     acts: list[tuple[Any, ...]] = field(default_factory=list)
-    seconds: float = 0.0
-    """How long each act takes."""
+    free: threading.Event = field(default_factory=_set)
+    """While it is not set, no act ends."""
     refusal: Exception | None = None
     """What each act raises."""
     files: tuple[Path, Path] | None = None
@@ -155,7 +161,7 @@ class FakeBoard:
         self._act(*act)
 
     def _act(self, *act: Any) -> None:
-        time.sleep(self.seconds)
+        assert self.free.wait(60)
         if self.refusal is not None:
             raise self.refusal
         self.acts.append(act)
@@ -260,7 +266,7 @@ class Service:
     def hook(self, name: str) -> str:
         return f"{self.recorder.url}hooks/{name}"
 
-    def posted(self, method: str, count: int = 1, seconds: float = 10.0) -> list[dict[str, Any]]:
+    def posted(self, method: str, count: int = 1, seconds: float = 30.0) -> list[dict[str, Any]]:
         """The first `count` calls of a method, for which it waits."""
         end = time.monotonic() + seconds
         while len(found := [post for post in self.recorder.posts if post["method"] == method]) < count:

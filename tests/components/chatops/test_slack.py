@@ -284,17 +284,17 @@ def test_a_replayed_button_is_refused(service: Any) -> None:
     assert len(service.board.acts) == 1
 
 
-def test_a_slow_board_is_acknowledged_within_3_seconds_and_answered_later(service: Any) -> None:
-    """5 seconds of work; six commands at once, more than are worked on at the same time."""
-    service.board.seconds = 5
+def test_a_command_is_acknowledged_before_its_work_is_done_and_answered_later(service: Any) -> None:
+    """Slack waits 3 seconds, whatever the work takes; six commands at once, more than are worked on at the
+    same time."""
+    service.board.free.clear()
     bodies = [service.form("status", READER) for _ in range(6)]
     with ThreadPoolExecutor(6) as senders:
-        started = time.monotonic()
         replies = list(senders.map(service.send, bodies))
-        assert time.monotonic() - started < 3
     assert {reply.status_code for reply in replies} == {200}
-    assert service.board.acts == []
-    assert len(service.posted("/hooks/response", 6, seconds=20)) == 6
+    assert (service.board.acts, service.recorder.posts) == ([], [])
+    service.board.free.set()
+    assert len(service.posted("/hooks/response", 6)) == 6
 
 
 def test_a_body_that_is_none_of_slacks_is_refused(service: Any) -> None:
