@@ -127,18 +127,27 @@ def _unjudged_slice(comparison: Comparison, policy: GatePolicy, primary: Entranc
 
 
 def baseline_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
-    """First run only: the challenger's point value lies above the baseline's; the interval is shown."""
+    """First run only: the challenger's point value lies above the baseline's; the interval is shown. Not
+    above it on fewer than `min_queries` requests is unsure, as a primary is: so few show nothing."""
     prefix = f"{comparison.other_name} "
     if gap := _gap("baseline", comparison, primary, prefix):
         return gap
     low, high = statistics.two_sided_interval(comparison.means, policy.confidence)
-    above = comparison.difference is not None and comparison.difference > 0.0
+    outcome, finding = _baseline_outcome(comparison, policy)
     text = (
         f"{wording.values(comparison, other=f'{comparison.other_name} ')} {wording.interval(low, high)} – "
-        f"{'' if above else 'not '}above {comparison.other_name}, as a first release must be"
+        f"{finding}"
     )
-    outcome: Outcome = "pass" if above else "fail"
     return _compared("baseline", comparison, primary, outcome, text, prefix, low=low, high=high)
+
+
+def _baseline_outcome(comparison: Comparison, policy: GatePolicy) -> tuple[Outcome, str]:
+    name = comparison.other_name
+    if comparison.difference is not None and comparison.difference > 0.0:
+        return "pass", f"above {name}, as a first release must be"
+    if comparison.requests < policy.min_queries:
+        return "unsure", f"not above {name}; {_too_few(comparison, policy)}"
+    return "fail", f"not above {name}, as a first release must be"
 
 
 def _gap(kind: Kind, comparison: Comparison, primary: Entrance, prefix: str = "") -> Gate | None:

@@ -212,7 +212,7 @@ def _why(gate: Gate) -> str:
         "guardrail": {"fail": "shown worse than allowed", "unsure": "not shown to stay within the margin"},
         "slice": {"fail": "shown harmed"},
         "bound": {"fail": "out of bounds"},
-        "baseline": {"fail": "not above it"},
+        "baseline": {"fail": "not above it", "unsure": "not above it, on few requests"},
         "check": {"unsure": "see its line"},
     }
     return reasons[gate.kind][gate.outcome]

@@ -1,5 +1,7 @@
 """How gates name slices and write numbers, in words a shop person follows."""
 
+from decimal import Decimal
+
 from components.contract.records import Entrance
 from components.gate.comparison import Comparison
 
@@ -59,7 +61,7 @@ def signed(value: float) -> str:
     """Three decimals and a sign; one significant digit where three decimals would read 0 and it is not."""
     text = f"{value:+.3f}"
     if float(text) == 0.0:
-        text = f"{value:+.1g}" if value else "0.000"
+        text = f"{Decimal(f'{value:.1g}'):+f}" if value else "0.000"
     return text.replace("-", "−")
 
 

@@ -310,6 +310,22 @@ def test_a_first_release_must_beat_the_baseline(cards, policy):
     assert gate(report, "BM25 new_only/recall@10").outcome == "pass"
 
 
+def test_a_baseline_not_beaten_on_few_requests_is_left_open(cards, policy):
+    """A small shop's first run, where BM25 finds all of the few new items: nothing is shown, so no REJECT."""
+    few = replace(cards, requests=policy.min_queries - 1)
+    challenger, champion = few.promoted()
+    floor = few.make("BM25", np.ones(few.requests))
+    report = decide(challenger, champion, policy, floor=floor)
+    assert report.verdict == "INCONCLUSIVE"
+    line = gate(report, "BM25 new_only/recall@10")
+    assert line.outcome == "unsure"
+    assert line.sentence.endswith("not above BM25; not settled by 49 requests, fewer than 50.")
+    enough = replace(cards, requests=policy.min_queries)
+    challenger, champion = enough.promoted()
+    floor = enough.make("BM25", np.ones(enough.requests))
+    assert decide(challenger, champion, policy, floor=floor).verdict == "REJECT"
+
+
 def test_a_baseline_without_figures_never_promotes(cards, policy, change):
     """A baseline that lacks a primary is missing, not passed."""
     challenger, champion = cards.promoted()
