@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import pwd
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,6 +20,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
+PASSWORD = "of-this-test-alone"
+DATABASES = ("prefect", "mlflow", "mlflow_users")
 STARTS_WITHIN = 180.0
 """Seconds; a server takes 5–20 s on two free cores."""
 
@@ -107,32 +112,99 @@ class Prefect:
         )
 
 
+StartPrefect = Callable[..., contextlib.AbstractContextManager[Prefect]]
+
+
 @pytest.fixture(scope="session")
 def prefect_server(
-    tmp_path_factory: pytest.TempPathFactory,
-    stub_flows: Path,
-    free_port: Callable[[], int],
-    environment: Callable[..., dict[str, str]],
-    eventually: Any,
+    tmp_path_factory: pytest.TempPathFactory, stub_flows: Path, start_prefect: StartPrefect
 ) -> Iterator[Prefect]:
-    home, port = tmp_path_factory.mktemp("prefect"), free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    variables = environment(
-        PREFECT_HOME=str(home),
-        PREFECT_API_URL=url,
-        PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="5",
-        PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY="PT1S",
-        PYTHONPATH=str(stub_flows),
-    )
-    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
+    with start_prefect(tmp_path_factory.mktemp("prefect"), PYTHONPATH=str(stub_flows)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def start_prefect(
+    free_port: Callable[[], int], environment: Callable[..., dict[str, str]], eventually: Any
+) -> StartPrefect:
+    """A server whose state is in a folder, and what else its environment shall hold."""
+
+    @contextlib.contextmanager
+    def start(home: Path, **more: str) -> Iterator[Prefect]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/api"
+        variables = environment(
+            PREFECT_HOME=str(home),
+            PREFECT_API_URL=url,
+            PREFECT_SERVER_ANALYTICS_ENABLED="false",
+            PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="5",
+            PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY="PT1S",
+            **more,
+        )
+        command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        with (home / "log").open("w") as log:
+            server = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
+            try:
+                eventually(lambda: answers(f"{url}/health") or server.poll() is not None, STARTS_WITHIN)
+                assert answers(f"{url}/health"), (home / "log").read_text()[-2000:]
+                yield Prefect(url, variables)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+    return start
+
+
+def postgres_program(name: str) -> str:
+    """Its path: on PATH, or where Debian puts it; the test is skipped without it."""
+    places = [os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
+        pytest.skip("Postgres is not installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres(free_port: Callable[[], int], eventually: Any) -> Iterator[str]:
+    """Login and address of a server (user:password@host:port) with the databases of docker/postgres."""
+    pytest.importorskip("psycopg2")
+    initdb, server_program = postgres_program("initdb"), postgres_program("postgres")
+    createdb = postgres_program("createdb")
+    # It refuses to run as root; and that user cannot read pytest's own folders.
+    owner: dict[str, Any] = {}
+    folder = Path(tempfile.mkdtemp())
+    if os.getuid() == 0:
         try:
-            eventually(lambda: answers(f"{url}/health") or server.poll() is not None, STARTS_WITHIN)
-            assert answers(f"{url}/health"), (home / "log").read_text()[-2000:]
-            yield Prefect(url, variables)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+            account = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("there is no user postgres to run Postgres as")
+        owner = {"user": account.pw_uid, "group": account.pw_gid}
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    secret.chmod(0o644)
+    data, port = folder / "data", free_port()
+    subprocess.run(
+        [initdb, "--pgdata", data, "--username", "debut", "--auth", "scram-sha-256", "--pwfile", secret],
+        check=True, capture_output=True, cwd=folder, timeout=120, **owner,
+    )  # fmt: skip
+    server = subprocess.Popen(
+        [server_program, "-D", data, "-k", folder, "-p", str(port), "-c", "listen_addresses=127.0.0.1"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **owner,
+    )  # fmt: skip
+    try:
+        login = os.environ | {
+            "PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "debut"
+        }  # fmt: skip
+
+        def made(name: str) -> bool:
+            done = subprocess.run([createdb, name], env=login, capture_output=True, timeout=30, check=False)
+            return done.returncode == 0
+
+        assert all(eventually(lambda name=name: made(name), 60) for name in DATABASES)  # type: ignore[misc]
+        yield f"debut:{PASSWORD}@127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGINT)  # does not wait for clients
+        server.wait(30)
+        shutil.rmtree(folder)

@@ -1,12 +1,7 @@
 """MLflow's server as containers run it: records and users on Postgres, artifacts on S3."""
 
 import os
-import pwd
-import shutil
-import signal
 import subprocess
-import sys
-import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +10,6 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
-PASSWORD = "of-this-test-alone"
 ADMIN = "also-of-this-test"
 
 
@@ -26,60 +19,6 @@ def is_healthy(address: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def postgres_program(name: str) -> str:
-    """Its path: on PATH, or where Debian puts it; the test is skipped without it."""
-    places = [os.environ["PATH"], *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin")))]
-    found = shutil.which(name, path=os.pathsep.join(places))
-    if found is None:
-        pytest.skip("Postgres is not installed")
-    return found
-
-
-@pytest.fixture(scope="module")
-def postgres(free_port: Callable[[], int], eventually: Any) -> Iterator[str]:
-    """Address of a server with the databases `mlflow` and `mlflow_users`, without the database's name."""
-    pytest.importorskip("psycopg2")
-    initdb, server_program = postgres_program("initdb"), postgres_program("postgres")
-    createdb = postgres_program("createdb")
-    # It refuses to run as root; and that user cannot read pytest's own folders.
-    owner: dict[str, Any] = {}
-    folder = Path(tempfile.mkdtemp())
-    if os.getuid() == 0:
-        try:
-            account = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("there is no user postgres to run Postgres as")
-        owner = {"user": account.pw_uid, "group": account.pw_gid}
-        os.chown(folder, account.pw_uid, account.pw_gid)
-    secret = folder / "password"
-    secret.write_text(PASSWORD)
-    secret.chmod(0o644)
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [initdb, "--pgdata", data, "--username", "debut", "--auth", "scram-sha-256", "--pwfile", secret],
-        check=True, capture_output=True, cwd=folder, timeout=120, **owner,
-    )  # fmt: skip
-    server = subprocess.Popen(
-        [server_program, "-D", data, "-k", folder, "-p", str(port), "-c", "listen_addresses=127.0.0.1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **owner,
-    )  # fmt: skip
-    try:
-        login = os.environ | {
-            "PGPASSWORD": PASSWORD, "PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "debut"
-        }  # fmt: skip
-
-        def made(name: str) -> bool:
-            done = subprocess.run([createdb, name], env=login, capture_output=True, timeout=30, check=False)
-            return done.returncode == 0
-
-        assert all(eventually(lambda name=name: made(name), 60) for name in ("mlflow", "mlflow_users"))  # type: ignore[misc]
-        yield f"postgresql+psycopg2://debut:{PASSWORD}@127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGINT)  # does not wait for clients
-        server.wait(30)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +57,8 @@ def server(
         "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32,
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": "A" * 43 + "=",
-        "MLFLOW_BACKEND_STORE_URI": f"{postgres}/mlflow",
-        "MLFLOW_AUTH_DATABASE_URI": f"{postgres}/mlflow_users",
+        "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg2://{postgres}/mlflow",
+        "MLFLOW_AUTH_DATABASE_URI": f"postgresql+psycopg2://{postgres}/mlflow_users",
     }
     for name, secret in secrets.items():
         (folder / name).write_text(secret)
@@ -220,5 +159,5 @@ def test_users_are_in_postgres(server: str, postgres: str) -> None:
     import sqlalchemy
 
     assert server
-    with sqlalchemy.create_engine(f"{postgres}/mlflow_users").connect() as connection:
+    with sqlalchemy.create_engine(f"postgresql+psycopg2://{postgres}/mlflow_users").connect() as connection:
         assert connection.execute(sqlalchemy.text("select username from users")).scalars().all() == ["admin"]
