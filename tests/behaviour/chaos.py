@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ class Case:
         self.poll(reached, 300)
         stopped = self.servers.flow_processes()
         for process in stopped:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                process.suspend()
         return stopped
 
     def kill(self) -> None:
@@ -209,7 +211,7 @@ class Case:
                 *("--port", self.servers.service_port),
             ],
         )
-        wait("the service", lambda: self.served() is not None, 120)
+        wait("the service", lambda: self.served() is not None, 300)
 
     def served(self) -> str | None:
         found = fetched(f"http://127.0.0.1:{self.servers.service_port}/healthz")

@@ -43,11 +43,11 @@ class Servers:
             self.folder, DAYS_BEFORE, tracking={"uri": mlflow, "system_metrics": False}
         )
         self.start("mlflow")
-        wait("MLflow", lambda: answers(f"{mlflow}/health"), 120)
+        wait("MLflow", lambda: answers(f"{mlflow}/health"), 300)
         self.debut("retrain", "--config", str(self.config), "--workspace", str(self.folder / "ws"))
         other_words.write_data(self.folder, DAYS_AFTER, FASHION_FROM)
         self.start("prefect")
-        wait("Prefect", self.prefect_answers, 120)
+        wait("Prefect", self.prefect_answers, 300)
         options = ["--config", str(self.config), "--workspace", str(self.folder / "ws")]
         self.debut("deploy", *options, "--infra", str(REPO / "infra"), on_server=True)
         self.start("worker")
@@ -90,9 +90,9 @@ class Servers:
     def restart(self, name: str) -> None:
         self.start(name)
         if name == "prefect":
-            wait("Prefect again", self.prefect_answers, 120)
+            wait("Prefect again", self.prefect_answers, 300)
         if name == "mlflow":
-            wait("MLflow again", lambda: answers(f"http://127.0.0.1:{self.mlflow_port}/health"), 120)
+            wait("MLflow again", lambda: answers(f"http://127.0.0.1:{self.mlflow_port}/health"), 300)
 
     def debut(self, *arguments: str, on_server: bool = False) -> str:
         names = self.environment if on_server else environment()

@@ -82,8 +82,8 @@ def tell(folder: Path, slack: Recorder, keep: bool) -> dict[str, Any]:
     first = shop.champion()
     with up(shop) as ports:
         service = Service(ports["DEBUT_PORT"])
-        wait("the service", lambda: service.release() == first, 180)
-        wait("the deployments", lambda: shop.deployed(ports), 180)
+        wait("the service", lambda: service.release() == first, 300)
+        wait("the deployments", lambda: shop.deployed(ports), 300)
         with service.traffic(other_words.asked(DAYS_BEFORE, 1, 500, seed=9)) as traffic:
             alarms = watch_quiet_windows(shop, service, ports)
             say("The shop's files, two weeks later; customers begin to use other words")
