@@ -8,6 +8,9 @@ themselves. One query: 1 ms for 54,667 × 384 on one core, where float32 takes 7
 Shapes: n items, b queries, d dimensions.
 """
 
+from copy import copy
+from typing import Self
+
 import numkong
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +20,8 @@ from components.index.growing import GrowingArray
 from components.index.topk import Scores
 
 Codes = NDArray[np.int8]
+SEGMENT = 4_096
+"""Appended rows that are packed anew at each append: packing all of them would take 10 ms per 100,000."""
 
 
 class CodedVectors:
@@ -24,25 +29,38 @@ class CodedVectors:
 
     def __init__(self, vectors: Vectors) -> None:
         codes, scales = coded(vectors)
+        self._built = len(codes)
         self._scales = GrowingArray(scales)
         self._packed = [numkong.dots_pack(codes, "int8")] if len(codes) else []
-        # Appended rows are packed apart, and anew at each call: packing all takes 10 ms per 100,000.
-        self._appended = GrowingArray(np.empty((0, vectors.shape[1]), dtype=np.int8))
-        self._packed_appended: numkong.PackedMatrix | None = None
+        self._open: Codes = codes[:0]
+        self._packed_open: list[numkong.PackedMatrix] = []
 
     def __len__(self) -> int:
         return len(self._scales.values)
 
     def append(self, vectors: Vectors) -> None:
         codes, scales = coded(vectors)
-        self._appended.append(codes)
         self._scales.append(scales)
-        self._packed_appended = numkong.dots_pack(self._appended.values, "int8")
+        self._open = np.concatenate([self._open, codes])
+        packed = [numkong.dots_pack(self._open, "int8")] if len(self._open) else []
+        if len(self._open) < SEGMENT:
+            self._packed_open = packed
+        else:
+            self._packed += packed
+            self._open, self._packed_open = codes[:0], []
+
+    def as_built(self) -> Self:
+        """The vectors that it was made of, without the appended ones; shares their memory."""
+        first = copy(self)
+        first._packed = self._packed[: int(self._built > 0)]
+        first._scales = self._scales.first(self._built)
+        first._open, first._packed_open = self._open[:0], []
+        return first
 
     def cosines(self, queries: Vectors) -> Scores:
         """(b, d) unit vectors → (b, n) approximate cosines."""
         codes, scales = coded(queries)
-        parts = [*self._packed, *([] if self._packed_appended is None else [self._packed_appended])]
+        parts = [*self._packed, *self._packed_open]
         if not parts:
             return np.empty((len(queries), 0), dtype=np.float32)
         products = [np.asarray(numkong.dots_packed(codes, packed)) for packed in parts]

@@ -4,6 +4,7 @@ n rows; a change appends a row, so columns grow.
 """
 
 from collections.abc import Sequence
+from copy import copy
 from datetime import datetime
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from components.contract.live import LiveItem, UtcTime
+from components.contract.ports import Rows
 from components.contract.records import Record
 from components.index.growing import GrowingArray
 
@@ -53,6 +55,11 @@ class _Codes:
     def append(self, values: Sequence[str | None]) -> None:
         self.column.append(np.asarray([self._number(value) for value in values], dtype=np.int32))
 
+    def kept(self, rows: Rows) -> Self:
+        fewer = copy(self)
+        fewer.numbers, fewer.column = dict(self.numbers), GrowingArray(self.column.values[rows])
+        return fewer
+
     def _number(self, value: str | None) -> int:
         text = _plain(value)
         return self.numbers.setdefault(text, len(self.numbers)) if text else -1
@@ -83,6 +90,15 @@ class Columns:
         columns._listed.append(_times(items.get_column("listed_at").to_list()))
         columns._in_stock.append(np.ones(len(items), dtype=bool))
         return columns
+
+    def kept(self, rows: Rows) -> Self:
+        """These rows alone, in their order."""
+        fewer = copy(self)
+        fewer._category, fewer._brand = self._category.kept(rows), self._brand.kept(rows)
+        fewer._price = GrowingArray(self._price.values[rows])
+        fewer._listed = GrowingArray(self._listed.values[rows])
+        fewer._in_stock = GrowingArray(self._in_stock.values[rows])
+        return fewer
 
     def append(self, items: Sequence[LiveItem]) -> None:
         self._category.append([item.category for item in items])

@@ -18,6 +18,10 @@ class GrowingArray:
         """A view of all rows; an append may leave it behind."""
         return self._held[: self._length]
 
+    def first(self, count: int) -> "GrowingArray":
+        """The first `count` rows as an array of its own; their memory is shared until the first append."""
+        return GrowingArray(self.values[:count])
+
     def append(self, rows: NDArray[Any]) -> None:
         needed = self._length + len(rows)
         if needed > len(self._held):

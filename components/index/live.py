@@ -3,9 +3,9 @@
 One thread owns it: searches and changes run there one after the other. Shapes: n rows, m proposals, h past
 items, d dimensions.
 
-A row is an item as it was at one time. A change appends a row and marks the item's older row as dead; memory
-for dead rows is given back when the next release is loaded. A snapshot alone is a Retriever like any other,
-and the judge ranks with it.
+A row is an item as it was at one time. A change appends a row and marks the item's older row as dead; where
+dead rows have become many (`wasteful`), `compacted` gives an index without them. A snapshot alone is a
+Retriever like any other, and the judge ranks with it.
 
 A search scans all vectors in 8 bits and adds the lexical scores; the best proposals are scored again from
 the vectors themselves, in float64, so scores and their order depend neither on the batch nor on the CPU.
@@ -14,8 +14,9 @@ Equal scores come in item_id order.
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,8 @@ from components.index.vectors import check_finite
 
 PROPOSALS = 200
 """Rows per request that the scan proposes, at least twice k."""
+DEAD_ROWS, DEAD_SHARE = 1_000, 0.25
+"""Both an index has to exceed, in appended dead rows and per item, before it is compacted."""
 BATCH = 64
 """Requests that are scanned together: their scores take 14 MB at 54,667 items."""
 
@@ -92,6 +95,8 @@ class LiveIndex:
         self._columns = Columns.of(snapshot.items)
         self._histories = Histories(plan.history_scoring, vectors)
         self._changed: dict[int, LiveItem] = {}
+        self._dead = 0
+        """Appended rows that are dead."""
         self._seq: dict[str, int] = {}
         self._last_queries: tuple[list[str], Vectors] | None = None
 
@@ -116,6 +121,29 @@ class LiveIndex:
     def snapshot_items(self) -> pl.DataFrame:
         return self._snapshot.items
 
+    @property
+    def wasteful(self) -> bool:
+        """Whether the dead rows that `compacted` leaves out cost memory and time."""
+        return self._dead > max(DEAD_ROWS, DEAD_SHARE * len(self))
+
+    def compacted(self) -> Self:
+        """The same index without dead rows, but for the snapshot's. Its rows have other numbers, so this one
+        stays as it is for answers that name its own; the two share what the snapshot gave."""
+        first, fresh = len(self._snapshot_ids), copy(self)
+        live = [row for row in self._changed if self._alive[row]]
+        kept = np.concatenate([np.arange(first), np.asarray(live, dtype=np.int64)])
+        fresh._ids = self._snapshot_ids + [self._ids[row] for row in live]
+        fresh._row_of = {self._ids[row]: new for new, row in enumerate(kept.tolist()) if self._alive[row]}
+        fresh._held_vectors = self._held_vectors.first(first)
+        fresh._held_vectors.append(self._vectors[live])
+        fresh._held_alive = GrowingArray(self._alive[kept])
+        fresh._coded = self._coded.as_built()
+        fresh._coded.append(self._vectors[live])
+        fresh._lexical, fresh._columns = self._lexical.kept(kept), self._columns.kept(kept)
+        fresh._changed = {new: self._changed[row] for new, row in enumerate(live, start=first)}
+        fresh._dead, fresh._seq = 0, dict(self._seq)
+        return fresh
+
     def row(self, item_id: str) -> int | None:
         return self._row_of.get(item_id)
 
@@ -137,11 +165,10 @@ class LiveIndex:
         return self._columns.mask(filters)
 
     def encode(self, changes: Sequence[Change]) -> list[EncodedChange]:
-        """The changes with their vectors; may run in another thread than searches. Raises EncoderError where
-        one is not finite."""
-        items = [change.item for change in changes if change.item is not None]
-        texts = [item_text(item.model_dump(), self.fields) for item in items]
-        vectors = iter(check_finite(self.encoder.encode_items(texts), "changed items") if texts else ())
+        """The changes with their vectors; may run in another thread than searches. An item whose text is the
+        snapshot's keeps its vector there: most changes are of price or stock. Raises EncoderError where a
+        vector is not finite."""
+        vectors = iter(self._item_vectors([change.item for change in changes if change.item is not None]))
         return [EncodedChange(change, None if change.item is None else next(vectors)) for change in changes]
 
     def unknown(self, changes: Sequence[Change]) -> list[Change]:
@@ -154,11 +181,13 @@ class LiveIndex:
         ascending = sorted(changes, key=lambda one: one.change.seq)
         newest = {one.change.item_id: one for one in ascending}  # of equal seq the last one holds
         fresh = [one for one in newest.values() if one.change.seq > self._seq.get(one.change.item_id, 0)]
-        self._append([one for one in fresh if one.vector is not None])
+        items = [one.change.item for one in fresh if one.change.item is not None]
+        if items:
+            self._append(items, np.stack([one.vector for one in fresh if one.vector is not None]))
         for one in fresh:
             self._seq[one.change.item_id] = one.change.seq
-            if one.vector is None and (row := self._row_of.pop(one.change.item_id, None)) is not None:
-                self._alive[row] = False
+            if one.vector is None:
+                self._bury(self._row_of.pop(one.change.item_id, None))
         return len(fresh)
 
     def search(self, requests: Sequence[Request], k: int, among: Mask | None = None) -> Ranking:
@@ -189,24 +218,39 @@ class LiveIndex:
             "score": cosine + weight * shared
         }
 
-    def _append(self, changes: Sequence[EncodedChange]) -> None:
-        items = [one.change.item for one in changes if one.change.item is not None]
-        if not items:
-            return
-        vectors = np.stack([one.vector for one in changes if one.vector is not None])
-        first = len(self._ids)
-        for row, item in enumerate(items, start=first):
-            older = self._row_of.get(item.item_id)
-            if older is not None:
-                self._alive[older] = False
-            self._row_of[item.item_id] = row
+    def _item_vectors(self, items: Sequence[LiveItem]) -> list[NDArray[np.float32]]:
+        """Reads what no change changes."""
+        texts = [item_text(item.model_dump(), self.fields) for item in items]
+        known = [self._snapshot_vector(item.item_id, text) for item, text in zip(items, texts, strict=True)]
+        wanted = [text for text, vector in zip(texts, known, strict=True) if vector is None]
+        encoded = iter(check_finite(self.encoder.encode_items(wanted), "changed items") if wanted else ())
+        return [next(encoded) if vector is None else vector for vector in known]
+
+    def _snapshot_vector(self, item_id: str, text: str) -> NDArray[np.float32] | None:
+        """Of the snapshot's item, where it has this text."""
+        if not self.in_snapshot(item_id):
+            return None
+        row = bisect_left(self._snapshot_ids, item_id)
+        same = item_text(self._snapshot.items.row(row, named=True), self.fields) == text
+        return self._snapshot.vectors[row] if same else None
+
+    def _append(self, items: Sequence[LiveItem], vectors: Vectors) -> None:
+        for row, item in enumerate(items, start=len(self._ids)):
+            self._bury(self._row_of.get(item.item_id))
             self._changed[row] = item
+            self._row_of[item.item_id] = row  # last: other threads ask for an item's row, then for the item
         self._ids.extend(item.item_id for item in items)
         self._held_vectors.append(vectors)
         self._held_alive.append(np.ones(len(items), dtype=bool))
         self._coded.append(vectors)
         self._lexical.append([item_text(item.model_dump(), self.fields) for item in items])
         self._columns.append(items)
+
+    def _bury(self, row: int | None) -> None:
+        """Marks a row as dead; its columns stay, for answers that name it."""
+        if row is not None:
+            self._alive[row] = False
+            self._dead += row >= len(self._snapshot_ids)
 
     def _scan(self, queries: Vectors) -> Scores:
         """(b, d) → (b, n) cosines."""

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.contract.errors import DebutError
 from components.contract.ports import Request
@@ -41,10 +41,11 @@ class Second:
         """See explaining.explain."""
         with self._lock:
             self._bring_in()
-            row = known_row(self.release, item_id)
+            release = self.release
+            row = known_row(release, item_id)
             found = self._found(Request("explain", text=query), EXPLAINED_DEPTH, filters)
-            parts = self.release.index.parts(query, row)
-        return explanation(self.release, query, row, filters, found, parts)
+            parts = release.index.parts(query, row)
+        return explanation(release, query, row, filters, found, parts)
 
     def _bring_in(self) -> None:
         index = self.release.index
@@ -53,6 +54,8 @@ class Second:
         for start in range(0, len(fresh), ENCODED_TOGETHER):
             index.apply(index.encode(fresh[start : start + ENCODED_TOGETHER]))
         self._seen = max((change.seq for change in changes), default=self._seen)
+        if index.wasteful:
+            self.release = replace(self.release, index=index.compacted())
 
     def _found(self, request: Request, k: int, filters: Filters) -> Found:
         index = self.release.index

@@ -5,6 +5,8 @@ table, then the index of this process, then the answer. Order of a swap: load th
 bring in all changes of the table, and – in the index thread, where no PUT can come between – the changes
 since, then switch. So an item that was PUT before a swap is found after it.
 
+An index that many changes made large is replaced by a compacted one in the same way, in the index thread.
+
 Two threads look around every `poll_seconds`: one for a new champion, one for other replicas' changes, which
 so do not wait while a release is loaded.
 """
@@ -14,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from components.contract.errors import DebutError
@@ -40,8 +42,9 @@ ENCODED_TOGETHER = 1_000
 """Changes per step of a swap, so that its memory does not grow with the log."""
 FEW_CHANGES, ROUNDS = 50, 5
 """A swap catches up with PUTs until few come meanwhile: the last ones are encoded while searches wait."""
-KEPT_SECONDS = 30.0
-"""A release is kept so long after a swap, for answers that were found just before it."""
+KEPT_SECONDS = 10.0
+"""A release is kept so long after a swap, and an index after it was compacted, for answers that were found
+just before."""
 LONGEST_PAUSE = 30.0
 """Seconds between two tries to load a release that could not be loaded: each reads all its files."""
 
@@ -70,10 +73,10 @@ class Serving:
         self._metrics = metrics
         self._release: Release | None = None
         self._retired: list[tuple[float, Release]] = []
-        """Releases that served before, and since when (time.monotonic()) they do not."""
+        """What answered before, and since when (time.monotonic()) not; changed in the index thread."""
         self._refused: _Refused | None = None
-        self._seeded: Release | None = None
-        """Whose snapshot the table holds."""
+        self._seeded: str | None = None
+        """D of the release whose snapshot the table holds."""
         self._seen = 0
         """Highest seq that the index knows; changed in the index thread."""
         self._problems: dict[Watched, str | None] = {"champion": "No release is loaded yet.", "changes": None}
@@ -151,8 +154,8 @@ class Serving:
         """Loads the champion if another one serves. A champion that cannot be loaded leaves what serves in
         place, and `problem` says why; it is tried again after a pause that grows."""
         with self._loading:
-            now = time.monotonic()
-            self._retired = [one for one in self._retired if now - one[0] < KEPT_SECONDS]
+            if self._retired:
+                self._thread.run(self._forget_retired).result()
             self._guarded("champion", self._load_champion)
 
     def _load_champion(self) -> None:
@@ -163,9 +166,9 @@ class Serving:
             self._try(digest)
         self._refused = None
         release = self.release()
-        if self._seeded is not release:
+        if self._seeded != release.digest:
             self.table.seed(release.index.snapshot_items)
-            self._seeded = release
+            self._seeded = release.digest
             self._maintain()
 
     def _try(self, digest: str) -> None:
@@ -205,8 +208,18 @@ class Serving:
         late = loaded.index.unknown(self._changes_since(known - OVERLAP_NANOSECONDS))
         loaded.index.apply(loaded.index.encode(late))
         self._seen = max([known, *(change.seq for change in late)])
-        self._retired += [] if self._release is None else [(time.monotonic(), self._release)]
-        self._release = loaded
+        self._replace(loaded)
+
+    def _replace(self, release: Release) -> None:
+        """In the index thread: another release answers from now on, or the same with another index."""
+        if self._release is not None:
+            self._retired = [*self._retired, (time.monotonic(), self._release)]
+        self._release = release
+
+    def _forget_retired(self) -> None:
+        """In the index thread, because that adds to them."""
+        now = time.monotonic()
+        self._retired = [one for one in self._retired if now - one[0] < KEPT_SECONDS]
 
     def _changes_since(self, seq: int) -> list[Change]:
         return self.table.changes_since(max(0, seq))
@@ -234,11 +247,13 @@ class Serving:
         serving = self._release
         if serving is None:
             return 0
-        if serving is not release:
+        if release is None or serving.digest != release.digest:
             encoded = serving.index.encode(serving.index.unknown(changes))
         applied = serving.index.apply(encoded)
         self._seen = max(self._seen, *(change.seq for change in changes))
         self._metrics.index_items(len(serving.index))
+        if serving.index.wasteful:
+            self._replace(replace(serving, index=serving.index.compacted()))
         return applied
 
     def _count_writes(self) -> None:
