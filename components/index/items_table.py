@@ -42,6 +42,8 @@ COMMIT_SECONDS = 5.0
 OLDER = "target.seq < source.seq"
 """Of two writes at the same time Lance repeats one by itself: without this an item's row could end with the
 lower seq, which no replica that knows the higher one would take."""
+REMEMBERED = 1_000
+"""Changes of the last poll that are kept, so that the next one has nothing to read while nobody writes."""
 KEPT_VERSIONS = timedelta(hours=1)
 """A read that began on an older version than that may fail."""
 
@@ -61,8 +63,8 @@ class ItemsTable:
         self._clock = threading.Lock()
         self._last_seq = 0
         self.head()
-        self._polled = (0, 0)
-        """A version of the table, and a seq beyond which it holds nothing."""
+        self._polled: tuple[int, int, list[Change]] = (0, 0, [])
+        """A version of the table, a seq, and the changes beyond it, where they are few."""
 
     @classmethod
     def open(cls, uri: str, storage_options: Mapping[str, str] | None = None) -> Self:
@@ -90,13 +92,17 @@ class ItemsTable:
         table = self._latest()
         with lance_errors(self._uri):
             version = table.version
-        if self._polled[0] == version and self._polled[1] <= seq:
-            return []  # most polls: a scan slows down with every write until `maintain`
+        polled, since, known = self._polled
+        if polled == version and since <= seq:
+            # Most polls: a scan slows down with every write until `maintain`, and on S3 it is paid for.
+            return [one for one in known if one.seq > seq]
         rows = self._rows(col("seq") > lit(max(seq, 0)), table)
         rows.sort(key=lambda row: (row["seq"], row["item_id"]))
-        newest = self._seen(rows[-1]["seq"] if rows else 0)
-        self._polled = (version, max(seq, newest))
-        return [change(row) for row in rows]
+        self._seen(rows[-1]["seq"] if rows else 0)
+        changes = [change(row) for row in rows]
+        if len(changes) <= REMEMBERED:
+            self._polled = version, seq, list(changes)
+        return changes
 
     def head(self) -> int:
         """The highest seq in the table; 0 where nothing was PUT or deleted yet."""

@@ -240,6 +240,28 @@ def test_changes_begin_after_the_seq_that_is_given(table):
     assert len(table.changes_since(0)) == 2
 
 
+def test_a_poll_reads_nothing_while_nobody_writes(table, monkeypatch):
+    """Replicas ask every second for the changes since ten seconds before the last one they know."""
+    seqs = [table.upsert([put(str(number))]) for number in range(5)]
+    reads, read = [], ItemsTable._rows
+    monkeypatch.setattr(ItemsTable, "_rows", lambda *args: (reads.append(1), read(*args))[1])
+    first = table.changes_since(seqs[1])
+    assert [change.seq for change in first] == seqs[2:]
+    assert [table.changes_since(seqs[1]), table.changes_since(seqs[3])] == [first, first[2:]]
+    assert len(reads) == 1
+    assert [change.seq for change in table.changes_since(0)] == seqs
+    ItemsTable.open(table._uri).delete(["0"])
+    assert [change.item_id for change in table.changes_since(seqs[3])] == ["4", "0"]
+    assert len(reads) == 3
+
+
+def test_many_changes_are_not_kept_in_memory(table, monkeypatch):
+    monkeypatch.setattr(items_table, "REMEMBERED", 2)
+    table.upsert([put(str(number)) for number in range(3)])
+    assert len(table.changes_since(0)) == len(table.changes_since(0)) == 3
+    assert table._polled[2] == []
+
+
 def test_another_writers_changes_are_seen_at_once(table):
     """After polls that found nothing, too."""
     other = ItemsTable.open(table._uri)
