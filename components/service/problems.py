@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 _MAX_ERRORS = 20
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _UNSAID = {404: "There is nothing at this path; /openapi.json lists what there is."}
 """Details for what the framework refuses without one."""
 # Characters of an answer's texts that may hold the sender's own.
@@ -144,12 +145,18 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _allowed(request: Request, status: int) -> dict[str, str]:
-    """Of a 405 the header with all methods of the path; the framework names those of its first route."""
+    """Of a 405 the header with all methods of the path; the framework names those of its first route.
+
+    Each method is tried: a router that was included matches, but tells no methods."""
     if status != 405:
         return {}
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
-    methods = {method for route in routes for method in getattr(route, "methods", None) or ()}
-    return {"Allow": ", ".join(sorted(methods))}
+    asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
+    found = [
+        method
+        for method, scope in asked
+        if any(route.matches(scope)[0] == Match.FULL for route in request.app.routes)
+    ]
+    return {"Allow": ", ".join(found)}
 
 
 async def _debut_error(request: Request, error: DebutError) -> Response:

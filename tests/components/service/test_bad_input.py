@@ -418,6 +418,24 @@ def test_an_event_that_does_not_fit_is_refused(shop, act: Any) -> None:
     assert shop.traffic("events").is_empty()
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/search", "GET"),
+        ("/items", "DELETE, PUT"),
+        ("/items/x", "DELETE"),
+        ("/items/delete", "DELETE, POST"),
+        ("/releases/rollback", "GET, POST"),
+        ("/", "GET"),
+    ],
+)
+def test_a_method_that_is_not_there_is_told_those_that_are(shop, path: str, methods: str) -> None:
+    """RFC 9110, 15.5.6: of all routes of the path."""
+    refused = shop.client.request("PATCH", path)
+    problem(refused, 405)
+    assert refused.headers["Allow"] == methods
+
+
 def test_unknown_paths_and_methods(shop) -> None:
     """404 and 405 are problems too; HEAD and OPTIONS of the API are not offered."""
     assert "/openapi.json" in detailed(shop.client.get("/v2/search"), 404)
