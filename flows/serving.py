@@ -6,9 +6,9 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI
 
 from components.chatops.chat import Chat, open_chat
 from components.chatops.credentials import Credentials
-from components.contract.errors import ConfigError
+from components.contract.errors import ConfigError, DataError
 from components.contract.records import Decision
 from components.data.storage import open_store
 from components.index.items_table import ItemsTable
@@ -54,6 +54,8 @@ class ShopReleases:
         self._decisions = open_store(shop.decisions)
         self._champion: tuple[list[str], str | None] | None = None
         self._runs = JudgedRuns(shop.runs)
+        self._checked: tuple[Path, dict[str, list[str]]] | None = None
+        self._reading = Lock()
 
     def champion(self) -> str | None:
         """Asked every second: the records, which never change, are read again only when there are more."""
@@ -108,15 +110,26 @@ class ShopReleases:
     def history_of(self, user_id: str) -> Sequence[str]:
         return self._histories.get(user_id, ())
 
-    @cached_property
+    @property
     def _histories(self) -> dict[str, list[str]]:
-        """Per user the distinct items of all acts that the newest check knows, oldest first."""
-        events = self._shop.newest_check() / "events.parquet"
-        if not events.is_file():
+        """Of the newest check, read again when there is a newer one; empty where releases came here alone."""
+        try:
+            check = self._shop.newest_check()
+        except DataError:
             return {}
-        acts_of = pl.read_parquet(events, columns=["user_id", "item_id", "at"]).drop_nulls().sort("at")
-        by_user = acts_of.group_by("user_id").agg(pl.col("item_id").unique(maintain_order=True))
-        return dict(by_user.iter_rows())
+        with self._reading:  # many may ask at once after a start
+            if self._checked is None or self._checked[0] != check:
+                self._checked = check, _histories(check / "events.parquet")
+            return self._checked[1]
+
+
+def _histories(events: Path) -> dict[str, list[str]]:
+    """Per user the distinct items of all acts, oldest first."""
+    if not events.is_file():
+        return {}
+    acts_of = pl.read_parquet(events, columns=["user_id", "item_id", "at"]).drop_nulls().sort("at")
+    by_user = acts_of.group_by("user_id").agg(pl.col("item_id").unique(maintain_order=True))
+    return dict(by_user.iter_rows())
 
 
 def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:

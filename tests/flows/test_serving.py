@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,22 @@ def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
     assert status == 200 and len(found["results"]) == 5
     assert not past & {hit["item_id"] for hit in found["results"]}
     assert _ask(f"{url}/recommend", "POST", {"user_id": "nobody"})[0] == 404
+
+
+def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
+    """Without a restart of the service; and where there is no check, nobody is known."""
+    shop = open_shop("demo", None, str(tmp_path))
+    releases = ShopReleases(shop)
+    assert releases.history_of("u") == ()
+    for number, items in enumerate((["a", "b", "a"], ["c", "a", "b", "a"])):
+        check = shop.workspace / "stages" / f"check-{number}"
+        check.mkdir(parents=True)
+        at = [datetime(2026, 1, day) for day in range(1, len(items) + 1)]
+        acts = pl.DataFrame({"user_id": "u", "item_id": items, "at": at})
+        acts.write_parquet(check / "events.parquet")
+        shop.remember_check(check)
+        assert list(releases.history_of("u")) == list(dict.fromkeys(items))
+    assert releases.history_of("nobody") == ()
 
 
 def test_keys_are_listed_without_secrets_and_revoked(retrained: Any, debut: Any) -> None:
