@@ -1,4 +1,4 @@
-"""The sections of debut.yaml that say how a team operates the loop: review, monitoring, chat.
+"""The sections of debut.yaml that say how a team operates the loop: review, monitoring, chat, cost.
 
 They change no release, so they are part neither of a run's fingerprint nor of a candidate.
 """
@@ -35,6 +35,14 @@ class ReviewSettings(Section):
             named = " and ".join(name for name, ids in people.items() if shared in ids)
             raise ValueError(f"the id {shared} stands under {named}; an id is one person's")
         return people
+
+
+class CostSettings(Section):
+    """What energy is estimated with, where the machine's counters cannot be read. The reports say so."""
+
+    watts_per_core: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """Per core at work, memory and board included: about a server's power ÷ its cores."""
+    watts_per_gpu: float = Field(default=400.0, gt=0, allow_inf_nan=False)
 
 
 class MonitoringSettings(Section):

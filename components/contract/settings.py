@@ -1,13 +1,15 @@
 """The whole of debut.yaml as frozen, typed sections; nonsense is refused where it is built."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from components.contract.operations import ChatSettings, MonitoringSettings, ReviewSettings
+from components.contract.operations import ChatSettings, CostSettings, MonitoringSettings, ReviewSettings
 from components.contract.section import Section, Share
 from components.contract.tables import TableName
+from components.contract.tuning import Parameter, TuneSettings
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
 """What encodes queries: torch: fp32 from encoder/; onnx, onnx-int8: ONNX Runtime, fp32 or 8-bit weights."""
@@ -240,8 +242,9 @@ class SigningSettings(Section):
     """What a release's signature must fit before it is promoted and before it serves; None: not checked."""
 
 
-OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat"}
-"""Sections that say how a release is operated: none of them changes what a retrain computes."""
+OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat", "cost", "tune"}
+"""Sections that say how a release is operated, or a better one searched: none of them changes what a retrain
+computes."""
 
 
 class Settings(Section):
@@ -269,9 +272,40 @@ class Settings(Section):
     review: ReviewSettings = ReviewSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     chat: ChatSettings = ChatSettings()
+    cost: CostSettings = CostSettings()
+    tune: TuneSettings = TuneSettings()
+
+    @field_validator("tune")
+    @classmethod
+    def _searches_what_the_sections_take(cls, tune: TuneSettings) -> TuneSettings:
+        for name, dimension in tune.space.items():
+            for value in dimension.values():
+                try:
+                    _SECTIONS[section_of(name)].model_validate({name: value})
+                except ValidationError as error:
+                    told = error.errors()[0]["msg"]
+                    raise ValueError(f"space.{name}: {value:g} is refused ({told})") from None
+        return tune
 
     @model_validator(mode="after")
     def _has_items(self) -> "Settings":
         if "items" not in self.tables:
             raise ValueError("tables: `items` is missing: a SELECT that gives item_id and title")
         return self
+
+
+_SECTIONS: dict[str, type[Section]] = {"training": TrainingSettings, "augment": AugmentSettings}
+
+
+def section_of(parameter: Parameter) -> str:
+    """The section of debut.yaml that a searched parameter stands in."""
+    return "training" if parameter in TrainingSettings.model_fields else "augment"
+
+
+def changed(settings: Settings, values: Mapping[Parameter, int | float]) -> Settings:
+    """The settings with other values of searched parameters."""
+    sections = {section: getattr(settings, section) for section in _SECTIONS}
+    for name, value in values.items():
+        section = section_of(name)
+        sections[section] = sections[section].model_copy(update={name: value})
+    return settings.model_copy(update=sections)

@@ -6,6 +6,7 @@
                      checkpoints/     step-00000100.ckpt: the newest only
                      best/            epoch-0001.safetensors: weights of the best epoch so far
                      metrics.jsonl    one line per logged step and per epoch
+                     usage.json       what its ranks took: time, memory, energy
                      rank-0.log …     what a rank printed; rank-0.error.json: how it failed
                      model/           the encoder
                      result.json      written last, with the token: its existence means success

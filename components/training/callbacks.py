@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +84,15 @@ class Metrics(Callback):  # type: ignore[misc]  # lightning ships no types that 
         self._seconds_before = state["seconds"]
 
 
+def interim_steps(steps: int, count: int) -> dict[int, int]:
+    """The steps that part a run of `steps` into `count` + 1 equal shares, each with its number, from 1 on."""
+    places = {round(steps * number / (count + 1)): number for number in range(1, count + 1)}
+    return {step: number for step, number in places.items() if 0 < step < steps}
+
+
 class EpochEnd(Callback):  # type: ignore[misc]  # lightning ships no types that mypy follows here
     """Measures validation recall after each epoch, keeps the best epoch's weights and stops a run that has
-    not improved for `patience` epochs. Rank 0 decides for all."""
+    not improved for `patience` epochs. Rank 0 decides for all. At `interim` steps it measures and tells."""
 
     def __init__(
         self,
@@ -97,24 +103,32 @@ class EpochEnd(Callback):  # type: ignore[misc]  # lightning ships no types that
         steps_per_epoch: int,
         primary: Entrance,
         patience: int,
+        interim: Mapping[int, int] | None = None,
     ) -> None:
         self._attempt, self._metrics, self._validation = attempt, metrics, validation
         self._steps_per_epoch, self._primary, self._patience = steps_per_epoch, primary, patience
+        self._interim = interim or {}
         self.epoch = 0
         self.best_epoch = 0
         self.best_recall: float | None = None
 
     def on_train_batch_end(self, trainer: Trainer, module: ContrastiveModule, *_: Any) -> None:
-        if trainer.global_step % self._steps_per_epoch:
+        step = trainer.global_step
+        number, inside = self._interim.get(step), bool(step % self._steps_per_epoch)
+        if inside and number is None:
             return
-        self.epoch = trainer.global_step // self._steps_per_epoch
         recalls = self._recalls(trainer, module)
         recall = stopping_recall(recalls, self._primary)
+        if number is not None and trainer.is_global_zero:
+            self._metrics.append({"kind": "interim", "step": step, "interim": number, "recall": recall})
+        if inside:
+            return
+        self.epoch = step // self._steps_per_epoch
         if recall is None and self._validation is not None:
             logger.warning("no validation request has a relevant item: the last epoch's weights are kept")
         self._keep(trainer, module, recall)
         if trainer.is_global_zero:
-            line = {"kind": "epoch", "step": trainer.global_step, "epoch": self.epoch, "recall": recall}
+            line = {"kind": "epoch", "step": step, "epoch": self.epoch, "recall": recall}
             self._metrics.append(line | _named(recalls) | {"seconds": self._metrics.seconds})
         if recall is not None and self.epoch - self.best_epoch >= self._patience:
             trainer.should_stop = True

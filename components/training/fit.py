@@ -16,7 +16,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
-from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint
+from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint, interim_steps
 from components.training.data import PairData, PairLoader
 from components.training.examples import read_examples
 from components.training.module import ContrastiveModule, merge_adapters
@@ -73,6 +73,7 @@ def _callbacks(
         steps_per_epoch=per_epoch,
         primary=spec.primary,
         patience=spec.training.patience,
+        interim=interim_steps(steps, spec.interim),
     )
     every = spec.training.checkpoint_every_steps
     return metrics, epoch_end, StepCheckpoint(attempt, every=every, steps_per_epoch=per_epoch, steps=steps)

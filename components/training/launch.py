@@ -17,9 +17,10 @@ from typing import Any, TextIO
 
 import components
 from components.contract.errors import ConfigError, TrainingError
-from components.contract.files import disk_errors
+from components.contract.files import disk_errors, write_json
 from components.contract.records import TrainedModel
 from components.contract.settings import TrainingSettings
+from components.cost.usage import USAGE, Meter, read_usage, together
 from components.training.attempts import ATTEMPTS, Attempt, Result, begin_attempt, read_result
 from components.training.spec import TrainingSpec
 from components.training.watch import launcher_lock
@@ -41,14 +42,24 @@ _FOREIGN = (
 )
 
 
-def train(spec: TrainingSpec, work: Path, out: Path, on_progress: Progress | None = None) -> TrainedModel:
-    """Trains in ranks and leaves `encoder/` and `metrics.jsonl` in the folder `out`.
+def train(
+    spec: TrainingSpec,
+    work: Path,
+    out: Path,
+    on_progress: Progress | None = None,
+    *,
+    on_poll: Callable[[], None] | None = None,
+    beside: int = 0,
+) -> TrainedModel:
+    """Trains in ranks and leaves `encoder/`, `metrics.jsonl` and `usage.json` in the folder `out`.
 
     Args:
         work: folder of this run's attempts. Kept when the training fails or is interrupted, so that a later
             call with the same specification continues from the newest checkpoint; emptied at success.
         on_progress: called with each new line of the metrics (`kind` "step": step, steps, loss,
             learning_rate, pairs_per_second, seconds; `kind` "epoch": epoch, recall, …).
+        on_poll: called several times a second. What it, or on_progress, raises stops the ranks and goes on.
+        beside: trainings that run on this machine at the same time and share its cores.
 
     Raises TrainingError where a rank failed, quoting its error and naming its log; ConfigError where there
     are not as many GPUs as ranks. An interruption stops the ranks before it goes on.
@@ -58,14 +69,15 @@ def train(spec: TrainingSpec, work: Path, out: Path, on_progress: Progress | Non
     with launcher_lock(attempt.folder), (attempt.folder / "launcher.log").open("w") as log:
         process = subprocess.Popen(
             _command(attempt, ranks),
-            env=_environment(ranks),
+            env=_environment(ranks * (1 + beside)),
             stdout=log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            _follow(process, attempt, on_progress or (lambda _line: None))
+            with Meter(attempt.folder / USAGE, child=process.pid, gpus=_gpus(ranks)):
+                _follow(process, attempt, on_progress or (lambda _line: None), on_poll or (lambda: None))
         finally:
             _stop(process)
     if process.returncode:
@@ -89,6 +101,12 @@ def rank_count(settings: TrainingSettings) -> int:
     return ranks
 
 
+def _gpus(ranks: int) -> int:
+    import torch
+
+    return min(ranks, torch.cuda.device_count())
+
+
 def _command(attempt: Attempt, ranks: int) -> list[str]:
     rank = ["-m", "components.training", "--attempt-folder", str(attempt.folder.resolve())]
     if ranks == 1:
@@ -97,11 +115,12 @@ def _command(attempt: Attempt, ranks: int) -> list[str]:
     return [sys.executable, *torchrun, f"--nproc-per-node={ranks}", *rank]
 
 
-def _environment(ranks: int) -> dict[str, str]:
+def _environment(processes: int) -> dict[str, str]:
+    """processes: that share this machine's cores."""
     cores = len(os.sched_getaffinity(0))
     package_parent = str(Path(components.__file__).parents[1])
     environment = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // ranks)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // processes)))
     # Threads that wait must not spin: with the cores shared with other processes spinning cost four fifths of
     # the speed (3.5 instead of 14 pairs/s at a load of 7 on 2 cores).
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -114,7 +133,9 @@ def _environment(ranks: int) -> dict[str, str]:
     }
 
 
-def _follow(process: subprocess.Popen[bytes], attempt: Attempt, on_progress: Progress) -> None:
+def _follow(
+    process: subprocess.Popen[bytes], attempt: Attempt, on_progress: Progress, on_poll: Callable[[], None]
+) -> None:
     """Hands on new metrics until the process ends."""
     attempt.metrics.touch()
     with attempt.metrics.open() as lines:
@@ -126,6 +147,7 @@ def _follow(process: subprocess.Popen[bytes], attempt: Attempt, on_progress: Pro
             except subprocess.TimeoutExpired:
                 pass
             _hand_on(lines, on_progress)
+            on_poll()
 
 
 def _hand_on(lines: TextIO, on_progress: Progress) -> None:
@@ -186,6 +208,9 @@ def _take(attempt: Attempt, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         shutil.move(attempt.model, out / ENCODER)
         shutil.move(attempt.metrics, out / METRICS)
+    # All attempts that this training took, also those whose ranks were killed.
+    usages = read_usage(attempt.folder.parent.glob(f"[0-9]*/{USAGE}"))
+    write_json(out / USAGE, together(usages).model_dump(mode="json"))
 
 
 def _record(result: Result, out: Path) -> TrainedModel:

@@ -29,6 +29,9 @@ class TrainingSpec(Record):
     """Entrance whose validation recall decides."""
     epochs: int
     """At most so many; with no validation exactly so many."""
+    interim: int = 0
+    """Validation recall is also measured at so many steps that part the run into equal shares, for who
+    follows it: lines of kind "interim". It decides nothing here."""
 
 
 def write_spec(path: Path, spec: TrainingSpec) -> Path:

@@ -32,10 +32,12 @@ class Validation:
     """Items that were new in the validation window."""
 
 
-def read_validation(split: Path, encoder: EncoderSettings, training: TrainingSettings) -> Validation:
+def read_validation(
+    split: Path, encoder: EncoderSettings, training: TrainingSettings, reader: str = "training"
+) -> Validation:
     """All relevant and past items of the validation requests and, up to `validation_items`, others drawn by
     seed. Items that are new in the test are left out: they did not exist yet."""
-    judged = read_judged(split, "validation", reader="training")
+    judged = read_judged(split, "validation", reader=reader)
     items = pl.read_parquet(split / "items.parquet")
     needed = {item for of in judged.values() for relevant in of.relevant.values() for item in relevant}
     needed |= {item for of in judged.values() for request in of.requests for item in request.history}

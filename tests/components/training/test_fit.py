@@ -16,6 +16,7 @@ from components.contract.settings import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training import callbacks
 from components.training.attempts import Attempt, Result, begin_attempt, newest_checkpoint, read_result
+from components.training.callbacks import interim_steps
 from components.training.fit import run_rank
 
 
@@ -65,6 +66,27 @@ def test_training_finds_more_and_forgets_nothing(make_spec: Any, tmp_path: Path)
     assert epochs[-1]["search/new/recall@10"] > 0.5
     encoder = TransformerEncoder.load_saved(attempt.model)
     assert encoder.digest == result.encoder_digest
+
+
+def test_measuring_within_epochs_tells_more_and_changes_nothing(make_spec: Any, tmp_path: Path) -> None:
+    """Two interim measurements of two epochs of 9 steps: after 6 and 12 steps; the weights are the same to
+    the last bit."""
+    spec = make_spec(epochs=2, validation=True, patience=2)
+    plain, _ = _run(spec, tmp_path / "plain")
+    measured, _ = _run(spec.model_copy(update={"interim": 2}), tmp_path / "measured")
+    lines = [line for line in _lines(measured) if line["kind"] == "interim"]
+    assert [(line["interim"], line["step"]) for line in lines] == [(1, 6), (2, 12)]
+    assert all(0.0 < line["recall"] <= 1.0 for line in lines)
+    assert _difference(plain, measured) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("steps", "count", "places"),
+    [(9, 2, {3: 1, 6: 2}), (1, 2, {}), (2, 2, {1: 2}), (100, 0, {}), (7, 1, {4: 1})],
+)
+def test_interim_steps_lie_inside_the_run(steps: int, count: int, places: dict[int, int]) -> None:
+    """Equal shares; of a run too short for them as many as fit."""
+    assert interim_steps(steps, count) == places
 
 
 def test_the_saved_encoder_may_keep_a_share_of_its_start(make_spec: Any, tmp_path: Path) -> None:

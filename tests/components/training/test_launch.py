@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 
 from components.contract.errors import ConfigError, StorageError, TrainingError
 from components.contract.settings import TrainingSettings
+from components.cost.usage import USAGE, read_usage
 from components.encoder.transformer import TransformerEncoder
 from components.training.__main__ import _recorder
 from components.training.attempts import Attempt, begin_attempt, newest_checkpoint
@@ -76,6 +77,10 @@ def test_a_run_leaves_an_encoder_and_its_metrics(make_spec: Any, tmp_path: Path)
     assert written[-1]["step"] == 18
     assert {line["kind"] for line in written} == {"step", "epoch"}
     assert list((tmp_path / "work").iterdir()) == []
+    [usage] = read_usage([tmp_path / "out" / USAGE])
+    assert usage.seconds >= model.seconds
+    assert usage.cpu_seconds > 1.0
+    assert usage.peak_memory_mb > 200  # torch alone
 
 
 @pytest.mark.slow
@@ -98,7 +103,10 @@ def test_killed_in_mid_epoch_and_resumed_equals_uninterrupted(make_spec: Any, tm
     thread.join(timeout=60)
     assert "ended by SIGKILL" in failures[0]
     assert "rank-0.log" in failures[0]
+    [killed] = read_usage([work / "attempts/0001" / USAGE])
     model = train(spec, work, tmp_path / "out")
+    [usage] = read_usage([tmp_path / "out" / USAGE])
+    assert usage.seconds > max(killed.seconds, model.seconds)  # of both attempts, starts included
     whole = begin_attempt(tmp_path / "whole", spec)
     run_rank(whole.folder)
     resumed, expected = (
@@ -154,6 +162,19 @@ def test_an_interruption_stops_the_ranks(make_spec: Any, tmp_path: Path) -> None
     assert len(children) == 1
     assert not children[0].is_running()
     assert not (tmp_path / "out").exists()
+
+
+def test_who_polls_may_end_the_run_before_it_has_told_anything(make_spec: Any, tmp_path: Path) -> None:
+    """A deadline does not wait for the first line of metrics; what was raised goes on, the rank is ended."""
+    began = time.monotonic()
+
+    def late() -> None:
+        if time.monotonic() - began > 0.5:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        train(make_spec(epochs=2000), tmp_path / "work", tmp_path / "out", on_poll=late)
+    assert not _ranks(tmp_path / "work/attempts/0001", psutil.Process())
 
 
 def test_a_failed_rank_is_quoted(make_spec: Any, tmp_path: Path) -> None:
