@@ -20,13 +20,14 @@ from components.split.parts import SplitParts
 def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "auto") -> PreparedData:
     """Splits the checked tables into `out` (layout: docs/layout.md) and returns the record of it.
 
-    Raises JudgeError where neither judgements nor events say which item answers a request, or no
-    request has a relevant new item; DataError where the cut-off leaves nothing to train on.
+    Raises JudgeError where neither judgements nor events say which item answers a request, no request has a
+    relevant new item, or a single one is judged; DataError where the cut-off leaves nothing to train on.
     """
     tables = {path.stem: pl.read_parquet(path) for path in sorted(checked.glob("*.parquet"))}
     parts = _parts(tables, settings)
     _require_judged(parts)
     entrances = _entrances(parts, primary)
+    _require_several(parts, entrances[0])
     _write(parts, entrances, out)
     return PreparedData(
         path=out.name,
@@ -81,6 +82,17 @@ def _entrances(parts: SplitParts, primary: str) -> tuple[Entrance, ...]:
     if primary != "auto" and primary not in found:
         raise JudgeError(f"judge.primary is {primary}, but no request of that entrance is judged: {found}.")
     return tuple(sorted(found, key=lambda name: name != primary)) if primary != "auto" else tuple(found)
+
+
+def _require_several(parts: SplitParts, primary: Entrance) -> None:
+    """A single request has no spread, so whatever it shows, no training could be promoted on it."""
+    if parts.test[0].filter(pl.col("entrance") == primary).height > 1:
+        return
+    other = "recommendation" if primary == "search" else "search"
+    raise JudgeError(
+        f"A single {primary} request is judged, so nothing could be shown. Widen split.judge_window_days, "
+        f"add judgements, or set judge.primary to {other} where that has more."
+    )
 
 
 def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> None:

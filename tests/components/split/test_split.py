@@ -68,13 +68,15 @@ def test_queries_are_held_out_whole_and_validation_never_sees_a_new_item(
 
 def test_a_shops_own_split_column_is_followed(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
     """Queries marked test and validation are those, and no others."""
-    part = pl.col("query").replace_strict({"Query 1": "test", "Query 2": "validation"}, default=None)
+    parts = {"Query 1": "test", "Query 2": "validation", "Query 3": "test"}
+    part = pl.col("query").replace_strict(parts, default=None)
     judgements = undated["judgements"].with_columns(split=part)
     judgements = judgements.with_columns(grade=pl.lit(3.0))
     marked = pl.DataFrame({"query": ["Query 1"], "item_id": ["135"], "grade": [3.0], "split": ["test"]})
     folder = write_tables(items=undated["items"], judgements=pl.concat([judgements, marked]))
     assert [r.text for r in read_judged(run(folder, UNDATED), "test", "judge")["search"].requests] == [
-        "Query 1"
+        "Query 1",
+        "Query 3",
     ]
 
 
@@ -179,6 +181,15 @@ def test_one_query_is_too_few_to_split(write_tables: Write, undated: dict[str, p
     judgements = undated["judgements"].filter(query="Query 1")
     with pytest.raises(DataError, match="1 test and 0 validation"):
         run(write_tables(items=undated["items"], judgements=judgements), UNDATED)
+
+
+def test_one_judged_query_is_refused_before_anything_is_trained(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Events that all come from one search; users do not count where the queries are primary."""
+    events = dated["events"].with_columns(query=pl.col("query").replace_strict({}, default="lamp"))
+    with pytest.raises(JudgeError, match="A single search request is judged"):
+        run(write_tables(items=dated["items"], events=events), DATED)
 
 
 def test_the_primary_entrance_can_be_named(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
