@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from components.contract.errors import DebutError
+from components.contract.files import is_full_disk
 from flows import console
 from flows.cli_operations import chat, decisions, deploy, monitor, review
 from flows.cli_options import Config, Json, Reason, RequirePromote, Root, Workspace, opened
@@ -36,6 +37,10 @@ app.add_typer(quarantine, name="quarantine")
 
 EXIT_CODES = {"PROMOTE": 0, "REJECT": 3, "INCONCLUSIVE": 4}
 _DEBUG = "--debug"
+_FULL_DISK = (
+    "No space is left on the disk of the workspace or of the temporary files (TMPDIR); what was begun is not "
+    "kept. Free space there, then run again."
+)
 
 
 @app.command()
@@ -199,17 +204,17 @@ def replay_quarantine(
 
 
 def main() -> None:
-    """Runs a command; a DebutError is one sentence on stderr and exit code 1."""
+    """Runs a command; a DebutError, or a full disk, is one sentence on stderr and exit code 1."""
     debug = _DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     prepare_environment(debug)
     end_by_signals()
     try:
         app(args=arguments, prog_name="debut")
-    except DebutError as error:
-        if debug:
+    except Exception as error:
+        if debug or not (isinstance(error, DebutError) or is_full_disk(error)):
             raise
-        console.problem(str(error))
+        console.problem(str(error) if isinstance(error, DebutError) else _FULL_DISK)
         _let_go(error)
         sys.exit(1)
 
@@ -225,8 +230,11 @@ def _next_steps(shop: Shop, result: dict[str, Any]) -> dict[str, str]:
     from components.tracking.run import browse_command
 
     waits = {"approve or reject": f"debut review approve {result['run_id']}"}
-    return (waits if result["decision"] is None else {}) | {
+    bad_rows = {"bad rows": str(shop.newest_check() / "quality.html")}
+    return {
+        **(waits if result["decision"] is None else {}),
         "gate report": str(shop.runs / result["run_id"] / "gate_report.html"),
+        **(bad_rows if any(result["quarantined"].values()) else {}),
         "MLflow": browse_command(shop.settings, shop.workspace),
     }
 

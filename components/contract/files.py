@@ -9,18 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.digests import canonical_json
-from components.contract.errors import StorageError
+from components.contract.errors import DebutError, StorageError
+
+_FULL = ("no space left on device", "disk is full", "disk quota exceeded")
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's error on `path` into a StorageError with what to do."""
+    """Turns the operating system's error on `path`, and a library's on a full disk, into a StorageError with
+    what to do."""
     try:
         yield
     except OSError as error:
         raise StorageError(
             f"{path}: {error.strerror or error}. Free space or permissions there, then run again."
         ) from error
+    except Exception as error:
+        if isinstance(error, DebutError) or not is_full_disk(error):
+            raise
+        raise StorageError(f"{path}: No space left on device. Free space there, then run again.") from error
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error: safetensors, polars, SQLite and DuckDB wrap it in classes of
+    their own that are no OSError."""
+    while error is not None:
+        if any(words in str(error).lower() for words in _FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_bytes(path: Path, data: bytes) -> Path:

@@ -10,8 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import save_file
+
+from components.contract.errors import StorageError
+from components.contract.files import stage_folder
 
 OK, FAILED = 0, 1
 
@@ -337,6 +342,29 @@ def test_a_full_disk_is_named_and_no_half_stage_stays(
     assert "No space left on device" in outcome.err and "ree space" in outcome.err
     assert str(small_disk) in outcome.err and "Traceback" not in outcome.err
     assert not list(small_disk.glob("tiny/stages/*"))
+
+
+def test_an_encoder_that_does_not_fit_is_told_in_a_sentence(small_disk: Path) -> None:
+    """safetensors meets the full disk, and raises a class of its own."""
+    with (
+        pytest.raises(StorageError, match="base: No space left on device"),
+        stage_folder(small_disk / "stages" / "base") as out,
+    ):
+        save_file({"weight": np.zeros(100_000, dtype=np.float32)}, out / "model.safetensors")
+    assert not list(small_disk.glob("stages/*"))
+
+
+def test_a_full_disk_outside_a_stage_is_told_in_a_sentence(
+    tiny_shop: Any, debut: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's or MLflow's database, or the temporary files: whatever class the library wraps it in."""
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("(sqlite3.OperationalError) database or disk is full")
+
+    monkeypatch.setattr("flows.shop.Shop.source_digests", full)
+    outcome = debut("retrain", *tiny_shop.arguments)
+    refused(tiny_shop, outcome, "No space is left", "TMPDIR", "Free space there")
 
 
 def test_a_nearly_full_disk_is_told_before_anything_starts(

@@ -8,7 +8,7 @@ import pytest
 
 from components.contract import files
 from components.contract.digests import canonical_json, sha256_tree
-from components.contract.errors import StorageError
+from components.contract.errors import DataError, StorageError
 from components.contract.files import stage_folder, write_bytes, write_json
 
 
@@ -33,6 +33,21 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(tmp_path: Path, monkeypatch
         write_bytes(path, b"new")
     assert json.loads(path.read_text()) == {"value": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_a_librarys_own_error_on_a_full_disk_is_told_as_one(tmp_path: Path) -> None:
+    """safetensors and SQLite raise no OSError; another error of theirs, and ours, pass as they are."""
+    full = RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    with (
+        pytest.raises(StorageError, match=r"stage: No space left on device\. Free"),
+        stage_folder(tmp_path / "stage"),
+    ):
+        raise RuntimeError("the table was not written") from full
+    with pytest.raises(RuntimeError, match="not positive"), stage_folder(tmp_path / "stage"):
+        raise RuntimeError("the matrix is not positive definite")
+    with pytest.raises(DataError, match="row 3"), stage_folder(tmp_path / "stage"):
+        raise DataError("row 3 says: disk is full")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
