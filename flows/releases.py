@@ -27,6 +27,7 @@ from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
 from flows import console, stages
+from flows.costs import cost_of_run
 from flows.run import Data, Run
 from flows.shop import REFERENCE, actor
 from flows.signing import sign_release, verify_release
@@ -249,7 +250,7 @@ def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion
     report = stages.decide_verdict(
         scorecards, run.shop.settings.gate, champion.baseline, _overlap(run, data, champion)
     )
-    stages.write_report(run.folder, report, scorecards)
+    stages.write_report(run.folder, report, scorecards, cost_of_run(run, report))
     return report
 
 
@@ -287,6 +288,7 @@ def register_challenger(
         metrics_file=folder / "metrics.jsonl",
         scorecards=scorecards,
         report=report,
+        cost=cost_of_run(run, report),
         undiscoverable=undiscoverable_items,
         files={
             "gate": sorted(run.folder.iterdir()),
@@ -325,6 +327,7 @@ def card_of(
         prepared=data.prepared,
         summary=scorecard.summary(),
         report=report,
+        cost=cost_of_run(run, report) if report else None,
         encoder=settings.encoder.name,
         quarantined=data.checked.quarantined,
         tracking=without_secrets(tracker.connection.uri),

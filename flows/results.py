@@ -5,6 +5,7 @@ from typing import Any
 from components.contract.files import write_json
 from components.contract.records import Decision, GateReport
 from components.evaluation.scorecard import Scorecard
+from flows.costs import cost_of_run
 from flows.fingerprint import LATEST
 from flows.run import Data, Run
 
@@ -44,6 +45,7 @@ def result_of(
         "quarantine_reasons": data.checked.broken,
         "lost_items": data.lost_items,
         "undiscoverable_items": undiscoverable_items,
+        "cost": cost.model_dump(mode="json") if (cost := cost_of_run(run, report)) else None,
         "bounds": {name: scorecards[name].bounds for name in ("challenger", "champion")},
     }
 

@@ -18,6 +18,7 @@ from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
 from flows import console, lost_runs, notifications, releases, stages
+from flows.costs import cost_of_run
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
 from flows.preparation import prepare
@@ -106,7 +107,8 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
             releases.calibrate_monitor(run, data, champion, "champion")
             if report.verdict == "PROMOTE":
                 releases.calibrate_monitor(run, data, challenger, "challenger")
-        stages.publish_artifacts(run.folder, report, tracker.url, browse_command(settings, workspace))
+        browse = browse_command(settings, workspace)
+        stages.publish_artifacts(run.folder, report, cost_of_run(run, report), tracker.url, browse)
     result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)
     return result

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ class Run:
     fingerprint: dict[str, Any]
     requested_by: str = ""
     because: str = ""
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    used: dict[Path, str] = field(default_factory=dict)
+    """Folders of the stages that it ran or took from the cache so far, with the stages' names."""
 
     @property
     def folder(self) -> Path:
@@ -43,6 +46,7 @@ class Run:
         )
         if not folder.exists():
             console.step(task.name)
+        self.used[folder] = stage
         return keyed(folder=folder, **arguments), folder
 
 

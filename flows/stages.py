@@ -42,6 +42,8 @@ from components.contract.settings import (
     Settings,
     SplitSettings,
 )
+from components.cost.summary import Cost
+from components.cost.usage import USAGE, Meter
 from components.data.sources import load
 from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder
@@ -138,7 +140,7 @@ def judge_release(
     settings: JudgeSettings,
     name: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         judge_candidate(
             candidate, vectors, split_folder, prepared, settings, name=candidate.name[:12], out=out
         )
@@ -162,7 +164,7 @@ def look_for_undiscoverable(
 def judge_lexical(
     folder: Path, split_folder: Path, prepared: PreparedData, settings: JudgeSettings, fields: tuple[str, ...]
 ) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         judge_bm25(split_folder, prepared, settings, fields, out)
     return folder.name
 
@@ -252,10 +254,15 @@ def decide_verdict(
 
 
 @task(name="write report")
-def write_report(folder: Path, report: GateReport, scorecards: dict[str, Scorecard]) -> None:
+def write_report(
+    folder: Path, report: GateReport, scorecards: dict[str, Scorecard], cost: Cost | None
+) -> None:
+    """gate_report.json is the gate's alone, byte for byte the same again; what it cost stands beside it."""
     write_bytes(folder / "gate_report.json", report_json(report))
-    write_bytes(folder / "gate_report.md", report_markdown(report).encode())
-    write_bytes(folder / "gate_report.html", report_html(report).encode())
+    write_bytes(folder / "gate_report.md", report_markdown(report, cost).encode())
+    write_bytes(folder / "gate_report.html", report_html(report, cost=cost).encode())
+    if cost is not None:
+        write_json(folder / "cost.json", cost.model_dump(mode="json"))
     for name, scorecard in scorecards.items():
         scorecard.write(folder / "scorecards" / name)
     plot_recall_by_age(scorecards["challenger"], scorecards["champion"], folder)
@@ -274,10 +281,12 @@ def write_unjudged_pairs(
 
 
 @task(name="show the verdict in Prefect")
-def publish_artifacts(folder: Path, report: GateReport, run_url: str | None, browse: str) -> None:
+def publish_artifacts(
+    folder: Path, report: GateReport, cost: Cost | None, run_url: str | None, browse: str
+) -> None:
     """The gate report as a page and a table, the age curve as a picture, and where MLflow has the rest."""
     where = f"[MLflow run]({run_url})" if run_url else f"MLflow: `{browse}`"
-    create_markdown_artifact(f"{report_markdown(report)}\n\n{where}", key="gate-report")
+    create_markdown_artifact(f"{report_markdown(report, cost)}\n\n{where}", key="gate-report")
     create_table_artifact([gate.model_dump(mode="json") for gate in report.gates], key="gates")
     picture = base64.b64encode((folder / "recall_by_age.png").read_bytes()).decode()
     create_image_artifact(f"data:image/png;base64,{picture}", key="recall-by-age")

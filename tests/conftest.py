@@ -1,9 +1,14 @@
 """Fixtures that several packages' tests share."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from components.cost.summary import Cost
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -53,6 +58,27 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip("../shared/data is absent")
     return REAL_DATA.resolve()
+
+
+@pytest.fixture
+def cost() -> "Cost":
+    """Half an hour of training that came from the cache, and its judging, for 4 points of new-item recall."""
+    from components.cost.summary import Cost, Part, PerPoint
+
+    figures = {"gpu_hours": 0.0, "energy": "estimated from CPU-hours × 12 W per core", "estimated": True}
+    ended = datetime(2026, 2, 27, 12, tzinfo=UTC)
+    training = Part(seconds=1_800.0, cpu_hours=2.0, peak_memory_mb=900.0, energy_wh=24.0,
+                    measured="earlier", ended=ended, **figures)  # fmt: skip
+    judging = training.model_copy(update={"seconds": 60.0, "cpu_hours": 0.02, "measured": "this run"})
+    return Cost(
+        training=training,
+        judging=judging,
+        total=training.model_copy(update={"measured": "partly earlier"}),
+        gain_points=4.0,
+        gain_low=3.0,
+        gain_high=5.0,
+        per_point=PerPoint(seconds=450.0, cpu_hours=0.5, gpu_hours=0.0, energy_wh=6.0),
+    )
 
 
 def _vocabulary() -> dict[str, int]:

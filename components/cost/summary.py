@@ -84,7 +84,7 @@ def cost_metrics(cost: Cost) -> dict[str, float | None]:
     for name in ("training", "judging", "total", "per_point"):
         part = getattr(cost, name)
         figures = part.model_dump(mode="json") if part else {}
-        metrics |= {f"cost/{name}/{figure}": v for figure, v in figures.items() if isinstance(v, int | float)}
+        metrics |= {f"cost/{name}/{figure}": v for figure, v in figures.items() if type(v) is float}
     return metrics
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from components.contract.digests import canonical_json
 from components.contract.records import Gate, GateReport
+from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 from components.gate import wording
 
 TEMPLATE = "report.html.jinja"
@@ -54,19 +55,20 @@ def report_json(report: GateReport) -> bytes:
     return canonical_json(report.model_dump(mode="json"))
 
 
-def report_markdown(report: GateReport) -> str:
+def report_markdown(report: GateReport, cost: Cost | None = None) -> str:
     """The verdict and one table of all gates, blocking ones first within each kind. "against": the champion's
-    figure, BM25's in the baseline's lines."""
+    figure, BM25's in the baseline's lines. Where it is given, what the candidate cost."""
     head = f"## {report.verdict}\n\n{_cell(report.sentence)}\n\n"
     table = "| | gate | against | challenger | difference | requests | finding |\n"
     table += "|---|---|--:|--:|---|--:|---|\n"
     rows = "".join(
         _markdown_row(gate) for kind in GROUPS for gate in _ordered(g for g in report.gates if g.kind == kind)
     )
-    return f"{head}{table}{rows}\nChallenger `{report.challenger_digest}`, {_champion(report)}.\n"
+    priced = _markdown_cost(cost) if cost else ""
+    return f"{head}{table}{rows}{priced}\nChallenger `{report.challenger_digest}`, {_champion(report)}.\n"
 
 
-def report_html(report: GateReport, title: str = "Gate report") -> str:
+def report_html(report: GateReport, title: str = "Gate report", cost: Cost | None = None) -> str:
     """One page without scripts or outside resources; every text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -82,6 +84,7 @@ def report_html(report: GateReport, title: str = "Gate report") -> str:
         champion=_champion(report),
         groups=[_group(kind, report) for kind in GROUPS if any(g.kind == kind for g in report.gates)],
         policy=[(name, value) for name, value in report.policy.items() if name != "bounds"],
+        cost=(HEADER, cost_rows(cost), cost_notes(cost)) if cost else None,
     )
 
 
@@ -135,6 +138,12 @@ def _markdown_row(gate: Gate) -> str:
         gate.sentence,
     )
     return f"| {' | '.join(_cell(cell) for cell in cells)} |\n"
+
+
+def _markdown_cost(cost: Cost) -> str:
+    lines = [HEADER, ("---", *["--:"] * (len(HEADER) - 1)), *cost_rows(cost)]
+    table = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return f"\n### Cost\n\n{table}\n{' '.join(_cell(note) for note in cost_notes(cost))}\n"
 
 
 def _figure(value: float | None) -> str:

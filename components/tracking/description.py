@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from components.contract.digests import sha256_json
 from components.contract.records import Candidate, Gate, GateReport, PreparedData
+from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 
 DESCRIPTION_CHARACTERS = 5_000
 """MLflow's registry column; Postgres refuses more."""
@@ -31,6 +32,8 @@ class VersionCard:
     """Bad rows per table that were left out."""
     tracking: str
     """The tracking URI without secrets, for the loading instruction."""
+    cost: Cost | None = None
+    """None: version 0, or a run that trained nothing."""
 
     @property
     def verdict(self) -> str:
@@ -68,6 +71,7 @@ def describe(card: VersionCard, version: str) -> str:
     parts = [
         _verdict(card),
         _gates(card.report.gates) if card.report else _figures(card.summary),
+        _cost(card.cost) if card.cost else "",
         _data(card),
         _loading(card, version),
         _limits(card),
@@ -135,6 +139,15 @@ def _data(card: VersionCard) -> str:
             f"- base encoder {card.encoder}; candidate `{card.candidate.digest}`",
         ]
     )
+
+
+def _cost(cost: Cost) -> str:
+    """A line per figure: training, judging, both, and per point gained."""
+    lines = []
+    for label, *values in cost_rows(cost):
+        known = [pair for pair in zip(HEADER[1:], values, strict=True) if pair[1] not in ("", "–")]
+        lines.append(f"- {label}: {', '.join(f'{name} {value}' for name, value in known)}")
+    return "\n".join(["**Cost**", *lines, *(f"- {note}" for note in cost_notes(cost))])
 
 
 def _loading(card: VersionCard, version: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from components.contract.records import CheckedData, GateReport, LoadedData, PreparedData, TrainedModel
 from components.contract.settings import Settings
+from components.cost.summary import Cost, cost_metrics
 from components.evaluation.scorecard import Scorecard
 from components.tracking.run import DataInput, Tracker
 
@@ -23,6 +24,7 @@ class RunRecord:
     scorecards: Mapping[str, Scorecard] = field(default_factory=dict)
     """By role: "challenger", "champion", "bm25"."""
     report: GateReport | None = None
+    cost: Cost | None = None
     undiscoverable: Mapping[str, int] = field(default_factory=dict)
     """By role: new items that none of their likely queries finds."""
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
@@ -38,6 +40,8 @@ def record_run(tracker: Tracker, settings: Settings, record: RunRecord) -> None:
     tracker.metrics(stage_metrics(record))
     for role, card in record.scorecards.items():
         tracker.metrics(scorecard_metrics(role, card))
+    if record.cost:
+        tracker.metrics(cost_metrics(record.cost))
     if record.report:
         tracker.tags({"verdict": record.report.verdict, "candidate": record.report.challenger_digest[:12]})
     for folder, paths in record.files.items():

@@ -90,6 +90,19 @@ def test_a_baselines_figure_stands_under_no_other_name(report):
     assert ">Against</th>" in page and ">Champion</th>" not in page
 
 
+def test_the_cost_has_a_section_of_its_own_and_no_place_in_the_json(report, cost):
+    """Both pages show it and say what is estimated and what came from the cache; without it there is none."""
+    page, table = report_html(report, cost=cost), report_markdown(report, cost)
+    for shown in ("per point gained", "24.00 Wh", "6.00 Wh", "900 MB", "30.0 min", "× 12 W per core",
+                  "Training came from the cache", "2026-02-27 12:00 UTC", "+4.0 points"):  # fmt: skip
+        assert shown in page and shown in table, shown
+    assert "GPU-hours" not in page  # there was none
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    assert "Cost" not in report_html(report) and "Cost" not in report_markdown(report)
+
+
 def test_a_report_without_champion_digest_renders(report):
     """BM25 or the untrained encoder may have no digest."""
     bare = report.model_copy(update={"champion_digest": None})

@@ -46,6 +46,15 @@ def test_baseline_is_called_one(make_card):
     assert describe(make_card(verdict=None, summary={}), "1").count("not judged") == 1
 
 
+def test_the_cost_is_told_with_what_is_estimated(make_card, cost):
+    """Per figure training, judging and per point gained; and when a cached training was measured."""
+    text = describe(make_card(cost=cost), "7")
+    assert "- energy: training 24.00 Wh, judging 24.00 Wh, together 24.00 Wh, per point" in text
+    assert "- Energy: estimated from CPU-hours × 12 W per core." in text
+    assert "- Training came from the cache" in text
+    assert "**Cost**" not in describe(make_card(), "7")
+
+
 def test_long_reports_are_cut(make_card, make_gate):
     """However many slices were harmed, the text fits MLflow's column and says that there is more."""
     few = tuple(make_gate("slice", f"category:{n}", "fail") for n in range(12))

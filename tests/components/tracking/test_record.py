@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,16 @@ def test_whole_retrain_is_recorded(make_settings, workspace, record):
     assert names == {"goods": "2" * 36, "checked tables": "3" * 36, "split": "f" * 36}
     [file] = tracker.connection.client.list_artifacts(tracker.run_id, "gate")
     assert file.path == "gate/gate.md"
+
+
+def test_the_cost_becomes_metrics(make_settings, workspace, record, cost):
+    """Numbers only; the words about them are in the report and in the version's description."""
+    with start(make_settings(), workspace) as tracker:
+        record_run(tracker, make_settings(), replace(record, cost=cost))
+    metrics = tracker.connection.client.get_run(tracker.run_id).data.metrics
+    assert metrics["cost/training/energy_wh"] == 24.0
+    assert metrics["cost/per_point/cpu_hours"] == 0.5
+    assert not any(name.endswith(("/estimated", "/measured")) for name in metrics)
 
 
 def test_run_that_stopped_early_records_what_it_has(make_settings, workspace):
