@@ -7,6 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from components.contract.errors import ConfigError
+from flows import deploy
+
 ROOT = Path(__file__).parents[2]
 SHOP = """
 shop: bowls
@@ -54,10 +57,15 @@ def test_a_second_time_nothing_is_doubled_and_what_was_switched_off_stays_off(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", ["89", "soon", "-540"])
-def test_a_time_that_would_end_healthy_runs_is_refused(
-    prefect_server: Any, tmp_path: Path, seconds: str
-) -> None:
-    done = debut_deploy(prefect_server, tmp_path, DEBUT_ZOMBIE_SECONDS=seconds)
+def test_a_time_that_would_end_healthy_runs_is_refused(prefect_server: Any, tmp_path: Path) -> None:
+    done = debut_deploy(prefect_server, tmp_path, DEBUT_ZOMBIE_SECONDS="89")
     assert done.returncode == 1
-    assert "DEBUT_ZOMBIE_SECONDS" in done.stderr
+    assert "DEBUT_ZOMBIE_SECONDS is '89'" in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["89", "soon", "-540", "", "५४०"])
+def test_only_whole_seconds_that_are_enough_are_taken(seconds: str) -> None:
+    """In this process: that the command asks is shown above."""
+    with pytest.raises(ConfigError, match="give whole seconds, 90 or more"):
+        deploy._zombie_seconds(seconds)
+    assert deploy._zombie_seconds("90") == "90"
