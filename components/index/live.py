@@ -208,6 +208,11 @@ class LiveIndex:
             self._rank_history(ranking, n, requests[n], among[n])
         return ranking
 
+    def query_vector(self, text: str | None) -> NDArray[np.float32] | None:
+        """Of a query of the last search, in the thread that searched; None for other texts."""
+        texts, vectors = self._last_queries or ([], ())
+        return vectors[texts.index(text)] if text in texts else None
+
     def parts(self, query: str, row: int) -> dict[str, float]:
         """What a query's score of an item is made of."""
         cosine = float(self._vectors[row].astype(np.float64) @ self._query_vectors([query])[0])

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from components.contract.digests import canonical_json
 from components.contract.settings import ServingSettings
 from components.encoder.query_features import query_features
@@ -58,7 +61,7 @@ class Answering:
         hits = [hit_of(by_id[item_id], scores[item_id], release, now) for item_id in shown.items]
         for position in shown.positions:
             hits[position - 1].explored = True
-        self._write(asked, release, hits, shown)
+        self._write(asked, release, hits, shown, found.vector)
         return hits
 
     def _write(
@@ -67,12 +70,10 @@ class Answering:
         release: Release,
         hits: Sequence[Hit],
         shown: Explored[str],
+        vector: NDArray[np.float32] | None,
     ) -> None:
         features = query_features(asked.query or "", release.pieces)
         sealed = None if asked.query is None else self._privacy.seal(asked.query)
-        vector = None
-        if asked.query is not None and self._privacy.query_texts == "encrypted":
-            vector = release.cache.peek(asked.query)
         self._log.write(
             TrafficRecord(
                 request_id=asked.request_id,
@@ -85,7 +86,7 @@ class Answering:
                 query_words=features.words,
                 language=features.language,
                 unknown_word_rate=features.unknown_word_rate,
-                query_vector=vector,
+                query_vector=vector if self._privacy.query_texts == "encrypted" else None,
                 k=asked.k,
                 filters=canonical_json(asked.filters.active()).decode(),
                 item_ids=[hit.item_id for hit in hits],

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from components.contract.ports import Request
 from components.index.columns import Filters
@@ -29,6 +30,8 @@ class Found:
     index: LiveIndex
     rows: list[int]
     scores: list[float]
+    vector: NDArray[np.float32] | None = None
+    """Of the query, for the traffic log."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ class IndexThread:
         )
         counts = np.minimum((ranking.rows >= 0).sum(axis=1), [job.k for job in batch])
         return [
-            Found(index, rows[:count].tolist(), scores[:count].tolist())
-            for rows, scores, count in zip(ranking.rows, ranking.scores, counts, strict=True)
+            Found(index, rows[:count].tolist(), scores[:count].tolist(), index.query_vector(job.request.text))
+            for job, rows, scores, count in zip(batch, ranking.rows, ranking.scores, counts, strict=True)
         ]
 
 

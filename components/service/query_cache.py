@@ -24,10 +24,6 @@ class QueryCache:
     def digest(self) -> str:
         return self._encoder.digest
 
-    def peek(self, query: str) -> NDArray[np.float32] | None:
-        """The vector of a query that is kept; asking changes nothing. May be called from any thread."""
-        return self._vectors.get(query)
-
     def encode_items(self, texts: Sequence[str]) -> Vectors:
         return self._encoder.encode_items(texts)
 

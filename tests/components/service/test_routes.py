@@ -267,15 +267,17 @@ def test_remembered_queries_change_no_answer(digest, releases, service, size: in
     assert rounds[0] == rounds[1] == rounds[2]
     cache = shop.serving.release().cache
     assert cache.hits == (2 * len(TITLES) if size == 1_000 else 0)
-    assert sum(cache.peek(title) is not None for title in TITLES) == min(size, len(TITLES))
+    assert sum(cache._vectors.get(title) is not None for title in TITLES) == min(size, len(TITLES))
 
 
-def test_concurrent_searches_share_batches_and_get_their_own_answers(digest, releases, service) -> None:
-    """While the encoder is busy the next queries gather: 30 clients in fewer than 30 batches."""
+def test_concurrent_searches_share_a_batch_and_get_their_own_answers(
+    digest, releases, service, until
+) -> None:
+    """While the encoder is busy the next queries gather."""
     releases.promote(digest)
     shop = service(socket=True, query_cache=0)
     go = threading.Event()
-    shop.serving.run(lambda: go.wait(20))
+    shop.serving.run(lambda: go.wait(60))
 
     def search(n: int) -> list[str]:
         params = {"q": TITLES[n % 15], "k": 1 + n // 15}
@@ -283,7 +285,8 @@ def test_concurrent_searches_share_batches_and_get_their_own_answers(digest, rel
 
     with ThreadPoolExecutor(30) as pool:
         asked = [pool.submit(search, n) for n in range(30)]
-        threading.Timer(0.7, go.set).start()
+        until(lambda: shop.serving._thread._jobs.qsize() == 30, 60)
+        go.set()
         answers = [one.result() for one in asked]
     assert [answer[0] for answer in answers] == [str(100 + n % 15) for n in range(30)]
     assert [len(answer) for answer in answers] == [1 + n // 15 for n in range(30)]
@@ -291,7 +294,7 @@ def test_concurrent_searches_share_batches_and_get_their_own_answers(digest, rel
         line.rsplit(" ", 1) for line in shop.client.get("/metrics").text.splitlines() if line[0] != "#"
     )
     assert float(metrics["debut_batch_size_sum"]) == 30
-    assert float(metrics["debut_batch_size_count"]) < 10
+    assert float(metrics["debut_batch_size_count"]) == 1
 
 
 def test_a_failing_encode_fails_only_the_requests_of_its_batch(digest, releases, service, caplog) -> None:
