@@ -12,7 +12,7 @@ from flows import console
 from flows.judged_runs import REPORT, JudgedRuns
 from flows.log_mirror import mirror_log
 from flows.shop import Shop
-from flows.signing import verify_release
+from flows.signing import check_signature, verify_release
 
 _BY_HAND = "`debut promote --override`, with --reason and --role"
 
@@ -26,7 +26,7 @@ def promote_by_hand(
     on record is a refusal.
     """
     candidate = _candidate(shop, digest)
-    verify_release(shop.settings.signing, candidate)
+    check_signature(shop.settings.signing, candidate)
     log, report = shop.decision_log(), _newest_report(shop, candidate.name)
     champion = log.champion()
     if override:

@@ -30,7 +30,7 @@ from flows import console, stages
 from flows.costs import cost_of_run
 from flows.run import Data, Run
 from flows.shop import REFERENCE, actor
-from flows.signing import sign_release, verify_release
+from flows.signing import check_signature, sign_release, verify_release
 
 # Where the run is tracked and served is no property of the release, and may hold a secret.
 NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions"} | OPERATING
@@ -305,10 +305,12 @@ def act_on_verdict(run: Run, challenger: Candidate, report: GateReport) -> Decis
     """PROMOTE appends a promotion, fenced by the champion that was judged against, or – `promotion: review` –
     opens a review and decides nothing yet; another verdict appends the refusal."""
     settings, candidate = run.shop.settings, run.shop.candidates / challenger.digest
-    verify_release(settings.signing, candidate)
     if report.verdict == "PROMOTE" and settings.promotion == "review":
+        verify_release(settings.signing, candidate)
         stages.open_review(run.shop, run.run_id, report, run.requested_by, run.because)
         return None
+    if report.verdict == "PROMOTE":
+        check_signature(settings.signing, candidate)  # a promotion verifies the files itself
     return stages.record_decision(run.shop.decision_log(), candidate, report, actor(), run.run_id)
 
 

@@ -17,7 +17,7 @@ from flows import acts, console, lost_runs
 from flows.forms import NO_REASON, SETTLED_ELSEWHERE, ReviewAnswer
 from flows.orchestrator import PrefectOrchestrator, has_server
 from flows.shop import Shop, open_shop
-from flows.signing import verify_release
+from flows.signing import check_signature
 
 MLFLOW = f"mlflow{UNIDENTIFIED}"
 """MLflow tells neither its webhooks nor its tags' readers who set a tag."""
@@ -33,7 +33,7 @@ def settle(shop: Shop, run_id: str, *, approve: bool, actor: str, reason: str = 
     report = acts.report_of_run(shop, run_id)
     if approve:
         candidate = shop.candidates / case.release
-        verify_release(settings.signing, candidate)
+        check_signature(settings.signing, candidate)
         decision = reviews.approve(case, candidate, report, actor=actor, settings=settings.review)
     else:
         decision = reviews.reject(case, report, actor=actor, reason=reason)

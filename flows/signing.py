@@ -28,5 +28,10 @@ def sign_release(settings: SigningSettings, folder: Path) -> Path | None:
 def verify_release(settings: SigningSettings, folder: Path) -> None:
     """Raises PromotionError unless the folder's files are D's and, with a public key configured, signed."""
     candidates.verify(folder)
+    check_signature(settings, folder)
+
+
+def check_signature(settings: SigningSettings, folder: Path) -> None:
+    """The second half, for acts that verify the files themselves: they are hashed once."""
     if settings.public_key is not None:
         verify_signature(folder, Path(settings.public_key), signature_path(folder))
