@@ -45,7 +45,7 @@ class Run:
             cache_key_fn=_constant(key), persist_result=True, refresh_cache=not folder.exists()
         )
         if not folder.exists():
-            console.step(task.name)
+            console.step(_name(task, arguments))
         self.used[folder] = stage
         return keyed(folder=folder, **arguments), folder
 
@@ -71,6 +71,11 @@ def new_run_id() -> str:
 def new_run(shop: Shop, requested_by: str = "", because: str = "", run_id: str | None = None) -> Run:
     """A run; run_id: not given, a new one. Raises DataError or StorageError where a source cannot be read."""
     return Run(shop, run_id or new_run_id(), run_fingerprint(shop), requested_by, because)
+
+
+def _name(task: Task[..., Any], arguments: dict[str, Any]) -> str:
+    """As Prefect names the run: "judge: champion", not twice "judge"."""
+    return task.task_run_name.format(**arguments) if isinstance(task.task_run_name, str) else task.name
 
 
 def _plain(value: Any) -> Any:

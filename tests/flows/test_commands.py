@@ -36,9 +36,9 @@ def test_status_shows_who_serves(retrained: Any, debut: Any, baseline: str, refu
     found = debut("status", *retrained.arguments, "--json").json
     assert (found["champion"], found["challenger"], found["previous"]) == (baseline, refused, None)
     assert found["records"] == 2
-    assert found["last_record"]["kind"] == "rejection"
+    assert found["last_record"]["kind"] == "inconclusive"
     [decided] = [line for line in shown.out.splitlines() if "last decision" in line]
-    assert f"rejection of {refused[:12]}: {found['last_record']['reason']}" in decided
+    assert f"inconclusive of {refused[:12]}: {found['last_record']['reason']}" in decided
     [place] = [line for line in shown.out.splitlines() if line.strip().startswith("workspace")]
     assert str(retrained.workspace) in place and found["workspace"] == str(retrained.workspace)
 
@@ -62,8 +62,8 @@ def test_a_refused_candidate_is_not_promoted_without_an_override(
     outcome = debut("promote", refused[:8], *retrained.arguments)
     assert outcome.code == 1
     assert outcome.sentence == (
-        "The gate report does not allow a promotion: it says REJECT and its gate new/recall@10 did not pass. "
-        "Only an override, with a reason and a role, promotes against it."
+        "The gate report does not allow a promotion: it says INCONCLUSIVE and its gate new/recall@10 did not "
+        "pass. Only an override, with a reason and a role, promotes against it."
     )
     assert retrained.decisions() == ["000001.json", "000002.json"]
 
