@@ -102,6 +102,9 @@ class TrainingSettings(Section):
     """Training pairs per run, drawn by seed; None: all."""
     batch_size: int = Field(default=128, ge=2)
     """Pairs per optimizer step, across all ranks."""
+    encode_chunk: int | None = Field(default=None, ge=1)
+    """Texts per forward pass of a rank. The activations of more are computed again in the backward pass, so
+    memory does not grow with `batch_size`, for about a third more time; None: all texts of a step at once."""
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup_share: Share = 0.1
     weight_decay: float = Field(default=0.01, ge=0)

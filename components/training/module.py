@@ -12,12 +12,14 @@ from lightning.pytorch import LightningModule
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, symmetric_loss
+from components.training.packing import packed_vectors, packs
 
 CLIP_NORM = 1.0
 
@@ -36,6 +38,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         self.model = encoder.model
         self.settings = settings
         self._steps = steps
+        self._packs: bool | None = None
         # A checkpoint holds the trained parameters only (with LoRA a small part of all).
         self.strict_loading = False
 
@@ -83,12 +86,33 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         checkpoint["state_dict"] = {name: value for name, value in state.items() if name in trained}
 
     def _encode(self, texts: list[list[int]]) -> Tensor:
-        """Token ids → (texts, d) unit vectors, in groups of like length."""
+        """Token ids → (texts, d) unit vectors; all at once, or in chunks of `encode_chunk` texts.
+
+        Chunks are gradient caching (Gao et al. 2021, "Scaling deep contrastive learning batch size under
+        memory limited setup", section 3.2): the loss sees the vectors of all, each chunk's activations are
+        dropped, and computed again when its vectors' gradients have come back, one chunk at a time. The
+        gradients are those of the whole batch; dropout draws the same numbers again. A parameter's gradient
+        is complete, and DDP told so, after the last chunk, so ranks may have different numbers of chunks.
+        """
+        if self._packs is None:
+            self._packs = self.device.type == "cpu" and packs(self.encoder)
+        order = np.argsort([len(tokens) for tokens in texts], kind="stable")
+        size = self.settings.encode_chunk or len(texts)
+        chunks = [[texts[place] for place in order[start:][:size]] for start in range(0, len(texts), size)]
+        if len(chunks) == 1:
+            parts = [self._forward(chunks[0])]
+        else:
+            parts = [checkpoint(self._forward, chunk, use_reentrant=False) for chunk in chunks]
+        return torch.cat(parts)[self._tensor(np.argsort(order))]
+
+    def _forward(self, texts: list[list[int]]) -> Tensor:
+        """Token ids → (texts, d) unit vectors: packed on a CPU, else padded in groups of like length."""
+        if self._packs:
+            return packed_vectors(self.encoder, texts)
         lengths = np.asarray([len(tokens) for tokens in texts])
         groups = length_groups(lengths, OVERHEAD_TOKENS.get(self.device.type, OVERHEAD_TOKENS["cuda"]))
         parts = [self.encoder.forward_ids([texts[place] for place in group]) for group in groups]
-        back = np.argsort(np.concatenate(groups))
-        return torch.cat(parts)[self._tensor(back)]
+        return torch.cat(parts)[self._tensor(np.argsort(np.concatenate(groups)))]
 
     def _gather(self, anchors: Tensor, positives: Tensor, negatives: Tensor) -> StepVectors:
         """(b, d), (b, d), (b, H, d) of this rank → the step's, in rank order, by one collective."""

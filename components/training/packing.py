@@ -1,0 +1,147 @@
+"""Encoding texts of different lengths as one row of tokens, without padding.
+
+All layers but attention work on tokens alone, so the texts of a batch lie one behind the other in one row:
+one large matrix product instead of one per group of like length, and one dense gradient of the embedding
+table instead of one per group (with it, and without a token of padding, a step of MiniLM on two AVX-512
+cores takes four fifths of the time). Attention is computed per block of texts of one length, which needs no
+mask. transformers hands the row to it by the name under which it is registered (AttentionInterface).
+
+On a GPU the blocks would be too many and too small; there texts are padded in groups (`length_groups.py`).
+
+Legend of shapes: n texts, t tokens of all texts together, l tokens of each text of a block, d dimensions, a
+attention heads.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from components.encoder.transformer import TransformerEncoder
+from components.training.ragged import Integers
+
+logger = logging.getLogger(__name__)
+ATTENTION = "packed_blocks"
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the texts lie in the row: shortest first."""
+
+    order: Integers
+    """(n,) which text comes first, second, …"""
+    blocks: tuple[tuple[int, int], ...]
+    """Texts and l of each block."""
+
+    @classmethod
+    def of(cls, texts: Sequence[Sequence[int]]) -> "Packing":
+        lengths = np.asarray([len(tokens) for tokens in texts])
+        blocks = zip(*np.unique(lengths, return_counts=True), strict=True)
+        return cls(
+            np.argsort(lengths, kind="stable"), tuple((int(count), int(length)) for length, count in blocks)
+        )
+
+    @property
+    def sizes(self) -> list[int]:
+        """Tokens of each block; their sum is t."""
+        return [texts * length for texts, length in self.blocks]
+
+
+def packed_vectors(encoder: TransformerEncoder, texts: Sequence[Sequence[int]]) -> Tensor:
+    """Token ids of n texts → (n, d) unit vectors, as `encoder.forward_ids` gives them; gradients flow.
+
+    Only for an encoder that `packs`.
+    """
+    packing = Packing.of(texts)
+    ids = np.concatenate([np.asarray(texts[text], dtype=np.int64) for text in packing.order])
+    positions = np.concatenate([np.tile(np.arange(length), count) for count, length in packing.blocks])
+    with _attention(encoder.model.config):
+        output = encoder.model(
+            input_ids=torch.from_numpy(ids)[None].to(encoder.device),
+            position_ids=torch.from_numpy(positions)[None].to(encoder.device),
+            packed_blocks=packing.blocks,
+            use_cache=False,
+        )
+    states = torch.split(output.last_hidden_state[0], packing.sizes)  # per block (texts · l, d)
+    pooled = [
+        _pool(block.view(count, length, -1), encoder.settings.pooling)
+        for block, (count, length) in zip(states, packing.blocks, strict=True)
+    ]
+    back = torch.from_numpy(np.argsort(packing.order)).to(encoder.device)
+    return normalize(torch.cat(pooled).float(), dim=-1)[back]
+
+
+def packs(encoder: TransformerEncoder) -> bool:
+    """Whether this model gives packed texts the vectors that it gives padded ones.
+
+    Tried out, on texts of four lengths up to the longest, because a model's code may count positions itself
+    (RoBERTa), look through a window (ModernBERT) or know no attention interface: its texts are padded.
+    """
+    rng = np.random.default_rng(0)
+    config = encoder.model.config
+    longest = min(encoder.settings.max_length, getattr(config, "max_position_embeddings", 512))
+    texts = [rng.integers(0, config.vocab_size, length).tolist() for length in (2, 3, 3, longest)]
+    training = encoder.model.training
+    encoder.model.eval()
+    try:
+        with torch.inference_mode(), torch.autocast(encoder.device.type, enabled=False):
+            packed, padded = packed_vectors(encoder, texts), encoder.forward_ids(texts)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        logger.info("texts are padded: %s takes no packed ones (%s)", config.model_type, error)
+        return False
+    finally:
+        encoder.model.train(training)
+    if not torch.allclose(packed, padded, atol=TOLERANCE, rtol=0):
+        logger.info("texts are padded: %s gives packed ones other vectors", config.model_type)
+        return False
+    return True
+
+
+@contextmanager
+def _attention(config: Any) -> Iterator[None]:
+    """Makes the model attend within blocks; what it did before comes back, for padded texts."""
+    ALL_ATTENTION_FUNCTIONS.register(ATTENTION, _attend_in_blocks)
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+
+
+def _attend_in_blocks(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _mask: Tensor | None,
+    *,
+    packed_blocks: tuple[tuple[int, int], ...],
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """(1, a, t, d / a) of the row → (1, t, a, d / a): transformers' own SDPA attention, block by block."""
+    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    sizes = [count * length for count, length in packed_blocks]
+    # split, not slices: its gradient is one concatenation instead of a row of zeros per block.
+    rows = zip(*(torch.split(part[0].transpose(0, 1), sizes) for part in (query, key, value)), strict=True)
+    blocks = []
+    for (count, length), parts in zip(packed_blocks, rows, strict=True):
+        split = [part.view(count, length, *part.shape[1:]).transpose(1, 2) for part in parts]
+        states, _ = attend(module, *split, None, **options)  # (texts, l, a, d / a)
+        blocks.append(states.flatten(0, 1))
+    return torch.cat(blocks)[None], None
+
+
+def _pool(block: Tensor, pooling: str) -> Tensor:
+    """(texts, l, d) of texts of one length → (texts, d)."""
+    if pooling == "cls":
+        return block[:, 0]
+    return block[:, -1] if pooling == "last_token" else block.mean(dim=1)

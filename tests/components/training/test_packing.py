@@ -1,0 +1,87 @@
+"""Packing: one row of tokens gives the vectors and the gradients of padded texts, or is not used."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+from components.contract.settings import EncoderSettings, TrainingSettings
+from components.encoder.transformer import TransformerEncoder
+from components.training import module
+from components.training.module import ContrastiveModule
+from components.training.packing import Packing, packed_vectors, packs
+
+TEXTS = [[2, 9, 8, 3], [2, 7, 3], [2, 5, 6, 8, 9, 7, 3], [2, 3], [2, 8, 3], [2, 6, 5, 3]]
+
+
+def _gradients(encoder: TransformerEncoder, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Of a loss that every vector, and every direction, counts in."""
+    encoder.model.zero_grad()
+    weights = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
+    (vectors * weights).sum().backward()
+    return {name: parameter.grad.clone() for name, parameter in encoder.model.named_parameters()}
+
+
+def test_blocks_lie_shortest_first() -> None:
+    """Texts of one length form a block, in their own order."""
+    packing = Packing.of(TEXTS)
+    assert packing.order.tolist() == [3, 1, 4, 0, 5, 2]
+    assert packing.blocks == ((1, 2), (2, 3), (2, 4), (1, 7))
+    assert sum(packing.sizes) == sum(len(text) for text in TEXTS)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last_token"])
+@pytest.mark.parametrize("model", ["encoder", "decoder"])
+def test_packed_equals_padded(model: str, pooling: Any, tiny_encoder: Path, tiny_decoder: Path) -> None:
+    """Vectors and gradients, of an encoder, and of a decoder with causal attention, rotary positions and
+    shared keys; then padded texts give what they gave before."""
+    folder = tiny_encoder if model == "encoder" else tiny_decoder
+    encoder = TransformerEncoder.load(folder, EncoderSettings(pooling=pooling, max_length=24))
+    assert packs(encoder)
+    padded, packed = encoder.forward_ids(TEXTS), packed_vectors(encoder, TEXTS)
+    torch.testing.assert_close(packed, padded, atol=1e-6, rtol=0)
+    expected, found = _gradients(encoder, padded), _gradients(encoder, packed)
+    assert max(float(gradient.abs().max()) for gradient in expected.values()) > 0.1
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
+    assert torch.equal(encoder.forward_ids(TEXTS), padded)
+
+
+def test_a_model_that_counts_positions_itself_is_padded(tmp_path: Path, tiny_encoder: Path) -> None:
+    """RoBERTa's positions begin behind the padding's number: the trial sees other vectors, and the module
+    gives those of padded texts."""
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    RobertaModel(RobertaConfig(vocab_size=60, pad_token_id=0, **sizes)).save_pretrained(tmp_path)
+    encoder = TransformerEncoder.load(tmp_path, EncoderSettings(max_length=24))
+    assert not packs(encoder)
+    contrastive = ContrastiveModule(encoder, TrainingSettings(dropout=0.0), 1)
+    torch.testing.assert_close(contrastive._encode(TEXTS), encoder.forward_ids(TEXTS), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_chunks_give_the_gradients_of_all_texts_at_once(size: int, shop: Any) -> None:
+    """Gradient caching: vectors and gradients agree to 1e-5 with the plain ones."""
+    encoder = shop.load()
+    plain = ContrastiveModule(encoder, TrainingSettings(dropout=0.0), 1)
+    expected = _gradients(encoder, plain._encode(TEXTS))
+    chunked = ContrastiveModule(encoder, TrainingSettings(dropout=0.0, encode_chunk=size), 1)
+    found = _gradients(encoder, chunked._encode(TEXTS))
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=0)
+
+
+def test_a_chunks_dropout_is_drawn_again(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With dropout the gradients are those of the same random numbers with all activations kept."""
+    chunked = ContrastiveModule(shop.load(), TrainingSettings(dropout=0.3, encode_chunk=2), 1)
+    torch.manual_seed(1)
+    found = _gradients(chunked.encoder, chunked._encode(TEXTS))
+    monkeypatch.setattr(module, "checkpoint", lambda act, texts, use_reentrant: act(texts))
+    torch.manual_seed(1)
+    expected = _gradients(chunked.encoder, chunked._encode(TEXTS))
+    assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())
+    other = _gradients(chunked.encoder, chunked._encode(TEXTS))
+    assert not all(torch.equal(found[name], gradient) for name, gradient in other.items())
