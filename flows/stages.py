@@ -126,7 +126,8 @@ def encode_items(folder: Path, encoder: Path, split_folder: Path, model: str) ->
     items = pl.read_parquet(split_folder / "items.parquet")
     loaded = TransformerEncoder.load_saved(encoder)
     with stage_folder(folder) as out:
-        encode_catalogue(items, loaded.encode_catalogue, loaded.settings.item_fields, out)
+        settings = loaded.settings
+        encode_catalogue(items, loaded.encode_catalogue, settings.item_fields, out, settings.language)
     return folder.name
 
 

@@ -95,6 +95,8 @@ class RetrievalPlan(Record):
     """What encodes queries and changed items."""
     lexical_weight: float = 0.0
     """Added to the cosine per unit of the lexical score, which is between 0 and 1; 0: vectors alone."""
+    grams_share: float = 0.0
+    """Of runs of three characters in the lexical score; the rest are words."""
 
 
 class Candidate(Record):

@@ -13,6 +13,22 @@ from components.contract.tuning import Parameter, TuneSettings
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
 """What encodes queries: torch: fp32 from encoder/; onnx, onnx-int8: ONNX Runtime, fp32 or 8-bit weights."""
+Language = Literal[
+    "none",
+    "danish",
+    "dutch",
+    "english",
+    "french",
+    "german",
+    "italian",
+    "norwegian",
+    "portuguese",
+    "russian",
+    "spanish",
+    "swedish",
+    "turkish",
+]
+"""Of the stop words and the stemmer; none: neither."""
 HistoryScoring = Literal["mean", "top3", "top10", "centred_top10"]
 
 
@@ -90,6 +106,8 @@ class EncoderSettings(Section):
     """Tokens; longer texts are cut."""
     item_fields: tuple[str, ...] = ("title", "brand", "attributes")
     """Columns of items that make up an item's text, in this order."""
+    language: Language = "english"
+    """Of the texts, for the lexical side."""
 
 
 class TrainingSettings(Section):
@@ -139,6 +157,9 @@ class RetrievalSettings(Section):
     lexical_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     """Added to the cosine per unit of the lexical score (normalised BM25, 0 to 1); 0: vectors alone; auto:
     chosen on validation, 0 where it does not help."""
+    grams_share: Share | Literal["auto"] = "auto"
+    """Of runs of three characters in the lexical score, the rest are whole words; auto: chosen on
+    validation."""
     history_scoring: HistoryScoring | Literal["auto"] = "auto"
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
     or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all

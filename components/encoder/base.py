@@ -23,8 +23,8 @@ SETTINGS_FILE = "encoder.json"
 # All that decides a vector and is a file; code, pickles and documentation stay out.
 PARTS = (WEIGHTS, "config.json", "tokenizer.json")
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
-# The settings that, with the files, decide a vector.
-_VECTOR_SETTINGS = {"pooling", "query_prefix", "item_prefix", "max_length", "item_fields"}
+# The settings that, with the files, decide a vector and the terms that are indexed beside it.
+_INDEX_SETTINGS = {"pooling", "query_prefix", "item_prefix", "max_length", "item_fields", "language"}
 
 
 def resolve_base(settings: EncoderSettings) -> Path:
@@ -62,7 +62,7 @@ def base_digest(settings: EncoderSettings) -> str:
 def folder_digest(folder: Path, settings: EncoderSettings) -> str:
     """SHA-256 over weights, configuration, tokenizer and the settings that decide a vector."""
     parts = {part: sha256_file(folder / part) for part in PARTS}
-    return sha256_json({"files": parts, "settings": settings.model_dump(include=_VECTOR_SETTINGS)})
+    return sha256_json({"files": parts, "settings": settings.model_dump(include=_INDEX_SETTINGS)})
 
 
 def _packaged_folder() -> Path | None:

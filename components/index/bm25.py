@@ -28,7 +28,7 @@ class BM25Index:
         self._item_ids = tuple(item_ids)
         self._row_of = catalogue_rows(self._item_ids)
         self._texts = tuple(texts)
-        self._postings = Postings.build(texts, k1, b)
+        self._postings = Postings.build([tokens(text) for text in texts], k1, b)
 
     @property
     def item_ids(self) -> Sequence[str]:

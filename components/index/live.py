@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Encoder, Ranking, Request, Rows, Vectors
 from components.contract.records import RetrievalPlan
+from components.contract.settings import Language
 from components.encoder.texts import item_text
 from components.index.coded_vectors import CodedVectors
 from components.index.columns import Columns, Filters, Mask
 from components.index.growing import GrowingArray
 from components.index.histories import Histories
-from components.index.lexical import Lexical
-from components.index.postings import Postings
+from components.index.lexical import Lexical, LexicalSnapshot
 from components.index.topk import Scores, catalogue_rows, empty_ranking, top_columns
 from components.index.vectors import check_finite
 
@@ -51,7 +51,7 @@ class Snapshot:
     """items.parquet, ascending item_id."""
     vectors: Vectors
     """(n, d) float32, unit length."""
-    postings: Postings
+    lexical: LexicalSnapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class LiveIndex:
         """fields: the columns that make up an item's text; exact: scan in float64 instead of 8 bits, as the
         reference that the fast scan is measured against. Raises ValueError where the parts do not fit,
         EncoderError where a vector is not finite."""
-        if len(snapshot.items) != len(snapshot.vectors) or snapshot.postings.items != len(snapshot.items):
+        if len(snapshot.items) != len(snapshot.vectors) or snapshot.lexical.items != len(snapshot.items):
             raise ValueError(f"{len(snapshot.items)} items, but vectors or postings of another catalogue")
         self.name = name
         self.plan = plan
@@ -91,7 +91,7 @@ class LiveIndex:
         self._held_vectors = GrowingArray(vectors)
         self._held_alive = GrowingArray(np.ones(len(self._ids), dtype=bool))
         self._coded = CodedVectors(vectors)
-        self._lexical = Lexical(snapshot.postings)
+        self._lexical = Lexical(snapshot.lexical, plan.grams_share)
         self._columns = Columns.of(snapshot.items)
         self._histories = Histories(plan.history_scoring, vectors)
         self._changed: dict[int, LiveItem] = {}
@@ -116,6 +116,11 @@ class LiveIndex:
     def __len__(self) -> int:
         """Items that can be found."""
         return len(self._row_of)
+
+    @property
+    def language(self) -> Language:
+        """Of the lexical side."""
+        return self._snapshot.lexical.language
 
     @property
     def snapshot_items(self) -> pl.DataFrame:

@@ -1,11 +1,10 @@
-"""BM25 as postings: per word the items that have it and what it adds to their scores.
+"""BM25 as postings: per term the items that have it and what it adds to their scores.
 
-Okapi BM25 as Lucene computes it (Kamphuis et al., ECIR 2020), by the package bm25s. A text's words are its
-lower-case runs of two or more letters, digits or underscores, without the 33 English stop words that bm25s
-(and Lucene) leave out; no stemmer. IDF is over the catalogue as it is indexed. A script that puts no space
-between words (Chinese, Thai) is one word per run and finds little here.
+Okapi BM25 as Lucene computes it (Kamphuis et al., ECIR 2020), by the package bm25s. What a text's terms are
+is the caller's matter: `tokens` here are bm25s's own, `analysis.py` has the lexical side's. IDF is over the
+catalogue as it is indexed.
 
-A query's score is a sum over its words, so a search reads the lists of those words and nothing else.
+A query's score is a sum over its terms, so a search reads the lists of those terms and nothing else.
 """
 
 import json
@@ -28,17 +27,25 @@ from components.index.topk import Scores
 
 TOKEN = re.compile(r"(?u)\b\w\w+\b")
 STOP_WORDS = frozenset(STOPWORDS_EN)
-ARRAYS_FILE = "postings.safetensors"
-WORDS_FILE = "words.json"
+
+
+def arrays_file(name: str) -> str:
+    return f"{name}.safetensors"
+
+
+def terms_file(name: str) -> str:
+    return f"{name}.json"
 
 
 def tokens(text: str) -> list[str]:
+    """Words as bm25s cuts them by default: lower-case runs of two or more letters, digits or underscores,
+    without the 33 English stop words that it (and Lucene) leaves out; no stemmer."""
     return [word for word in TOKEN.findall(text.lower()) if word not in STOP_WORDS]
 
 
 @dataclass(frozen=True, eq=False)
 class Postings:
-    """w words, n items, p pairs of a word and an item that has it."""
+    """w terms ("words"), n items, p pairs of a term and an item that has it."""
 
     words: dict[str, int]
     starts: NDArray[np.int64]
@@ -54,10 +61,9 @@ class Postings:
     b: float
 
     @classmethod
-    def build(cls, texts: Sequence[str], k1: float = 1.5, b: float = 0.75) -> Self:
-        """k1: saturation of a word's count; b: length normalisation. Raises DataError where no text holds a
-        word."""
-        cut = [tokens(text) for text in texts]
+    def build(cls, cut: Sequence[Sequence[str]], k1: float = 1.5, b: float = 0.75) -> Self:
+        """cut: each item's terms; k1: saturation of a term's count; b: length normalisation. Raises DataError
+        where no item has a term."""
         # Numbered in their order: bm25s takes a set's, another in each process, and so would the files be.
         words = {word: number for number, word in enumerate(sorted(set().union(*cut)))}
         if not words:
@@ -72,31 +78,33 @@ class Postings:
             starts=index.scores["indptr"].astype(np.int64),
             rows=index.scores["indices"].astype(np.int32),
             weights=index.scores["data"].astype(np.float32),
-            items=len(texts),
+            items=len(cut),
             average_words=sum(map(len, cut)) / len(cut),
             k1=k1,
             b=b,
         )
 
-    def save(self, folder: Path) -> None:
-        """Writes postings.safetensors and words.json."""
+    def save(self, folder: Path, name: str) -> None:
+        """Writes <name>.safetensors and <name>.json."""
         with disk_errors(folder):
             save_file(
-                {"starts": self.starts, "rows": self.rows, "weights": self.weights}, folder / ARRAYS_FILE
+                {"starts": self.starts, "rows": self.rows, "weights": self.weights},
+                folder / arrays_file(name),
             )
         named = sorted(self.words, key=lambda word: self.words[word])
         rest = {"items": self.items, "average_words": self.average_words, "k1": self.k1, "b": self.b}
-        write_json(folder / WORDS_FILE, rest | {"words": named})
+        write_json(folder / terms_file(name), rest | {"words": named})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        with disk_errors(folder / ARRAYS_FILE):
-            arrays = load_file(folder / ARRAYS_FILE)
-        with disk_errors(folder / WORDS_FILE):
-            rest = json.loads((folder / WORDS_FILE).read_bytes())
+    def load(cls, folder: Path, name: str) -> Self:
+        with disk_errors(folder / arrays_file(name)):
+            arrays = load_file(folder / arrays_file(name))
+        with disk_errors(folder / terms_file(name)):
+            rest = json.loads((folder / terms_file(name)).read_bytes())
         words = {word: number for number, word in enumerate(rest.pop("words"))}
         if len(arrays["starts"]) != len(words) + 1:
-            raise DataError(f"{folder}: {ARRAYS_FILE} and {WORDS_FILE} are of two indexes; build it again.")
+            files = f"{arrays_file(name)} and {terms_file(name)}"
+            raise DataError(f"{folder}: {files} are of two indexes; build it again.")
         return cls(
             words=words, starts=arrays["starts"], rows=arrays["rows"], weights=arrays["weights"], **rest
         )
@@ -118,8 +126,8 @@ class Postings:
         count = 1 if number is None else max(1, int(self.starts[number + 1] - self.starts[number]))
         return float(np.log(1 + (self.items - count + 0.5) / (count + 0.5)))
 
-    def weights_of(self, text: str) -> dict[str, float]:
-        """Per word of a text that is not in the index what it would add, by this index's IDF and lengths."""
-        counts = Counter(tokens(text))
+    def weights_of(self, words: Iterable[str]) -> dict[str, float]:
+        """Per word of an item that is not in the index what it would add, by this index's IDF and lengths."""
+        counts = Counter(words)
         length = 1 - self.b + self.b * sum(counts.values()) / self.average_words
         return {word: self.idf(word) * n / (n + self.k1 * length) for word, n in counts.items()}

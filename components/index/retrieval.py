@@ -20,8 +20,8 @@ from components.contract.ports import Encoder
 from components.contract.records import RetrievalPlan
 from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.vectors import ITEMS_FILE, read_vectors
 
 ENCODER, INFERENCE, INDEX = "encoder", "inference", "index"
@@ -66,10 +66,10 @@ def read_snapshot(index: Path) -> Snapshot:
     with _undamaged(index):
         item_ids, vectors = read_vectors(index)
         items = pl.read_parquet(index / ITEMS_FILE)
-        postings = Postings.load(index)
-    if postings.items != len(item_ids):
-        raise DataError(f"{index}: {len(item_ids)} items but postings of {postings.items}; build it again.")
-    return Snapshot(items, vectors, postings)
+        lexical = LexicalSnapshot.load(index)
+    if lexical.items != len(item_ids):
+        raise DataError(f"{index}: {len(item_ids)} items but postings of {lexical.items}; build it again.")
+    return Snapshot(items, vectors, lexical)
 
 
 def read_plan(candidate: Path) -> RetrievalPlan:

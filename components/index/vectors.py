@@ -10,25 +10,30 @@ from safetensors.numpy import load_file, save_file
 from components.contract.errors import DataError, EncoderError
 from components.contract.files import disk_errors
 from components.contract.ports import Vectors
+from components.contract.settings import Language
 from components.contract.tables import TABLES
 from components.encoder.texts import item_texts
-from components.index.postings import ARRAYS_FILE, WORDS_FILE, Postings
+from components.index.lexical import LEXICAL_FILES, LexicalSnapshot
 
 VECTORS_FILE = "vectors.safetensors"
 ITEMS_FILE = "items.parquet"
-INDEX_FILES = (VECTORS_FILE, ITEMS_FILE, ARRAYS_FILE, WORDS_FILE)
+INDEX_FILES = (VECTORS_FILE, ITEMS_FILE, *LEXICAL_FILES)
 # What an index snapshot keeps of the catalogue: enough to show, filter and encode an item again.
 SNAPSHOT_COLUMNS = (*TABLES["items"].columns, "first_seen")
 
 
 def encode_catalogue(
-    items: pl.DataFrame, encode: Callable[[list[str]], Vectors], fields: Sequence[str], out: Path
+    items: pl.DataFrame,
+    encode: Callable[[list[str]], Vectors],
+    fields: Sequence[str],
+    out: Path,
+    language: Language = "english",
 ) -> None:
-    """Writes vectors.safetensors ((n, d) float32, row = item row), the postings of the same texts and
+    """Writes vectors.safetensors ((n, d) float32, row = item row), the lexical side of the same texts and
     items.parquet into `out`."""
     texts = item_texts(items, fields)
     write_vectors(items, encode(texts), out)
-    Postings.build(texts).save(out)
+    LexicalSnapshot.build(texts, language).save(out)
 
 
 def write_vectors(items: pl.DataFrame, vectors: Vectors, out: Path) -> None:

@@ -4,7 +4,7 @@
       encoder/            config, model.safetensors, tokenizer
       inference/          encoder.onnx, where the retrieval plan uses one
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
-                          lexical side: postings.safetensors, words.json
+                          lexical side: words.* and grams.* (.safetensors, .json)
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file

@@ -14,8 +14,8 @@ from components.encoder.word_pieces import word_pieces
 from components.evaluation.undiscoverable import check_split
 from components.evaluation.undiscoverable_report import UndiscoverableReport
 from components.index.catalogue import catalogue_now
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.retrieval import ENCODER, open_candidate
 from components.index.vectors import read_vectors
 
@@ -35,7 +35,8 @@ def check_release(
     items, known = pl.read_parquet(split / "items.parquet"), read_vectors(vectors)[1]
     if changes:
         items, known = _with_changes(items, known, changes, index.encoder, index.fields)
-        snapshot = Snapshot(items, known, Postings.build(item_texts(items, index.fields)))
+        lexical = LexicalSnapshot.build(item_texts(items, index.fields), index.language)
+        snapshot = Snapshot(items, known, lexical)
         index = LiveIndex(index.name, snapshot, index.encoder, index.plan, index.fields)
     hidden = {one.item_id for one in changes if one.item is not None and not one.item.in_stock}
     report = check_split(

@@ -19,8 +19,8 @@ from components.evaluation.pooled import unjudged_pairs
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.retrieval import open_candidate, open_exact
 from components.split.judged import JUDGE, read_judged
 
@@ -136,7 +136,8 @@ def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFr
         return None
     texts = item_texts(catalogue, kept)
     assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
-    snapshot = Snapshot(catalogue, encoder.encode_catalogue(texts), Postings.build(texts))
+    lexical = LexicalSnapshot.build(texts, index.language)
+    snapshot = Snapshot(catalogue, encoder.encode_catalogue(texts), lexical)
     return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept)
 
 

@@ -10,19 +10,27 @@ import numpy as np
 import polars as pl
 
 from components.contract.errors import DataError
-from components.contract.ports import Encoder, Vectors
+from components.contract.ports import Encoder
 from components.contract.records import Entrance, RetrievalPlan
-from components.contract.settings import HistoryScoring, Inference, RetrievalSettings, Settings
+from components.contract.settings import (
+    EncoderSettings,
+    HistoryScoring,
+    Inference,
+    RetrievalSettings,
+    Settings,
+)
 from components.encoder.onnx_export import export_onnx, quantise, reweight
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
+from components.release.fusion import Fusion, best_fusion, scored_queries
 from components.training.validation import Validation, read_validation, recall_of, stopping_recall
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+SHARES = (0.0, 0.25, 0.5, 0.75)
 FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
 TIMED_QUERIES = 50
 
@@ -55,10 +63,11 @@ def choose_plan(
     settings say torch; vectors: the split's catalogue as it sees it (index.vectors).
     - inference: the fastest that loses at most `max_loss` of the fp32 encoder's recall on the judged queries
       and is faster in this very run; fp32 in ONNX Runtime where there are no queries to measure it with.
-    - history scoring, lexical weight: the best; the mean and 0 where no user or no query is judged.
+    - history scoring, lexical weight and its share of grams: the best; the mean and 0 where no user or no
+      query is judged.
     """
     wanted, validation = settings.retrieval, read_validation(split, settings.encoder, settings.training)
-    snapshot = _snapshot(validation, split, vectors, settings.encoder.item_fields)
+    snapshot = _snapshot(validation, split, vectors, settings.encoder)
     opened = _Encoders(encoder, graphs)
     users, queries = _only(validation, "recommendation"), _only(validation, "search")
     inference = wanted.inference
@@ -66,14 +75,36 @@ def choose_plan(
         inference = _fastest(opened, queries, snapshot, wanted)
     plan = RetrievalPlan(inference=inference)
     scorings: Iterable[HistoryScoring] = get_args(HistoryScoring) if users.judged else ("mean",)
-    weights: Iterable[float] = WEIGHTS if queries.judged else (0.0,)
     if wanted.history_scoring != "auto":
         scorings = (wanted.history_scoring,)
+    chosen = opened.open(inference)
+    plan = _best([plan.model_copy(update={"history_scoring": s}) for s in scorings], users, snapshot, chosen)
+    return _fused(plan, queries, chosen, vectors, split, settings)
+
+
+def _fused(
+    plan: RetrievalPlan, queries: Validation, encoder: Encoder, vectors: Path, split: Path, settings: Settings
+) -> RetrievalPlan:
+    """The plan with its lexical weight and share of grams, chosen among all items: a few thousand drawn ones
+    make every ranking easier, and vectors seem to need less help."""
+    wanted = settings.retrieval
+    weights: tuple[float, ...] = WEIGHTS if queries.judged else (0.0,)
+    shares: tuple[float, ...] = SHARES if queries.judged else (0.0,)
     if wanted.lexical_weight != "auto":
         weights = (wanted.lexical_weight,)
-    known = _KnownQueries(opened.open(inference), queries) if queries.judged else opened.open(inference)
-    plan = _best([plan.model_copy(update={"history_scoring": s}) for s in scorings], users, snapshot, known)
-    return _best([plan.model_copy(update={"lexical_weight": w}) for w in weights], queries, snapshot, known)
+    if wanted.grams_share != "auto":
+        shares = (wanted.grams_share,)
+    if len(weights) * len(shares) == 1:
+        best = Fusion(weights[0], shares[0])
+    else:
+        everything = settings.training.model_copy(update={"validation_items": None})
+        validation = read_validation(split, settings.encoder, everything)
+        snapshot = _snapshot(validation, split, vectors, settings.encoder)
+        scored = scored_queries(queries.judged["search"], queries.new, snapshot, encoder)
+        best = best_fusion(scored, weights, shares)
+    # Without a lexical score its share says nothing.
+    share = best.share if best.weight else 0.0
+    return plan.model_copy(update={"lexical_weight": best.weight, "grams_share": share})
 
 
 class _Encoders:
@@ -91,20 +122,7 @@ class _Encoders:
         return self._opened[inference]
 
 
-class _KnownQueries:
-    """An Encoder whose queries were encoded before: the plans that are compared share them."""
-
-    def __init__(self, encoder: Encoder, queries: Validation) -> None:
-        texts = sorted({str(request.text) for one in queries.judged.values() for request in one.requests})
-        self._vectors = dict(zip(texts, encoder.encode_queries(texts), strict=True))
-        self.digest = encoder.digest
-        self.encode_items = encoder.encode_items
-
-    def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return np.stack([self._vectors[text] for text in texts])
-
-
-def _snapshot(validation: Validation, split: Path, vectors: Path, fields: Sequence[str]) -> Snapshot:
+def _snapshot(validation: Validation, split: Path, vectors: Path, encoder: EncoderSettings) -> Snapshot:
     """The validation's items with their vectors and postings; raises DataError for another catalogue's."""
     item_ids, catalogue = read_vectors(vectors)
     items = pl.read_parquet(split / "items.parquet")
@@ -112,7 +130,8 @@ def _snapshot(validation: Validation, split: Path, vectors: Path, fields: Sequen
         raise DataError(f"{vectors} holds other items than {split}: encode the split's catalogue again.")
     rows = np.searchsorted(item_ids, validation.item_ids)
     items = items[rows]
-    return Snapshot(items, catalogue[rows], Postings.build(item_texts(items, fields)))
+    lexical = LexicalSnapshot.build(item_texts(items, encoder.item_fields), encoder.language)
+    return Snapshot(items, catalogue[rows], lexical)
 
 
 def _only(validation: Validation, entrance: Entrance) -> Validation:

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from components.contract.ports import Request, Vectors
 from components.contract.records import RetrievalPlan
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.vectors import SNAPSHOT_COLUMNS
 
 DIMENSIONS, CLUSTER_ITEMS, SPREAD = 384, 100, 0.8
@@ -65,14 +65,14 @@ def measure(items: int) -> dict[str, Any]:
     texts = titles(rng, items)
     before = psutil.Process().memory_info().rss
     started = time.perf_counter()
-    postings = Postings.build(texts)
+    lexical = LexicalSnapshot.build(texts, "english")
     catalogue = _catalogue(texts)
     encoder = _Known(queries)
     index = LiveIndex(
         "growth",
-        Snapshot(catalogue, vectors, postings),
+        Snapshot(catalogue, vectors, lexical),
         encoder,
-        RetrievalPlan(lexical_weight=0.3),
+        RetrievalPlan(lexical_weight=1.0, grams_share=0.5),
         ("title",),
     )
     built = time.perf_counter() - started

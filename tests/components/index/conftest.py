@@ -11,8 +11,8 @@ from moto.server import ThreadedMotoServer
 from components.contract.ports import Encoder, Vectors
 from components.contract.tables import TABLES
 from components.index.items_table import ItemsTable
+from components.index.lexical import LexicalSnapshot
 from components.index.live import Snapshot
-from components.index.postings import Postings
 
 _TYPES = {"text": pl.String(), "number": pl.Float64(), "timestamp": pl.Datetime("us")}
 
@@ -92,7 +92,9 @@ def make_snapshot():
         titles = items.get_column("title").to_list()
         if vectors is None:
             vectors = encoder.encode_items(titles)
-        return Snapshot(items, np.asarray(vectors, dtype=np.float32), Postings.build(titles))
+        return Snapshot(
+            items, np.asarray(vectors, dtype=np.float32), LexicalSnapshot.build(titles, "english")
+        )
 
     return make
 

@@ -2,6 +2,7 @@
 
 import math
 
+import bm25s
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,11 @@ from components.contract.errors import EncoderError
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.index import live
-from components.index.bm25 import BM25Index
+from components.index.analysis import Analyzer
 from components.index.columns import Filters
 from components.index.exact import ExactIndex
+from components.index.lexical import K1, B, LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings, tokens
 
 SCORINGS = ("mean", "top3", "top10", "centred_top10")
 WORDS = ("oak", "pine", "chair", "table", "lamp", "red", "blue", "steel", "the", "for")
@@ -126,16 +127,17 @@ def test_equal_vectors_come_in_id_order_also_where_they_fill_all_proposals(looku
 
 
 def lexical_by_hand(titles: list[str], query: str) -> np.ndarray:
-    """BM25Index's scores over the sum of the query words' Lucene IDF, counted here."""
-    ranking = BM25Index("bm25", ids_of(len(titles)), titles).search([Request("q", text=query)], len(titles))
-    scores = np.zeros(len(titles))
-    found = ranking.rows[0] >= 0
-    scores[ranking.rows[0][found]] = ranking.scores[0][found]
+    """bm25s's scores over the sum of the query words' Lucene IDF, counted here."""
+    words = Analyzer("english").words
+    cut, asked = [words(title) for title in titles], words(query)
+    peer = bm25s.BM25(k1=K1, b=B, method="lucene")
+    peer.index(cut, show_progress=False)
+    known = [word for word in asked if any(word in title for title in cut)]
     total = 0.0
-    for word in tokens(query):
-        holding = max(1, sum(word in tokens(title) for title in titles))
+    for word in asked:
+        holding = max(1, sum(word in title for title in cut))
         total += math.log(1 + (len(titles) - holding + 0.5) / (holding + 0.5))
-    return scores / total if total else scores
+    return peer.get_scores(known) / total if known else np.zeros(len(titles))
 
 
 @given(
@@ -262,8 +264,8 @@ def test_what_an_index_tells_of_its_items(make_snapshot, word_encoder):
 def test_parts_of_different_catalogues_are_refused(make_snapshot, lookup_encoder):
     snapshot = make_snapshot(rows_of(["oak", "pine"]), np.eye(2))
     for broken in (
-        Snapshot(snapshot.items, snapshot.vectors[:1], snapshot.postings),
-        Snapshot(snapshot.items, snapshot.vectors, Postings.build(["oak"])),
+        Snapshot(snapshot.items, snapshot.vectors[:1], snapshot.lexical),
+        Snapshot(snapshot.items, snapshot.vectors, LexicalSnapshot.build(["oak"], "english")),
     ):
         with pytest.raises(ValueError, match="another catalogue"):
             LiveIndex("x", broken, lookup_encoder({}), RetrievalPlan(), ("title",))

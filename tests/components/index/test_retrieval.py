@@ -17,7 +17,7 @@ from components.contract.records import RetrievalPlan
 from components.encoder.onnx_encoder import OnnxEncoder
 from components.encoder.transformer import TransformerEncoder
 from components.index.exact import ExactIndex
-from components.index.postings import ARRAYS_FILE, WORDS_FILE, Postings
+from components.index.lexical import LEXICAL_FILES, LexicalSnapshot
 from components.index.retrieval import item_fields, open_candidate, open_exact, read_plan, read_snapshot
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE, encode_catalogue, read_vectors
 from components.release.candidate import build
@@ -134,8 +134,7 @@ def test_another_catalogue_can_be_ranked_by_the_same_path(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        (f"index/{ARRAYS_FILE}", ARRAYS_FILE),
-        (f"index/{WORDS_FILE}", WORDS_FILE),
+        *((f"index/{name}", name) for name in LEXICAL_FILES),
         (f"index/{VECTORS_FILE}", VECTORS_FILE),
         (f"index/{ITEMS_FILE}", ITEMS_FILE),
         ("retrieval.json", "retrieval.json"),
@@ -161,7 +160,7 @@ def test_a_missing_or_damaged_file_is_one_clear_sentence(
 
 def test_parts_that_are_cut_short_are_refused(copied: Path) -> None:
     """A download that stopped: the first half of each binary file."""
-    for name in (ARRAYS_FILE, VECTORS_FILE, ITEMS_FILE):
+    for name in ("words.safetensors", "grams.safetensors", VECTORS_FILE, ITEMS_FILE):
         path = copied / "index" / name
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])
@@ -174,7 +173,7 @@ def test_parts_that_are_cut_short_are_refused(copied: Path) -> None:
 def test_parts_of_different_sizes_are_refused(copied: Path) -> None:
     """Postings, or vectors, of another catalogue: the numbers of both are named."""
     index = copied / "index"
-    Postings.build(["oak"] * 7).save(index)
+    LexicalSnapshot.build(["oak"] * 7, "english").save(index)
     with pytest.raises(DataError, match=r"20 items but postings of 7; build it again"):
         open_candidate(copied, "x")
     pl.read_parquet(index / ITEMS_FILE).head(7).write_parquet(index / ITEMS_FILE)

@@ -15,7 +15,7 @@ from components.contract.records import Candidate, Gate, GateReport, PreparedDat
 from components.contract.settings import EncoderSettings, SplitSettings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
-from components.index.postings import Postings
+from components.index.lexical import LexicalSnapshot
 from components.index.vectors import SNAPSHOT_COLUMNS, encode_catalogue, write_vectors
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
@@ -77,7 +77,7 @@ def index_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     items = pl.DataFrame({name: ["a", "b"] for name in SNAPSHOT_COLUMNS})
     write_vectors(items, np.eye(2, 3, dtype=np.float32), folder)
-    Postings.build(["red chair", "blue table"]).save(folder)
+    LexicalSnapshot.build(["red chair", "blue table"], "english").save(folder)
     (folder / "notes.csv").write_text("of no concern to a release")
     return folder
 

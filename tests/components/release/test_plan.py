@@ -16,8 +16,8 @@ from components.contract.records import RetrievalPlan
 from components.contract.settings import EncoderSettings, HistoryScoring, RetrievalSettings, Settings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
+from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.postings import Postings
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release import plan as planning
 from components.release.plan import WEIGHTS, choose_plan, export_graphs, graph_of
@@ -103,7 +103,7 @@ def recall(split: Path, vectors: np.ndarray, encoder: Any, entrance: str, **plan
     settings = Settings(shop="shop", tables={"items": "SELECT 1"})
     validation = read_validation(split, settings.encoder, settings.training)
     items = pl.read_parquet(split / "items.parquet")
-    snapshot = Snapshot(items, vectors.astype(np.float32), Postings.build(TITLES))
+    snapshot = Snapshot(items, vectors.astype(np.float32), LexicalSnapshot.build(TITLES, "english"))
     index = LiveIndex("x", snapshot, encoder, RetrievalPlan(**plan), ("title",))
     found = stopping_recall(recall_of(index, validation), entrance)  # type: ignore[arg-type]
     assert found is not None
@@ -121,7 +121,7 @@ def test_configured_values_are_taken(
     choose: Callable[..., RetrievalPlan], titles_split: Path, own_vectors: np.ndarray
 ) -> None:
     """However they would do on validation."""
-    wanted = {"inference": "onnx", "lexical_weight": 0.37, "history_scoring": "top3"}
+    wanted = {"inference": "onnx", "lexical_weight": 0.37, "grams_share": 0.2, "history_scoring": "top3"}
     assert choose(titles_split, own_vectors, **wanted) == RetrievalPlan(**wanted)
 
 

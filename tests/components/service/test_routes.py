@@ -146,7 +146,12 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
     params = {"q": "green lamp", "k": 6, "debug": True, "max_price": 13}
     answer = shop.client.get("/search", params=params).json()
     debug = answer["debug"]
-    assert debug["plan"] == {"history_scoring": "top3", "inference": "torch", "lexical_weight": WEIGHT}
+    assert debug["plan"] == {
+        "history_scoring": "top3",
+        "inference": "torch",
+        "lexical_weight": WEIGHT,
+        "grams_share": 0.0,
+    }
     assert debug["filters"] == {"max_price": 13.0}
     assert list(debug["parts"]) == [hit["item_id"] for hit in answer["results"]]
     for hit in answer["results"]:
