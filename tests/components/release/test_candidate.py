@@ -55,10 +55,13 @@ def test_record_and_contents_can_be_read_back(candidates, make_candidate, finger
     assert item_ids == ["a", "b"]
     np.testing.assert_array_equal(vectors, np.eye(2, 3, dtype=np.float32))
     assert sorted(path.name for path in (folder / "index").iterdir()) == [
+        "grams.json",
+        "grams.safetensors",
         "items.parquet",
-        "postings.safetensors",
+        "lexical.json",
         "vectors.safetensors",
         "words.json",
+        "words.safetensors",
     ]
     assert read_plan(folder) == RetrievalPlan()
     assert load_fingerprint(folder).settings == {"seed": 0}
