@@ -41,7 +41,7 @@ class PrefectServer:
         try:
             yield
         except (PrefectHTTPStatusError, httpx.TransportError) as error:
-            raise _first_of_ours(error) or _failed(error) from error
+            raise _first_told(error) or _failed(error) from error
 
     def _ask(self) -> None:
         try:
@@ -65,9 +65,10 @@ def _failed(error: Exception) -> DebutError:
     return StorageError(f"Prefect's own server in {home} failed: {told}. Free space there, then run again.")
 
 
-def _first_of_ours(error: BaseException) -> DebutError | None:
-    """The failure that Prefect was reporting when its server failed too."""
+def _first_told(error: BaseException) -> BaseException | None:
+    """What Prefect was reporting when its server failed too: a failure of ours, or that we are to end: a
+    signal to the whole process group ends the embedded server first."""
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, DebutError):
+    while cause is not None and isinstance(cause, Exception) and not isinstance(cause, DebutError):
         cause = cause.__cause__ or cause.__context__
     return cause
