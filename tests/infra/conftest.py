@@ -107,7 +107,7 @@ class Prefect:
             env=self.environment | more,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
         )
 
