@@ -2,6 +2,7 @@
 
 <work>/attempts/0001/attempt.json     token and digest of specification and ranks
                      spec.json        what the ranks are told
+                     precision.json   the arithmetic of the run, as its first attempt chose it
                      launcher.lock    held while the launcher lives (watch.py)
                      checkpoints/     step-00000100.ckpt: the newest only
                      best/            epoch-0001.safetensors: weights of the best epoch so far
@@ -36,6 +37,10 @@ class Attempt:
     @property
     def spec(self) -> Path:
         return self.folder / "spec.json"
+
+    @property
+    def precision(self) -> Path:
+        return self.folder / "precision.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -78,7 +83,7 @@ def begin_attempt(work: Path, spec: TrainingSpec, ranks: int = 1) -> Attempt:
     """Makes the next attempt's folder, exclusively; earlier attempts' ranks stop when they see it.
 
     What an earlier attempt of the same specification and as many ranks left is taken over: its newest
-    checkpoint, its best weights and the metrics up to the checkpoint.
+    checkpoint, its best weights, its precision and the metrics up to the checkpoint.
     """
     attempts = work / ATTEMPTS
     with disk_errors(attempts):
@@ -146,6 +151,8 @@ def _take_over(attempt: Attempt, spec_digest: str) -> None:
             folder.mkdir()
         # Links, because the earlier attempt's ranks may still be about to delete their files.
         os.link(checkpoint, attempt.checkpoints / checkpoint.name)
+        if earlier.precision.is_file():
+            os.link(earlier.precision, attempt.precision)
         for weights in earlier.best.glob("epoch-*.safetensors"):
             os.link(weights, attempt.best / weights.name)
     write_bytes(attempt.metrics, _metrics_until(earlier.metrics, step))

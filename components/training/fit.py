@@ -20,7 +20,7 @@ from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint, int
 from components.training.data import PairData, PairLoader
 from components.training.examples import read_examples
 from components.training.module import ContrastiveModule, merge_adapters
-from components.training.precision import choose_precision
+from components.training.precision import settled_precision
 from components.training.spec import TrainingSpec, read_spec
 from components.training.validation import read_validation
 
@@ -52,7 +52,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
         ranks=ranks,
     )
     callbacks = _callbacks(attempt, spec, per_epoch)
-    trainer = _trainer(spec, ranks, [*extra, *callbacks])
+    trainer = _trainer(attempt, spec, ranks, [*extra, *callbacks])
     trainer.fit(module, datamodule=PairData(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, trainer, module, callbacks, base=Path(spec.base), pairs=len(examples))
@@ -79,18 +79,19 @@ def _callbacks(
     return metrics, epoch_end, StepCheckpoint(attempt, every=every, steps_per_epoch=per_epoch, steps=steps)
 
 
-def _trainer(spec: TrainingSpec, ranks: int, callbacks: list[Callback]) -> Trainer:
+def _trainer(attempt: Attempt, spec: TrainingSpec, ranks: int, callbacks: list[Callback]) -> Trainer:
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision, sentence = choose_precision(spec.training, device)
+    precision = settled_precision(attempt.precision, spec.training, device)
     nodes = ranks // int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
-    logger.info("%s, %d ranks on %d nodes, %d threads each", sentence, ranks, nodes, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    logger.info("%s, %d ranks on %d nodes, %d threads each", precision.reason, ranks, nodes, threads)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # of torch, about its own internals
     return Trainer(
         accelerator=device,
         devices=ranks // nodes,
         num_nodes=nodes,
         strategy="ddp" if ranks > 1 else "auto",  # gloo on CPUs, nccl on GPUs
-        precision=precision,
+        precision=precision.lightning,
         max_epochs=1,  # one pass over all steps, see callbacks.py
         callbacks=callbacks,
         use_distributed_sampler=False,

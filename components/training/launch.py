@@ -66,6 +66,7 @@ def train(
     """
     ranks = rank_count(spec.training)
     attempt = begin_attempt(work, spec, ranks)
+    _settle_precision(attempt, spec)
     with launcher_lock(attempt.folder), (attempt.folder / "launcher.log").open("w") as log:
         process = subprocess.Popen(
             _command(attempt, ranks),
@@ -105,6 +106,15 @@ def _gpus(ranks: int) -> int:
     import torch
 
     return min(ranks, torch.cuda.device_count())
+
+
+def _settle_precision(attempt: Attempt, spec: TrainingSpec) -> None:
+    """Before the ranks start, which must not choose differently."""
+    import torch  # here, so that importing this module stays cheap
+
+    from components.training.precision import settled_precision
+
+    settled_precision(attempt.precision, spec.training, "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _command(attempt: Attempt, ranks: int) -> list[str]:

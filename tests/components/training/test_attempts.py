@@ -36,6 +36,7 @@ def _leave(attempt: Attempt, *steps: int) -> None:
         (attempt.checkpoints / f"step-{step:08}.ckpt").write_text(f"{attempt.folder.name} at {step}")
     (attempt.checkpoints / "step-00000999.tmp").write_text("half")
     (attempt.best / "epoch-0001.safetensors").write_text("best")
+    attempt.precision.write_text(f"of {attempt.folder.name}")
     lines = [json.dumps({"kind": "step", "step": step}) for step in range(1, max(steps) + 4)]
     attempt.metrics.write_text("\n".join(lines) + '\n{"kind": "st')
 
@@ -64,7 +65,7 @@ def test_every_attempt_has_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_a_later_attempt_takes_over_the_newest_checkpoint(tmp_path: Path) -> None:
-    """Checkpoint, best weights and the metrics up to the checkpoint come along; half files do not."""
+    """Checkpoint, best weights, precision and metrics up to the checkpoint come along; half files do not."""
     _leave(begin_attempt(tmp_path, _spec()), 3)
     second = begin_attempt(tmp_path, _spec())
     _leave(second, 5, 10)
@@ -74,6 +75,7 @@ def test_a_later_attempt_takes_over_the_newest_checkpoint(tmp_path: Path) -> Non
     assert checkpoint.read_text() == "0002 at 10"
     assert [path.name for path in third.checkpoints.iterdir()] == ["step-00000010.ckpt"]
     assert (third.best / "epoch-0001.safetensors").read_text() == "best"
+    assert third.precision.read_text() == "of 0002"
     assert [json.loads(line)["step"] for line in third.metrics.read_text().splitlines()] == list(range(1, 11))
 
 
