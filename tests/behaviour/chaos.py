@@ -36,7 +36,8 @@ CHECK, EPOCH, REGISTER, PROMOTE, SWAP = (
 )
 LONG_TRAINING = {"max_epochs": 40, "patience": 40, "checkpoint_every_steps": 20}
 """Ten seconds and more, so that a rank which trains on without its launcher is seen."""
-ORPHAN_SECONDS = 5
+ORPHAN_SECONDS = 60
+"""A free core needs one or two."""
 BOUNDARIES = (CHECK, EPOCH, REGISTER, PROMOTE, SWAP)
 CASES = (
     *(("worker", boundary) for boundary in BOUNDARIES),
@@ -144,15 +145,17 @@ class Case:
 
     def kill(self) -> None:
         if self.victim == "rank":
-            next(one for one in self.processes() if is_rank(one)).kill()
+            self.ranks()[0].kill()
             return
         self.servers.kill(self.victim)
 
     def after_death(self) -> dict[str, int]:
-        """The launcher died with the worker. After ORPHAN_SECONDS no rank trains, long before one would have
-        ended by itself, nor has any left a result; and the shop's lock is free."""
-        time.sleep(ORPHAN_SECONDS)
-        orphans = sum(is_rank(one) for one in self.processes())
+        """The launcher died with the worker. Its ranks end by themselves: none is left, and none has trained
+        on until its end, when it would leave a result; and the shop's lock is free."""
+        ends = time.monotonic() + ORPHAN_SECONDS
+        while (self.ranks() or self.lock_is_held()) and time.monotonic() < ends:
+            time.sleep(0.2)
+        orphans = len(self.ranks())
         if self.boundary == EPOCH:
             orphans += len(list(self.workspace.glob("stages/train-*.attempts/attempts/*/result.json")))
         return {"orphan_ranks": orphans, "lock_held": int(self.lock_is_held())}
@@ -246,6 +249,9 @@ class Case:
             if any(str(self.workspace) in part for part in process.info["cmdline"] or ()):
                 found.append(process)
         return [one for one in found if works(one)]
+
+    def ranks(self) -> list[psutil.Process]:
+        return [one for one in self.processes() if is_rank(one)]
 
     def lock_is_held(self) -> bool:
         path = self.workspace / "retrain.lock"
