@@ -13,6 +13,7 @@ from flows import console
 from flows.cli_operations import chat, decisions, deploy, monitor, review
 from flows.cli_options import Config, Json, Reason, RequirePromote, Root, Workspace, opened
 from flows.cli_service import keys, release, serve
+from flows.cli_tune import tune
 from flows.embedded import keep_prefect_in, prepare_environment
 from flows.shop import Shop, actor
 from flows.termination import end_by_signals
@@ -29,6 +30,7 @@ app.command()(serve)
 app.command()(deploy)
 app.command()(monitor)
 app.command()(chat)
+app.command()(tune)
 app.add_typer(review, name="review")
 app.add_typer(decisions, name="decisions")
 app.add_typer(keys, name="keys")
@@ -221,7 +223,9 @@ def main() -> None:
 
 def _let_go(error: BaseException | None) -> None:
     """Frees what the failed frames hold: DuckDB writes a page to stderr about objects that outlive it."""
-    while error is not None:
+    seen: set[int] = set()  # an error that is told in place of the one it led to stands twice in its chain
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 

@@ -1,4 +1,4 @@
-"""One retrain per shop at a time.
+"""One retrain, and one search of hyperparameters, per shop at a time.
 
 An advisory lock (flock) on a file of the workspace: the kernel frees it when its holder ends in whatever way,
 so a dead worker holds nothing. What it cannot do is hold off a machine with a workspace of its own; there the
@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 
 from components.contract.errors import OrchestrationError
@@ -18,12 +18,22 @@ from components.contract.files import disk_errors
 from flows.shop import Shop
 
 LEASE = "retrain.lock"
+TUNE_LEASE = "tune.lock"
+
+
+def retrain_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
+    """Around a retrain. Raises OrchestrationError, which names the holder, where another one runs."""
+    return _lease(shop, run_id, LEASE, "retrain")
+
+
+def tune_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
+    """Around a search: who holds it knows that no other process runs the study's trials."""
+    return _lease(shop, run_id, TUNE_LEASE, "tune")
 
 
 @contextmanager
-def retrain_lease(shop: Shop, run_id: str) -> Iterator[None]:
-    """Around a retrain. Raises OrchestrationError, which names the holder, where another one runs."""
-    path = shop.workspace / LEASE
+def _lease(shop: Shop, run_id: str, name: str, what: str) -> Iterator[None]:
+    path = shop.workspace / name
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+")
@@ -32,7 +42,7 @@ def retrain_lease(shop: Shop, run_id: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise OrchestrationError(
-                f"Another retrain of {shop.settings.shop} runs ({_holder(path.read_text())}): wait for it, "
+                f"Another {what} of {shop.settings.shop} runs ({_holder(path.read_text())}): wait for it, "
                 f"or stop that process; the lock goes with it."
             ) from None
         file.truncate(0)

@@ -12,11 +12,9 @@ from prefect import flow
 from prefect.context import FlowRunContext
 
 from components.contract.records import Candidate, RetrievalPlan, TrainedModel
-from components.encoder.base import resolve_base
 from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
 from components.training.pairs import TrainingPart
-from components.training.spec import TrainingSpec
 from flows import console, lost_runs, notifications, releases, stages
 from flows.costs import cost_of_run
 from flows.fingerprint import last_result
@@ -26,6 +24,7 @@ from flows.results import result_of, save_result
 from flows.reviews import ask_for_review, record_expired
 from flows.run import Data, Run, new_run, new_run_id
 from flows.shop import actor, open_shop
+from flows.training_spec import Miner, prepared_examples, training_spec
 
 
 @flow(name="retrain", flow_run_name="retrain {config}")
@@ -132,30 +131,10 @@ def _train(
 ) -> tuple[TrainedModel, Path]:
     """Trains on one part: with validation where `epochs` is open, else exactly so many epochs."""
     settings = run.shop.settings
-    base = run.fingerprint["base_weights"]
+    miner = Miner(champion.encoder_digest, run.shop.candidates / champion.digest / "encoder", vectors)
+    examples = prepared_examples(run, data, settings, miner, part)
+    console.mined(examples[0].pairs, examples[0].mined)
+    spec = training_spec(run, data, settings, examples, epochs=epochs)
     options = [settings.encoder, settings.training, settings.augment]
-    examples, examples_folder = run.cached(
-        stages.prepare_training_examples,
-        "examples",
-        [data.prepared.digest, champion.encoder_digest, base, options, part],
-        split_folder=data.split,
-        settings=settings,
-        champion=run.shop.candidates / champion.digest,
-        vectors=vectors,
-        part=part,
-    )
-    console.mined(examples.pairs, examples.mined)
-    spec = TrainingSpec(
-        base=str(resolve_base(settings.encoder)),
-        base_digest=base,
-        encoder=settings.encoder,
-        training=settings.training,
-        augment=settings.augment,
-        examples=str(examples_folder),
-        examples_digest=examples.digest,
-        validation=None if epochs else str(data.split),
-        primary=data.prepared.entrances[0],
-        epochs=epochs or settings.training.max_epochs,
-    )
-    inputs = [data.prepared.digest, examples.digest, base, options, epochs]
+    inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
     return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)

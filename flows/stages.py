@@ -179,7 +179,7 @@ def save_base_encoder(folder: Path, settings: EncoderSettings) -> str:
 
 @task(name="prepare training examples", task_run_name="prepare training examples: {part}")
 def prepare_training_examples(
-    folder: Path, split_folder: Path, settings: Settings, champion: Path, vectors: Path, part: TrainingPart
+    folder: Path, split_folder: Path, settings: Settings, miner: Path, vectors: Path, part: TrainingPart
 ) -> PreparedExamples:
     base = TransformerEncoder.load(resolve_base(settings.encoder), settings.encoder)
     with stage_folder(folder) as out:
@@ -190,7 +190,7 @@ def prepare_training_examples(
             base=base,
             training=settings.training,
             augment=settings.augment,
-            champion=TransformerEncoder.load_saved(champion / "encoder"),
+            champion=TransformerEncoder.load_saved(miner),
             item_vectors=read_vectors(vectors)[1],
         )
     return prepared.model_copy(update={"path": folder.name})

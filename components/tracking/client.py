@@ -47,10 +47,16 @@ from mlflow.entities import (
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+)
 
 __all__ = [
     "MLFLOW_DATASET_CONTEXT",
+    "MLFLOW_PARENT_RUN_ID",
     "MLFLOW_RUN_NOTE",
     "MLFLOW_SOURCE_NAME",
     "Connection",

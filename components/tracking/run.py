@@ -17,6 +17,7 @@ from components.contract.files import disk_errors
 from components.contract.settings import OPERATING, Settings
 from components.tracking.client import (
     MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
     Connection,
@@ -123,16 +124,23 @@ class Tracker:
 
 @contextmanager
 def start(
-    settings: Settings, workspace: Path, *, name: str | None = None, tags: Mapping[str, str] | None = None
+    settings: Settings,
+    workspace: Path,
+    *,
+    name: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    parent: Tracker | None = None,
 ) -> Iterator[Tracker]:
-    """Opens a run with the settings as parameters; system metrics are measured until the block ends.
+    """Opens a run with the settings as parameters; system metrics are measured until the block ends, for a
+    run without a parent.
 
     The run ends FINISHED; where the block raises, FAILED (KILLED at Ctrl-C) with the error's sentence as its
     description, and the error goes on.
     """
     connection = connect(settings, workspace)
-    tracker = _create(connection, settings, name, tags or {})
-    monitor = _system_metrics(tracker) if settings.tracking.system_metrics else None
+    below = {MLFLOW_PARENT_RUN_ID: parent.run_id} if parent else {}
+    tracker = _create(connection, settings, name, {**(tags or {}), **below})
+    monitor = _system_metrics(tracker) if settings.tracking.system_metrics and not parent else None
     status, sentence = "FINISHED", None
     try:
         tracker.parameters(_shown(settings))

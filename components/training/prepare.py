@@ -11,6 +11,7 @@ from components.augment.noise import drop_attributes
 from components.contract.digests import sha256_tree
 from components.contract.ports import Encoder, Rows, Vectors
 from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.training.examples import Examples, PreparedExamples, write_description
@@ -18,6 +19,8 @@ from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPar
 from components.training.ragged import Ragged
 
 logger = logging.getLogger(__name__)
+SEARCHED: frozenset[Parameter] = frozenset({"hard_negatives", "mining_depth", "positive_ceiling"})
+"""The searched parameters that decide the examples; trials that differ in others share them."""
 
 
 def prepare_examples(

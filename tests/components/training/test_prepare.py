@@ -1,18 +1,20 @@
 """Prepared examples: tokens, renumbered items, mined negatives."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import pytest
 
+from components.contract.digests import sha256_json
 from components.contract.errors import TrainingError
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.settings import AugmentSettings, Settings, TrainingSettings, changed, section_of
+from components.contract.tuning import WHOLE, Parameter
 from components.encoder.texts import item_texts
 from components.training.examples import Examples, read_examples
 from components.training.pairs import RECOMMENDATION, read_pairs
-from components.training.prepare import prepare_examples
+from components.training.prepare import SEARCHED, prepare_examples
 from components.training.spec import read_spec, write_spec
 
 
@@ -128,3 +130,27 @@ def test_a_specification_survives_its_file(make_spec: Any, tmp_path: Path) -> No
     path.write_text('{"base": 1}')
     with pytest.raises(TrainingError, match="is no training specification"):
         read_spec(path)
+
+
+def test_trials_that_differ_in_other_parameters_share_their_examples(shop: Any, tmp_path: Path) -> None:
+    """Every searched parameter that is not in SEARCHED, doubled or halved, gives the same bytes."""
+    settings = Settings.model_validate({"shop": "demo", "tables": {"items": "SELECT 1"}})
+    encoder = shop.load()
+
+    def digest(found: Settings) -> str:
+        return prepare_examples(
+            shop.split,
+            tmp_path / sha256_json(found.model_dump(mode="json")),
+            base=encoder,
+            training=found.training,
+            augment=found.augment,
+            champion=encoder,
+        ).digest
+
+    known = digest(settings)
+    for name in get_args(Parameter):
+        value = getattr(getattr(settings, section_of(name)), name) or 0.1
+        other = value // 2 if name in WHOLE and value > 1 else 2 if name in WHOLE else value / 2
+        if name not in SEARCHED:
+            assert digest(changed(settings, {name: other})) == known, name
+    assert digest(changed(settings, {"hard_negatives": 2})) != known

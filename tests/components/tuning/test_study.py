@@ -1,0 +1,127 @@
+"""The study: proposals, early stops, and what a killed search leaves for the next call."""
+
+import threading
+
+import pytest
+
+from components.contract.errors import StorageError
+from components.contract.tuning import Dimension, TuneSettings
+from components.tuning.study import FILE, Study
+
+RATE = {"learning_rate": Dimension(low=1e-5, high=1e-2, log=True)}
+EPOCHS = {"max_epochs": Dimension(low=1, high=3)}
+
+
+def study(tmp_path, space=None, startup_trials: int = 2) -> Study:
+    return Study(tmp_path / "abc", TuneSettings(space=space or RATE, startup_trials=startup_trials))
+
+
+def test_debut_yamls_own_values_come_first_and_only_once(tmp_path):
+    """Also where the search was ended before they were tried."""
+    study(tmp_path).begin_with({"learning_rate": 1e-4})
+    again = study(tmp_path)
+    again.begin_with({"learning_rate": 1e-4})
+    first, second = again.propose(), again.propose()
+    assert first.values == {"learning_rate": 1e-4}
+    assert second.values != first.values
+    again.done(first.number, 0.4, 10.0)
+    again.done(second.number, 0.5, 10.0)
+    assert [(one.recall, one.configured) for one in again.finished()] == [(0.5, False), (0.4, True)]
+
+
+def test_a_later_call_goes_on_and_draws_no_trial_again(tmp_path):
+    """With the same seed: three calls of two random trials give six different values."""
+    drawn = []
+    for _ in range(3):
+        search = study(tmp_path, startup_trials=100)
+        for proposal in (search.propose(), search.propose()):
+            drawn.append(proposal.values["learning_rate"])
+            search.done(proposal.number, 0.1, 1.0)
+    assert len(set(drawn)) == 6
+    assert len(study(tmp_path).finished()) == 6
+
+
+def test_what_was_running_when_a_search_was_killed_comes_next_with_its_values(tmp_path):
+    """Two trials were open; both are taken up, in their order, and counted once when they finish."""
+    killed = study(tmp_path)
+    killed.begin_with({"learning_rate": 1e-4})
+    left = [killed.propose(), killed.propose()]
+    search = study(tmp_path)
+    assert search.take_up() == 2
+    search.begin_with({"learning_rate": 1e-4})
+    proposals = [search.propose(), search.propose()]
+    assert [one.values for one in proposals] == [one.values for one in left]
+    for one in proposals:
+        search.done(one.number, 0.3, 1.0)
+    assert [one.configured for one in search.finished()] == [True, False]
+    assert study(tmp_path).take_up() == 0
+
+
+def test_a_trial_below_the_median_at_the_same_place_is_stopped(tmp_path):
+    """Not before `startup_trials` are done; compared with finished trials at the same interim only."""
+    search = study(tmp_path)
+    for recall in (0.2, 0.4):
+        number = search.propose().number
+        assert not search.stops(number, 1, recall)
+        assert not search.stops(number, 2, recall + 0.3)
+        search.done(number, recall + 0.4, 1.0)
+    better, worse = search.propose().number, search.propose().number
+    assert not search.stops(better, 1, 0.35)
+    assert not search.stops(worse, 1, 0.31)
+    assert search.stops(worse, 2, 0.32)  # good enough at the first place, not at the second
+    search.stopped(worse, 5.0)
+    assert [(one.recall, one.seconds) for one in search.finished()][-1] == (None, 5.0)
+
+
+def test_a_space_that_was_tried_whole_proposes_nothing_more(tmp_path):
+    """Three values: three proposals, though trials run at the same time."""
+    search = study(tmp_path, EPOCHS)
+    proposals = [search.propose() for _ in range(3)]
+    assert sorted(one.values["max_epochs"] for one in proposals) == [1, 2, 3]
+    assert search.propose() is None
+
+
+def test_a_failed_trial_is_no_result(tmp_path):
+    """It counts for nothing, and its values may be tried again."""
+    search = study(tmp_path, {"max_epochs": Dimension(low=1, high=1)})
+    search.failed(search.propose().number, "Training failed in rank-0: no memory")
+    assert search.finished() == []
+    assert search.propose().values == {"max_epochs": 1}
+
+
+def test_threads_may_report_at_the_same_time(tmp_path):
+    """Parallel trials share one study."""
+    search = study(tmp_path, startup_trials=100)
+
+    def run(recall: float) -> None:
+        number = search.propose().number
+        for interim in (1, 2):
+            search.stops(number, interim, recall)
+        search.done(number, recall, 1.0)
+
+    threads = [threading.Thread(target=run, args=(0.1 * n,)) for n in range(1, 6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [one.recall for one in search.finished()] == pytest.approx([0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_the_plot_is_a_picture_of_the_finished_trials(tmp_path):
+    """PNG of ranges, whole numbers and choices, one of them with a single value."""
+    space = RATE | EPOCHS | {"batch_size": Dimension(choices=(64, 128)), "dropout": Dimension(low=0, high=0)}
+    search = study(tmp_path, space)
+    for recall in (0.2, 0.4):
+        assert search.plot(tmp_path / "plot.png") is None  # nothing to compare yet
+        search.done(search.propose().number, recall, 1.0)
+    path = search.plot(tmp_path / "plot.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert path.stat().st_size > 10_000
+
+
+def test_a_damaged_study_is_a_sentence(tmp_path):
+    """With the file's name and what to do."""
+    study(tmp_path)
+    (tmp_path / "abc" / FILE).write_bytes(b"no database" * 100)
+    with pytest.raises(StorageError, match=r"abc/study\.db: the study cannot be read or written"):
+        study(tmp_path)
