@@ -64,10 +64,10 @@ def _default_space() -> dict[Parameter, Dimension]:
         "learning_rate": Dimension(low=1e-5, high=1e-3, log=True),
         "temperature": Dimension(low=0.02, high=0.1, log=True),
         "max_epochs": Dimension(low=1, high=3),
-        "batch_size": Dimension(choices=(64, 128, 256)),
+        "batch_size": Dimension(choices=(32, 64, 128, 256)),
         "hard_negatives": Dimension(low=0, high=3),
         "dropout": Dimension(low=0.0, high=0.2),
-        "fine_tuned_share": Dimension(low=0.5, high=1.0),
+        "fine_tuned_share": Dimension(low=0.2, high=1.0),
     }
 
 

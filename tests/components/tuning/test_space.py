@@ -8,7 +8,7 @@ import yaml
 from components.contract.errors import ConfigError
 from components.contract.settings import Settings, changed
 from components.contract.tuning import Dimension
-from components.data.configuration import parse_settings
+from components.data.configuration import load_settings, parse_settings
 from components.tuning.space import configured, exact, yaml_lines
 
 SHOP = "shop: demo\ntables:\n  items: SELECT 1\n"
@@ -93,3 +93,10 @@ def test_searching_changes_no_other_section():
     assert after.model_dump(exclude={"training", "augment"}) == before.model_dump(
         exclude={"training", "augment"}
     )
+
+
+@pytest.mark.parametrize("example", ["demo", "home_depot", "online_retail"])
+def test_the_default_space_holds_what_the_examples_use(example, tmp_path):
+    """So their own values are the first trial."""
+    folder = base(tmp_path, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    assert configured(load_settings(example)[0], folder) is not None
