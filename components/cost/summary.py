@@ -98,7 +98,7 @@ def cost_rows(cost: Cost) -> list[tuple[str, ...]]:
         "time": ("seconds", _duration),
         "CPU-hours": ("cpu_hours", _figure),
         "GPU-hours": ("gpu_hours", _figure),
-        "energy": ("energy_wh", _energy),
+        "energy (estimate)" if cost.total.estimated else "energy": ("energy_wh", _energy),
     }
     rows = [
         (label, *(form(getattr(part, name)) for part in parts), form(getattr(point, name)) if point else "–")

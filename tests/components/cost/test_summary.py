@@ -40,6 +40,7 @@ def test_energy_that_cannot_be_read_is_estimated_and_said_so():
     assert found.total.energy_wh == pytest.approx(36.0)
     assert found.total.estimated
     assert "Energy: estimated from CPU-hours × 12 W per core." in cost_notes(found)
+    assert [row[0] for row in cost_rows(found)] == ["time", "CPU-hours", "energy (estimate)", "peak memory"]
 
 
 def test_counted_energy_is_what_was_counted():

@@ -49,7 +49,7 @@ def test_baseline_is_called_one(make_card):
 def test_the_cost_is_told_with_what_is_estimated(make_card, cost):
     """Per figure training, judging and per point gained; and when a cached training was measured."""
     text = describe(make_card(cost=cost), "7")
-    assert "- energy: training 24.00 Wh, judging 24.00 Wh, together 24.00 Wh, per point" in text
+    assert "- energy (estimate): training 24.00 Wh, judging 24.00 Wh, together 24.00 Wh, per point" in text
     assert "- Energy: estimated from CPU-hours × 12 W per core." in text
     assert "- Training came from the cache" in text
     assert "**Cost**" not in describe(make_card(), "7")
