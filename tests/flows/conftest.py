@@ -193,7 +193,7 @@ def run_process(*arguments: str, before: str = "", **environment: str) -> Outcom
     names = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     names |= {"COLUMNS": "120", "DEBUT_ACTOR": "tester"} | environment
     command = [sys.executable, "-c", f"{before}\nfrom flows.cli import main; main()", *arguments]
-    done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=names, capture_output=True, text=True, timeout=900, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
