@@ -198,3 +198,14 @@ def test_first_run_is_silent(workspace):
         [sys.executable, "-c", script, str(workspace)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_a_run_below_another_names_it_and_measures_no_system(make_settings, workspace):
+    """MLflow's pages fold trials under the search; the machine is measured once."""
+    settings = make_settings(system_metrics=True)
+    with start(make_settings(), workspace) as parent, start(settings, workspace, parent=parent) as child:
+        pass
+    run = child.connection.client.get_run(child.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == parent.run_id
+    assert not run.data.metrics
+    assert run.info.status == "FINISHED"
