@@ -123,7 +123,7 @@ def _run_trials(run: Run, data: Data, miner: Miner, study: Study, limits: Limits
             while limits.room(len(study.finished()), len(running)):
                 proposal = study.propose()
                 if proposal is None:
-                    console.say("All values of the space were tried.")
+                    console.say("The search proposes nothing that was not tried before.")
                     break
                 future = _submit(run, data, miner, study, limits, tracker, proposal)
                 running[future] = proposal

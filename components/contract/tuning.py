@@ -77,7 +77,7 @@ class TuneSettings(Section):
     startup_trials: int = Field(default=5, ge=1)
     """Drawn at random before the search learns from what it has; until so many are done none is stopped
     early."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
     @model_validator(mode="after")
     def _searches_something(self) -> Self:

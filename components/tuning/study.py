@@ -26,7 +26,7 @@ from components.tuning.space import Values, exact
 logger = logging.getLogger(__name__)
 FILE = "study.db"
 REPEATS = 30
-"""So many proposals in a row that were tried before: nothing is left to try."""
+"""So many proposals in a row that were tried before: nothing, or hardly anything, is left to try."""
 _CONFIGURED, _SECONDS, _WHY = "configured", "seconds", "why"
 _SHOWN = (TrialState.COMPLETE, TrialState.PRUNED)
 
