@@ -1,0 +1,82 @@
+"""What `make bench-recall` computes of its own: fusion, replay, the cache, intervals."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from components.contract.ports import Request
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+
+import peer_cache
+import recall_table
+from peer_cache import PeerCache, key_of
+from rankings import Fused, Recorded, ScoredIndex, reciprocal_ranks
+
+ITEMS = ["a", "b", "c", "d"]
+REQUESTS = [Request("one", text="x", exclude=frozenset({"b"})), Request("two", text="x")]
+
+
+def _scored(name: str, scores: list[float]) -> ScoredIndex:
+    return ScoredIndex(name, ITEMS, lambda request: np.asarray(scores, dtype=np.float32))
+
+
+def test_reciprocal_ranks_sum_over_the_lists_that_hold_an_item() -> None:
+    rows, scores = reciprocal_ranks([np.asarray([3, 0, -1]), np.asarray([0, 2, 3])])
+    assert rows.tolist() == [0, 2, 3]
+    assert scores == pytest.approx([1 / 62 + 1 / 61, 1 / 62, 1 / 61 + 1 / 63])
+
+
+def test_a_fusion_ties_by_id_and_keeps_what_is_excluded_out() -> None:
+    fused = Fused("both", _scored("up", [1, 2, 3, 4]), _scored("down", [4, 3, 2, 1]))
+    rows = fused.search(REQUESTS, 4).rows
+    assert rows[0].tolist() == [0, 3, 2, -1]  # "b" excluded: a and d tie
+    assert rows[1].tolist() == [0, 3, 1, 2]
+
+
+def test_a_recorded_ranking_answers_as_the_retriever_did(tmp_path: Path) -> None:
+    index, new = _scored("peer", [1, 2, 3, -np.inf]), np.asarray([False, True, True, False])
+    Recorded.of(index, REQUESTS, new).save(tmp_path)
+    again = Recorded.load(tmp_path, "peer", ITEMS, REQUESTS)
+    for among in (None, new):
+        asked = list(reversed(REQUESTS))
+        np.testing.assert_array_equal(again.search(asked, 3, among).rows, index.search(asked, 3, among).rows)
+
+
+def test_a_failed_peer_leaves_nothing_in_the_cache_and_another_key_is_another_row(tmp_path: Path) -> None:
+    cache, made = PeerCache(tmp_path), []
+
+    def make(out: Path) -> None:
+        made.append(out)
+        (out / "row").write_text("whole")
+
+    def fail(out: Path) -> None:
+        (out / "row").write_text("half")
+        raise KeyboardInterrupt
+
+    keys = [
+        key_of(("numpy",), (peer_cache,), "data", seed, rate=rate) for seed, rate in ((0, 1), (1, 1), (0, 2))
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        cache.made("peer", keys[0], fail)
+    assert [cache.made("peer", key, make)[1] for key in keys] == [False] * 3
+    assert [cache.made("peer", key, make)[1] for key in keys] == [True] * 3
+    assert len(made) == 3
+    assert keys[0]["versions"] == {"numpy": np.__version__}
+
+
+def test_the_gain_is_paired_and_over_the_best_peer_in_new_item_recall() -> None:
+    values = {"bm25": [0.0, 1.0, np.nan], "minilm": [0.0, 0.0, np.nan], "debut": [1.0, 1.0, np.nan]}
+    systems = {name: dict.fromkeys(recall_table.MEASURES, np.asarray(row)) for name, row in values.items()}
+    found = recall_table.compared(systems)
+    assert found["best_peer"] == "bm25"
+    assert found["systems"]["bm25"]["new_recall@10"] == {"value": 0.5, "ci95": [0.0, 1.0]}
+    assert found["best_peer_by_measure"]["new_recall@10"]["value"] == 0.5
+    assert found["gain_over_best_peer_ci95"] == [0.0, 1.0]
+
+
+def test_a_request_counts_with_its_mean_over_the_seeds() -> None:
+    seeds = [dict.fromkeys(recall_table.MEASURES.values(), np.asarray([v, np.nan])) for v in (0.0, 0.5, 1.0)]
+    np.testing.assert_array_equal(recall_table.seed_means(seeds)["all_recall@10"], [0.5, np.nan])

@@ -1,0 +1,190 @@
+"""Peers that answer queries: BM25, the untrained encoder, and sentence-transformers' trainings of it."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import bm25s
+import numpy as np
+import rankings
+import sentence_trainer
+import Stemmer
+from peer import FusedPeer, Peer, Run
+from peer_cache import key_of
+from rankings import ScoredIndex
+from sentence_trainer import BEST, DEFAULTS, PACKAGES
+
+from components.contract.digests import sha256_json
+from components.contract.ports import Request, Retriever
+from components.contract.settings import EncoderSettings
+from components.encoder.base import base_digest, resolve_base
+from components.encoder.texts import item_texts
+from components.encoder.transformer import TransformerEncoder
+from components.index import exact, postings, topk
+from components.index.exact import ExactIndex
+from components.index.postings import Postings
+from components.training.pairs import SEARCH, read_pairs
+from components.training.validation import Validation, recall_of, stopping_recall
+
+K1 = (0.4, 0.6, 0.9, 1.2, 1.5, 2.0)
+B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
+MAX_LENGTH = 256
+"""Tokens, as sentence-transformers cuts texts for this encoder."""
+RATES = (2e-5, 1e-4)
+"""Learning rates between which validation chooses for the best recipe, on the first seed."""
+
+
+def bm25(
+    name: str, item_ids: Sequence[str], cut: list[list[str]], stem: bool, k1: float, b: float
+) -> Retriever:
+    index = Postings.build(cut, k1, b)
+
+    def score(request: Request) -> Any:
+        (words,) = _words([str(request.text)], stem)
+        scores = index.scores(words)
+        return None if scores is None else np.where(scores > 0, scores, -np.inf)
+
+    return ScoredIndex(name, item_ids, score)
+
+
+def _words(texts: Sequence[str], stem: bool) -> list[list[str]]:
+    """bm25s's own words, as its documentation cuts them: English stop words left out."""
+    stemmer = Stemmer.Stemmer("english") if stem else None
+    found = bm25s.tokenize(
+        list(texts), stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False
+    )
+    return [list(words) for words in found]
+
+
+def _default_bm25(run: Run) -> Retriever:
+    return bm25("bm25_defaults", run.bench.item_ids, _words(run.bench.texts, False), False, 1.5, 0.75)
+
+
+def _tuned_bm25(run: Run) -> Retriever:
+    """By recall@10 on validation: the stemmer with bm25s's own k1 and b, then k1 and b."""
+    validation = run.bench.validation
+    cut = {stem: _words(validation.texts, stem) for stem in (False, True)}
+
+    def found(stem: bool, k1: float, b: float) -> float:
+        return recall(bm25("validation", validation.item_ids, cut[stem], stem, k1, b), validation)
+
+    stem = max(cut, key=lambda stem: found(stem, 1.5, 0.75))
+    recalls = {(k1, b): found(stem, k1, b) for k1, b in product(K1, B)}
+    k1, b = max(recalls, key=lambda one: recalls[one])
+    say(f"bm25: recall@10 {recalls[k1, b]:.4f} on validation with stemmer {stem}, k1 {k1}, b {b}")
+    return bm25("bm25", run.bench.item_ids, _words(run.bench.texts, stem), stem, k1, b)
+
+
+def recall(retriever: Retriever, validation: Validation) -> float:
+    """Mean of new and established recall@10 of the validation's requests, as our own settings are chosen."""
+    (entrance,) = validation.judged
+    return stopping_recall(recall_of(retriever, validation), entrance) or 0.0
+
+
+def encoder_of(run: Run, folder: Path) -> TransformerEncoder:
+    """A sentence-transformers model, ours to run: the same weights, pooling and length of texts."""
+    fields = run.bench.settings.encoder.item_fields
+    return TransformerEncoder.load(folder, EncoderSettings(max_length=MAX_LENGTH, item_fields=fields))
+
+
+def _untrained(run: Run) -> Retriever:
+    return _index("minilm", run, encoder_of(run, _base()))
+
+
+def _base() -> Path:
+    return resolve_base(EncoderSettings())
+
+
+def _index(name: str, run: Run, encoder: TransformerEncoder) -> Retriever:
+    return ExactIndex(name, run.bench.item_ids, encoder.encode_items(run.bench.texts), encoder)
+
+
+def _defaults(run: Run) -> Retriever:
+    folder = trained(run, DEFAULTS, seed=run.seed)
+    return _index("sentence_transformers", run, encoder_of(run, folder))
+
+
+def _best(run: Run) -> Retriever:
+    """The learning rate is chosen on validation, on seed 0, and kept for the other seeds."""
+    rate, highest = RATES[0], -1.0
+    for tried in RATES:
+        encoder = encoder_of(run, trained(run, BEST | {"learning_rate": tried}, seed=0))
+        validation = run.bench.validation
+        index = ExactIndex("validation", validation.item_ids, encoder.encode_items(validation.texts), encoder)
+        found = recall(index, validation)
+        say(
+            f"sentence_transformers_best: recall@10 {found:.4f} on validation at a learning rate of {tried:g}"
+        )
+        if found > highest:
+            rate, highest = tried, found
+    folder = trained(run, BEST | {"learning_rate": rate}, seed=run.seed)
+    return _index("sentence_transformers_best", run, encoder_of(run, folder))
+
+
+def trained(run: Run, recipe: dict[str, Any], seed: int) -> Path:
+    """Folder of the model, from the cache where this training was done before."""
+    bench = run.bench
+    training = bench.settings.training.model_copy(update={"max_pairs": run.pairs, "seed": 0})
+    pairs = read_pairs(bench.split, "train", training)
+    of_search = np.flatnonzero(pairs.kinds == SEARCH)
+    anchors = [pairs.queries[anchor] for anchor in pairs.anchors[of_search]]
+    positives = [bench.texts[row] for row in pairs.positives[of_search]]
+    old = bench.catalogue.filter("trainable")
+    corpus = item_texts(old, bench.settings.encoder.item_fields)
+    data = sha256_json([anchors, positives, corpus, base_digest(EncoderSettings())])
+    key = key_of(PACKAGES, [sentence_trainer], data, seed, **recipe)
+    work = run.cache.folder / f"{recipe['name']}-{sha256_json(key)[:16]}.checkpoints"
+    name = str(recipe["name"])
+    texts = sentence_trainer.Texts(anchors, positives, corpus)
+    make = partial(sentence_trainer.train, _base(), texts, recipe, seed, work)
+    folder, _ = run.cache.made(name, key, lambda out: make(out / "model"))
+    return folder / "model"
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+_INDEX = (sys.modules[__name__], rankings, postings, topk)
+_ENCODED = (sys.modules[__name__], rankings, exact, topk)
+
+PEERS: tuple[Peer | FusedPeer, ...] = (
+    Peer("bm25_defaults", "bm25s, its defaults", _default_bm25, packages=("bm25s",), modules=_INDEX),
+    Peer(
+        "bm25",
+        "bm25s; stemmer, k1 and b by validation",
+        _tuned_bm25,
+        packages=("bm25s", "PyStemmer"),
+        modules=_INDEX,
+    ),
+    Peer(
+        "minilm",
+        "all-MiniLM-L6-v2, untrained",
+        _untrained,
+        packages=("torch", "transformers"),
+        modules=_ENCODED,
+    ),
+    Peer(
+        "sentence_transformers",
+        "MultipleNegativesRankingLoss, the trainer's defaults (3 epochs, batch 8, 5e-5)",
+        _defaults,
+        seeded=True,
+        packages=PACKAGES,
+        modules=(*_ENCODED, sentence_trainer),
+    ),
+    Peer(
+        "sentence_transformers_best",
+        "CachedMultipleNegativesRankingLoss, one mined negative a pair (NV-Retriever's settings), no "
+        "duplicates in a batch of 128, bf16, 1 epoch, 10 % warm-up, learning rate by validation",
+        _best,
+        seeded=True,
+        packages=PACKAGES,
+        modules=(*_ENCODED, sentence_trainer),
+    ),
+    FusedPeer("rrf_bm25_minilm", ("bm25", "minilm")),
+    FusedPeer("rrf_bm25_sentence_transformers", ("bm25", "sentence_transformers")),
+    FusedPeer("rrf_bm25_sentence_transformers_best", ("bm25", "sentence_transformers_best")),
+)
