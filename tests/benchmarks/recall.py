@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--systems", help="only these, by comma; debut is ours")
     parser.add_argument("--pairs", type=int, help="at most so many training pairs: a short run")
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
-    parser.add_argument("--out", type=Path, default=Path("bench-recall"), help="folder of table and JSON")
+    parser.add_argument(
+        "--out", type=Path, default=Path(".debut/bench-recall"), help="folder of table and JSON"
+    )
     chosen = parser.parse_args()
     if chosen.seeds < 1:
         parser.error("--seeds: at least 1")

@@ -62,11 +62,13 @@ def _first_retrain(shop: Shop, data_digest: str) -> tuple[Scorecard, Scorecard, 
     from prefect import flow
 
     from components.tracking.run import start
-    from flows import releases
+    from flows import console, releases
     from flows.lease import retrain_lease
     from flows.preparation import prepare
     from flows.retrain import fine_tune
     from flows.run import new_run
+
+    console.open_terminal(as_json=True)
 
     @flow(name="bench-recall", persist_result=False)
     def first_retrain() -> tuple[Scorecard, Scorecard, bool]:
