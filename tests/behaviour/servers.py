@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,14 +34,22 @@ def free_ports(count: int) -> list[int]:
 
 
 def prefect(port: str, method: str, path: str, body: Any = None) -> Any:
+    """Asks again where the server's SQLite was busy (503), as Prefect's own client does."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api{path}",
         json.dumps(body).encode() if body is not None else None,
         {"Content-Type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read())
+    for pause in (1, 2, 4, 8, None):
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or pause is None:
+                raise
+            time.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 def wait(what: str, ready: Callable[[], T], seconds: float) -> T:

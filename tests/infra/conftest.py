@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,25 @@ class Prefect:
             timeout=600,
             check=False,
         )
+
+
+class _Patient(httpx.HTTPTransport):
+    """Asks again where the server's SQLite was busy (503), as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for pause in (1, 2, 4, 8):
+            answer = super().handle_request(request)
+            if answer.status_code != 503:
+                return answer
+            answer.close()
+            time.sleep(pause)
+        return super().handle_request(request)
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> Callable[[Prefect], httpx.Client]:
+    """A client of a server's REST interface."""
+    return lambda server: httpx.Client(base_url=f"{server.url}/", timeout=60, transport=_Patient())
 
 
 StartPrefect = Callable[..., contextlib.AbstractContextManager[Prefect]]

@@ -37,10 +37,10 @@ def automations(api: httpx.Client) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.mark.slow
 def test_a_second_time_nothing_is_doubled_and_what_was_switched_off_stays_off(
-    prefect_server: Any, tmp_path: Path
+    prefect_server: Any, prefect_api: Any, tmp_path: Path
 ) -> None:
     """Work pool, deployments and automations are made once; people may switch automations off in Prefect."""
-    with httpx.Client(base_url=f"{prefect_server.url}/", timeout=30) as api:
+    with prefect_api(prefect_server) as api:
         first = debut_deploy(prefect_server, tmp_path)
         assert first.returncode == 0, first.stdout + first.stderr
         for name in (DRIFT, DEAD):

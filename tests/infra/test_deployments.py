@@ -50,8 +50,8 @@ def deploy(prefect_server: Any, **more: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def api(prefect_server: Any) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"{prefect_server.url}/", timeout=30) as client:
+def api(prefect_server: Any, prefect_api: Any) -> Iterator[httpx.Client]:
+    with prefect_api(prefect_server) as client:
         yield client
 
 

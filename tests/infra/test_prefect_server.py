@@ -3,19 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 
 @pytest.mark.slow
 def test_a_cron_deployment_really_gets_scheduled_runs_on_postgres(
-    start_prefect: Any, postgres: str, tmp_path: Path, eventually: Any
+    start_prefect: Any, prefect_api: Any, postgres: str, tmp_path: Path, eventually: Any
 ) -> None:
     """As test_deployments shows it on SQLite; nothing falls back to that."""
     address = f"postgresql+asyncpg://{postgres}/prefect"
     with (
         start_prefect(tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=address) as server,
-        httpx.Client(base_url=f"{server.url}/", timeout=30) as api,
+        prefect_api(server) as api,
     ):
         flow = api.post("flows/", json={"name": "monitor"}).json()
         schedule = {"active": True, "schedule": {"cron": "7 * * * *", "timezone": "UTC"}}
