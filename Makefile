@@ -10,7 +10,7 @@ TORCH_INDEX ?=
 CUDA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-recall lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ bench-serve: setup  ## the service under load, beside fp32 PyTorch with LanceDB'
 
 bench-growth: setup  ## the index at 50,000, 200,000 and 1,000,000 items
 	$(BIN)/python tests/benchmarks/growth.py
+
+bench-train: setup  ## training speed beside the sentence-transformers trainer: PAIRS=2560 ROUNDS=3
+	$(BIN)/python tests/benchmarks/train.py $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEEDS=3 [SYSTEMS=debut,bm25]
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[weights,dev,bench]'
