@@ -47,6 +47,7 @@ bench-growth: setup  ## the index at 50,000, 200,000 and 1,000,000 items
 	$(BIN)/python tests/benchmarks/growth.py
 
 bench-train: setup  ## training speed beside the sentence-transformers trainer: PAIRS=2560 ROUNDS=3
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[weights,dev,bench]'
 	$(BIN)/python tests/benchmarks/train.py $(if $(PAIRS),--pairs $(PAIRS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEEDS=3 [SYSTEMS=debut,bm25]

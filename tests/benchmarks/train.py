@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-train"), help="folder of table and JSON")
     chosen = parser.parse_args()
     if importlib.util.find_spec("datasets") is None:
-        parser.error("the sentence-transformers trainer needs the package datasets: pip install datasets")
+        parser.error("the sentence-transformers trainer needs datasets: pip install -e .[bench]")
     with tempfile.TemporaryDirectory(prefix="debut-bench-") as folder:
         figures = Bench(Path(folder), chosen).measured()
     chosen.out.mkdir(parents=True, exist_ok=True)
