@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 #   CUDA build: make demo CUDA=1
 TORCH_INDEX ?=
 CUDA ?=
+# Processes of `make test`; a file's tests stay together, and tests/behaviour, the longest, come first.
+TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
 .PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall lint types check-layers coverage lock clean
@@ -29,7 +31,7 @@ demo: setup  ## the whole loop on a generated shop
 
 test: setup  ## all tests, linters, types and layers
 	$(MAKE) --no-print-directory lint types check-layers
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term
 
 up: setup  ## Prefect, worker, MLflow and service of one shop: make up DEBUT_CONFIG=debut.yaml
 	@DEBUT_CONFIG="$(DEBUT_CONFIG)" sh infra/up.sh

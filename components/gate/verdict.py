@@ -195,7 +195,7 @@ def _sentence(verdict: Verdict, lines: Iterable[Gate], needed: int | None, polic
         open_gates = _blockers(lines, "unsure", "missing")
         return f"Not promoted, not settled: {open_gates}. {_need(lines, needed, policy)}"
     primaries = wording.listed([gate.name for gate in lines if gate.kind == "primary"])
-    return f"Promoted: {primaries} are shown better, and every other gate passes or does not apply."
+    return f"Passed: {primaries} are shown better, and every other gate passes or does not apply."
 
 
 def _blockers(lines: Iterable[Gate], *outcomes: str) -> str:

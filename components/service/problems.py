@@ -147,9 +147,13 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
 def _allowed(request: Request, status: int) -> dict[str, str]:
     """Of a 405 the header with all methods of the path; the framework names those of its first route.
 
-    Each method is tried: a router that was included matches, but tells no methods."""
+    A path that the document has is told by it: /items/delete is no item's. For the rest each method is tried:
+    a router that was included matches, but tells no methods."""
     if status != 405:
         return {}
+    documented = request.app.openapi()["paths"].get(request.url.path)
+    if documented is not None:
+        return {"Allow": ", ".join(sorted(method.upper() for method in documented))}
     asked = [(method, {**request.scope, "method": method}) for method in _METHODS]
     found = [
         method

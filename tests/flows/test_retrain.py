@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -203,8 +204,12 @@ def _check_server(url: str, name: str, result: dict[str, Any]) -> None:
     [flow_run] = request(f"{url}/flow_runs/filter", flow_runs={"name": {"any_": [name]}})
     assert flow_run["state_type"] == "COMPLETED"
     flow = {"flow_runs": {"id": {"any_": [flow_run["id"]]}}}
-    names = {run["name"] for run in request(f"{url}/task_runs/filter", **flow)}
-    assert {"judge: champion", "judge: challenger", "fine-tune on train rows"} <= names
+    expected = {"judge: champion", "judge: challenger", "fine-tune on train rows"}
+    names: set[str] = set()
+    deadline = time.monotonic() + 60
+    while not expected <= names and time.monotonic() < deadline:  # the server notes task runs some time later
+        names = {run["name"] for run in request(f"{url}/task_runs/filter", **flow)}
+    assert expected <= names
     readable = (
         "load data",
         "check data quality",

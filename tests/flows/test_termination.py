@@ -11,6 +11,7 @@ import os, signal, sys, time, weakref
 from flows.termination import end_by_signals
 
 end_by_signals()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 {handler}
 
 class Held:

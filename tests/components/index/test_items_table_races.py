@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import lancedb
@@ -17,6 +18,7 @@ from components.contract.errors import StorageError
 from components.contract.live import LiveItem
 from components.index import items_table
 from components.index.items_table import ItemsTable
+from components.index.lance_connection import CommitConflictError
 
 pytestmark = pytest.mark.filterwarnings("error::DeprecationWarning")
 
@@ -99,8 +101,8 @@ def test_two_processes_write_at_the_same_time(table, tmp_path):
 
 
 def test_maintenance_and_snapshots_beside_writers(table, tmp_path):
-    """While two processes write, snapshots that hold the same ids come in and indices are refreshed:
-    every write stays, and no id has two rows."""
+    """While two processes write, snapshots that hold the same ids come in and indices are refreshed, or say
+    that writers came first too many times: every write stays, and no id has two rows."""
     names, rounds = ("left", "right"), 30
     writers = start_writers(table._uri, tmp_path, names, rounds)
     (tmp_path / "go").touch()
@@ -108,8 +110,9 @@ def test_maintenance_and_snapshots_beside_writers(table, tmp_path):
     turns = 0
     while any(writer.poll() is None for writer in writers):
         table.seed(snapshot(*ids))
-        table.maintain()
-        turns += 1
+        with suppress(CommitConflictError):
+            table.maintain()
+            turns += 1
     assert turns > 0
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
     rows = Counter(stored_ids(table._uri))

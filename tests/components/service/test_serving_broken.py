@@ -19,7 +19,7 @@ FILES = (
     "encoder/tokenizer.json",
     "fingerprint.json",
     "index/items.parquet",
-    "index/postings.safetensors",
+    "index/words.safetensors",
     "index/vectors.safetensors",
     "index/words.json",
     "manifest.json",

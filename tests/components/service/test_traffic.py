@@ -118,7 +118,7 @@ def test_a_full_queue_drops_counts_and_warns_once_a_minute(
     started = time.monotonic()
     for number in range(1, 11):
         log.write(request(number))
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 20  # a queue that waits for the writer takes 30 s
     assert log.dropped == 5
     assert not log.recent("r-10")
     now[0] = 61.0
