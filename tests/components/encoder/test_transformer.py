@@ -9,10 +9,10 @@ import torch
 
 from components.contract.errors import ConfigError, EncoderError
 from components.contract.settings import EncoderSettings
-from components.encoder import base
+from components.encoder import base, transformer
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts
-from components.encoder.transformer import TransformerEncoder, has_bf16
+from components.encoder.transformer import TransformerEncoder, gains_by_bf16, has_bf16
 
 TEXTS = ["red oak chair", "small steel bracket for the garden table", "", "lamp", "red oak chair"]
 
@@ -124,7 +124,7 @@ def test_item_texts_join_the_fields_that_are_there() -> None:
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last_token"])
 def test_a_catalogue_is_encoded_nearly_as_its_items_are(tiny_encoder: Path, pooling: str) -> None:
-    """In bf16 where the CPU has instructions for it, which moves a vector by little; queries and single items
+    """In bf16 where the CPU gains by it, which moves a vector by little; queries and single items
     stay in fp32, before and after."""
     encoder = load(tiny_encoder, pooling=pooling, item_prefix="for ")
     items = encoder.encode_items(TEXTS)
@@ -135,14 +135,25 @@ def test_a_catalogue_is_encoded_nearly_as_its_items_are(tiny_encoder: Path, pool
     np.testing.assert_array_equal(encoder.encode_items(TEXTS), items)
 
 
-def test_bf16_is_asked_of_the_device(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With it the catalogue's vectors are not those of fp32, without it they are."""
+@pytest.mark.parametrize("gains", [True, False])
+def test_a_catalogue_is_encoded_in_what_is_faster(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, gains: bool
+) -> None:
+    """In bf16 the catalogue's vectors are not those of fp32, else they are."""
     encoder = load(tiny_encoder)
-    items = encoder.encode_items(TEXTS)
+    monkeypatch.setattr(transformer, "gains_by_bf16", lambda _device: gains)
+    assert np.array_equal(encoder.encode_catalogue(TEXTS), encoder.encode_items(TEXTS)) is not gains
+
+
+def test_bf16_is_asked_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a CPU has no instructions for it, it is not tried."""
     for name, there in (("avx512_bf16", True), ("amx_bf16", True), ("avx512_bf16", False)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda name=name, there=there: {name: there})
         assert has_bf16("cpu") is there
-        assert np.array_equal(encoder.encode_catalogue(TEXTS), items) is not there
+        gains_by_bf16.cache_clear()
+        assert isinstance(gains_by_bf16("cpu"), bool)
+        assert there or not gains_by_bf16("cpu")
+    gains_by_bf16.cache_clear()
 
 
 def test_vectors_of_padded_ids_are_those_of_the_texts(tiny_encoder: Path) -> None:
