@@ -5,7 +5,7 @@ Shapes: n texts, t tokens (padded to the longest of a batch), d dimensions.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +23,7 @@ from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE, folder_digest
 from components.encoder.batches import TextKind, encode_distinct, padded
 
+_ROUNDS = 3
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last is Arm's
 
 
@@ -167,19 +168,29 @@ def has_bf16(device: str) -> bool:
 @cache
 def gains_by_bf16(device: str) -> bool:
     """Whether a device encodes faster in bf16. A CPU that has instructions for it may still be slower by them
-    (AVX-512 without matrix units), so a layer of MiniLM's size is tried on 1,024 tokens, once a process."""
+    (AVX-512 without matrix units), so MiniLM's widest product is tried on 1,024 tokens, once a process."""
     if device == "cuda" or not has_bf16(device):
         return has_bf16(device)
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         layer, states = torch.nn.Linear(384, 1536), torch.randn(1024, 384)
-        seconds: dict[bool, list[float]] = {False: [], True: []}
-        for _ in range(4):
-            for half, taken in seconds.items():
-                start = time.perf_counter()
-                with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                    layer(states)
-                taken.append(time.perf_counter() - start)
-    return min(seconds[True][1:]) < min(seconds[False][1:])
+        fp32, bf16 = seconds_in_turns(lambda: layer(states))
+    return bf16 < fp32
+
+
+def seconds_in_turns(
+    forward: Callable[[], Tensor], after: Callable[[Tensor], object] = id
+) -> tuple[float, float]:
+    """Seconds on the CPU in fp32 and in bf16 autocast: the least of three each, taken in turns after one that
+    does not count. after: what follows outside of autocast, such as a gradient."""
+    seconds: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(1 + _ROUNDS):
+        for half, of in seconds.items():
+            start = time.perf_counter()
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                result = forward()
+            after(result)
+            of.append(time.perf_counter() - start)
+    return min(seconds[False][1:]), min(seconds[True][1:])
 
 
 def _without_pooler(config: Any) -> dict[str, bool]:

@@ -6,7 +6,6 @@ half of its fp32 speed, and the gradient of attention is seven times slower. So 
 """
 
 import json
-import time
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -17,11 +16,10 @@ from components.contract.errors import ConfigError
 from components.contract.files import write_json
 from components.contract.records import Record
 from components.contract.settings import TrainingSettings
-from components.encoder.transformer import has_bf16
+from components.encoder.transformer import has_bf16, seconds_in_turns
 
 MIN_GAIN = 1.1
 """bf16 is taken where it is at least so many times as fast: less is not worth its rounding."""
-_ROUNDS = 3
 
 
 class Precision(Record):
@@ -68,17 +66,8 @@ def _measured() -> Precision:
 @cache
 def layer_seconds() -> tuple[float, float]:
     """Seconds of a transformer layer's forward and backward pass on 1,024 tokens, in fp32 and in bf16
-    autocast: the least of three each, taken in turns after one that does not count. About a second, once a
-    process; the layer is MiniLM's (384 wide)."""
+    autocast, measured in turns. About a second, once a process; the layer is MiniLM's (384 wide)."""
     with torch.random.fork_rng(devices=[]):
         layer = torch.nn.TransformerEncoderLayer(384, 12, 1536, dropout=0.0, batch_first=True)
         states = torch.randn(64, 16, 384)
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(1 + _ROUNDS):
-        for half, of in seconds.items():
-            start = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                loss = layer(states).float().square().mean()
-            loss.backward()
-            of.append(time.perf_counter() - start)
-    return min(seconds[False][1:]), min(seconds[True][1:])
+    return seconds_in_turns(lambda: layer(states).float().square().mean(), torch.Tensor.backward)
