@@ -149,9 +149,9 @@ class _Side:
         appended = [self._appended[term] for term in terms if term in self._appended]
         if known is None and not appended:
             return None
-        scores = np.zeros(self.rows, dtype=np.float32)
-        if known is not None:
-            scores[: len(known)] = known
+        scores = np.zeros(0, dtype=np.float32) if known is None else known
+        if len(scores) < self.rows:
+            scores = np.append(scores, np.zeros(self.rows - len(scores), dtype=np.float32))
         for rows, weights in appended:  # no row comes twice within one term
             scores[np.frombuffer(rows, dtype=np.int64)] += np.frombuffer(weights, dtype=np.float32)
         scores /= np.float32(sum(map(self._postings.idf, terms)))
