@@ -6,6 +6,7 @@ Vectors are indexed (IVF_HNSW_SQ), texts too; the two lists are fused by recipro
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -79,6 +80,7 @@ def main() -> None:
     serving.Serving = PeerServing  # type: ignore[misc]  # the one part that differs
     shop = open_shop(chosen.config, None, chosen.workspace)
     app = serving.shop_app(shop, anonymous_read=True)
+    sys.setswitchinterval(serving.SWITCH_SECONDS)
     uvicorn.run(app, host="127.0.0.1", port=int(chosen.port), log_config=None, access_log=False)
 
 

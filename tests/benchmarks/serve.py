@@ -28,13 +28,13 @@ from bench_release import Bench, prepare
 from http_load import Connection, Load, hammer, search_path
 from numpy.typing import NDArray
 
-from components.contract.ports import Vectors
+from components.contract.ports import Encoder, Vectors
 from components.contract.records import Entrance
-from components.encoder.base import resolve_base
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
 from components.index.exact import ExactIndex
+from components.index.retrieval import ENCODER, INFERENCE, ONNX_FILE, open_encoder, read_plan
 from components.release import promotion
 from components.release.rollback import rollback
 from components.split.judged import JUDGE, JudgedSet, read_judged
@@ -69,34 +69,38 @@ def main() -> None:
 
 
 def encoding(bench: Bench) -> dict[str, Any]:
-    """The catalogue's encoding beside sentence-transformers' on the same cores, and the new-item recall."""
+    """Items encoded by the release's inference on all cores, beside sentence-transformers with the same weights
+    and cores; the new-item recall of both; apart, the fp32 path that encodes a candidate's own catalogue."""
     from sentence_transformers import SentenceTransformer
 
-    settings = bench.shop.settings
+    candidate, settings = bench.shop.candidates / bench.first, bench.shop.settings
+    cores = len(os.sched_getaffinity(0))
+    plan = read_plan(candidate)
     catalogue = pl.read_parquet(bench.split / "items.parquet")
     texts = item_texts(catalogue, settings.encoder.item_fields)
-    base = resolve_base(settings.encoder)
-    encoder = TransformerEncoder.load(base, settings.encoder)
-    peer = SentenceTransformer(str(base), device="cpu")
+    released = open_encoder(candidate / ENCODER, candidate / INFERENCE / ONNX_FILE, plan, cores)
+    fp32 = TransformerEncoder.load_saved(candidate / ENCODER)
+    peer = SentenceTransformer(str(candidate / ENCODER), device="cpu")
     peer.max_seq_length = settings.encoder.max_length
     sample = texts[:: max(1, len(texts) // 2_000)]
-    encoder.encode_catalogue(sample[:200])
-    peer.encode(sample[:200])
-    ratios = [
-        _seconds(lambda: peer.encode(sample)) / _seconds(lambda: encoder.encode_catalogue(sample))
-        for _ in range(5)
-    ]
+    for encode in (released.encode_items, fp32.encode_catalogue, peer.encode):
+        encode(sample[:200])
+    ratios: dict[str, list[float]] = {"encode_ratios": [], "encode_ratios_fp32": []}
+    for _ in range(5):
+        theirs = _seconds(lambda: peer.encode(sample))
+        ratios["encode_ratios"].append(theirs / _seconds(lambda: released.encode_items(sample)))
+        ratios["encode_ratios_fp32"].append(theirs / _seconds(lambda: fp32.encode_catalogue(sample)))
     judged = {"search": read_judged(bench.split, "test", reader=JUDGE)["search"]}
     rows = _judged_rows(catalogue, judged["search"])
-    few = [texts[row] for row in rows]
-    recalls = [
-        _new_recall(bench, catalogue[rows], judged, encoder, np.asarray(vectors, dtype=np.float32))
-        for vectors in (encoder.encode_catalogue(few), peer.encode(few, normalize_embeddings=True))
-    ]
+    few, kept = [texts[row] for row in rows], catalogue[rows]
+    ours = _new_recall(bench, kept, judged, released, released.encode_items(few))
+    theirs = _new_recall(bench, kept, judged, fp32, peer.encode(few, normalize_embeddings=True))
     return {
-        "encode_ratio_vs_sentence_transformers": round(float(np.median(ratios)), 2),
-        "encode_ratios": [round(ratio, 2) for ratio in ratios],
-        "encode_new_recall_ratio": round(recalls[0] / recalls[1], 4),
+        "encode_inference": plan.inference,
+        "encode_ratio_vs_sentence_transformers": round(float(np.median(ratios["encode_ratios"])), 2),
+        "encode_ratio_fp32": round(float(np.median(ratios["encode_ratios_fp32"])), 2),
+        **{name: [round(ratio, 2) for ratio in measured] for name, measured in ratios.items()},
+        "encode_new_recall_ratio": round(ours / theirs, 4),
     }
 
 
@@ -259,11 +263,12 @@ def _new_recall(
     bench: Bench,
     catalogue: pl.DataFrame,
     judged: dict[Entrance, JudgedSet],
-    encoder: TransformerEncoder,
+    encoder: Encoder,
     vectors: Vectors,
 ) -> float:
-    """New-item recall@10 on the judged queries, exact, with the same fp32 query vectors for both."""
-    index = ExactIndex("vectors", catalogue.get_column("item_id").to_list(), vectors, encoder)
+    """New-item recall@10 on the judged queries, by an exact scan; encoder: of the queries."""
+    wide = np.asarray(vectors, dtype=np.float32)
+    index = ExactIndex("vectors", catalogue.get_column("item_id").to_list(), wide, encoder)
     settings = bench.shop.settings.judge
     card = judge(index, judged, catalogue, settings, primary="search", digest=None, trained=())
     return card.mean("search", "new/recall@10") or 0.0
