@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def encoding(bench: Bench) -> dict[str, Any]:
-    """Items encoded by the release's inference on all cores, beside sentence-transformers with the same weights
+    """Items encoded by the release's inference on all cores, beside sentence-transformers of the same weights
     and cores; the new-item recall of both; apart, the fp32 path that encodes a candidate's own catalogue."""
     from sentence_transformers import SentenceTransformer
 
