@@ -3,10 +3,10 @@
     python tests/benchmarks/growth.py [--items 50000 200000 1000000] [--markdown growth.md]
 
 Vectors are synthetic, clustered (so that neighbours are near, as titles' are), 384 dimensions; titles are
-drawn from 30,000 made-up words by Zipf's law. Each size is measured in a process of its own, so its memory is
-its own. Searches are whole: 8-bit scan, BM25, exact scores of the proposals; only the query's encoding is
-left out. Beside it usearch's approximate index (HNSW, 8 bits), whose recall is against the exact ranking. The
-last line is one JSON object.
+drawn from 30,000 made-up words of three syllables by Zipf's law, and a query is three words of one. Each size
+is measured in a process of its own, so its memory is its own. Searches are whole: 8-bit scan, words and
+grams, exact scores of the proposals; only the query's encoding is left out. Beside it usearch's approximate
+index (HNSW, 8 bits), whose recall is against the exact ranking. The last line is one JSON object.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import SNAPSHOT_COLUMNS
 
 DIMENSIONS, CLUSTER_ITEMS, SPREAD = 384, 100, 0.8
-WORDS, TITLE_WORDS = 30_000, 8
+WORDS, TITLE_WORDS, QUERY_WORDS = 30_000, 8, 3
 SEARCHES = 200
 K = 10
 
@@ -77,7 +77,8 @@ def measure(items: int) -> dict[str, Any]:
     )
     built = time.perf_counter() - started
     rss = psutil.Process().memory_info().rss
-    requests = [Request(str(n), text=f"{n} {texts[n * (items // SEARCHES)]}") for n in range(SEARCHES)]
+    words = [texts[n * (items // SEARCHES)].split()[:QUERY_WORDS] for n in range(SEARCHES)]
+    requests = [Request(str(n), text=f"{n} {' '.join(words[n])}") for n in range(SEARCHES)]
     times = [_timed(lambda one=one: index.search([one], K)) for one in requests]
     found = {
         "items": items,
@@ -136,7 +137,8 @@ def titles(rng: np.random.Generator, items: int) -> list[str]:
     rank = np.arange(1, WORDS + 1)
     chance = (1 / rank) / (1 / rank).sum()
     drawn: NDArray[np.int64] = rng.choice(WORDS, size=(items, TITLE_WORDS), p=chance)
-    names = [f"w{number}" for number in range(WORDS)]
+    syllables = [consonant + vowel for consonant in "bcdfghjklmnprstvwxyz" for vowel in "aeiou"]
+    names = ["".join(syllables[number // 100**place % 100] for place in range(3)) for number in range(WORDS)]
     return [" ".join(names[number] for number in row) for row in drawn]
 
 
