@@ -12,6 +12,7 @@ from components.contract.files import is_full_disk
 from flows import console
 from flows.cli_operations import chat, decisions, deploy, monitor, review
 from flows.cli_options import Config, Json, Reason, RequirePromote, Root, Workspace, opened
+from flows.cli_pretrain import pretrain
 from flows.cli_service import keys, release, serve
 from flows.cli_tune import tune
 from flows.embedded import keep_prefect_in, prepare_environment
@@ -30,6 +31,7 @@ app.command()(serve)
 app.command()(deploy)
 app.command()(monitor)
 app.command()(chat)
+app.command()(pretrain)
 app.command()(tune)
 app.add_typer(review, name="review")
 app.add_typer(decisions, name="decisions")

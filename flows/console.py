@@ -116,7 +116,9 @@ def json_line(text: str) -> None:
 
 
 @contextmanager
-def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
+def training_progress(
+    what: str = "fine-tuning", unit: str = "pairs"
+) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Yields what `training.launch.train` calls with each line of metrics; moves one bar."""
     columns = (
         TextColumn("  [dim]{task.description:<22}[/]"),
@@ -125,12 +127,12 @@ def training_progress() -> Iterator[Callable[[dict[str, Any]], None]]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=_console) as bar:
-        line = bar.add_task("fine-tuning", total=None, note="")  # its steps are not counted yet
+        line = bar.add_task(what, total=None, note="")  # its steps are not counted yet
 
         def show(metrics: dict[str, Any]) -> None:
             if metrics["kind"] == "step":
                 done = f"step {metrics['step']} of {metrics['steps']}"
-                note = f"{done}  loss {metrics['loss']:.3f}  {metrics['pairs_per_second']:.0f} pairs/s"
+                note = f"{done}  loss {metrics['loss']:.3f}  {metrics[f'{unit}_per_second']:.0f} {unit}/s"
                 bar.update(line, completed=metrics["step"], total=metrics["steps"], note=note)
 
         yield show

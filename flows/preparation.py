@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from components.contract.records import CheckedData, LoadedData
+from components.encoder.base import resolve_base
+from components.pretraining.spec import check_base
 from flows import stages
 from flows.run import Data, Run
 
@@ -41,5 +43,6 @@ def prepare(run: Run) -> Data:
         settings=settings.split,
         primary=settings.judge.primary,
     )
+    check_base(resolve_base(settings.encoder), split)
     lost = stages.count_lost_items(loaded_folder, checked_folder, prepared)
     return Data(loaded, checked, prepared, loaded_folder, checked_folder, split, lost)

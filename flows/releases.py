@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 from rich.markup import escape
 
-from components.contract.digests import sha256_file
+from components.contract.digests import hashed, sha256_file
 from components.contract.errors import DebutError, MonitoringError
 from components.contract.files import write_bytes
 from components.contract.operations import MonitoringSettings
@@ -17,7 +17,7 @@ from components.monitoring.launches import undiscoverable_launches
 from components.monitoring.reference import load_reference
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
-from components.release.fingerprint import Fingerprint, hashed, overlap
+from components.release.fingerprint import Fingerprint, overlap
 from components.release.plan import graph_of
 from components.split.judged import JUDGE, read_judged
 from components.split.trained_on import trained_on

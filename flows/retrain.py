@@ -14,7 +14,6 @@ from prefect.context import FlowRunContext
 from components.contract.records import Candidate, RetrievalPlan, TrainedModel
 from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
-from components.training.pairs import TrainingPart
 from flows import console, lost_runs, notifications, releases, stages
 from flows.costs import cost_of_run
 from flows.fingerprint import last_result
@@ -24,7 +23,7 @@ from flows.results import result_of, save_result
 from flows.reviews import ask_for_review, record_expired
 from flows.run import Data, Run, new_run, new_run_id
 from flows.shop import actor, open_shop
-from flows.training_spec import Miner, prepared_examples, training_spec
+from flows.training_spec import fine_tuned, miner_of
 
 
 @flow(name="retrain", flow_run_name="retrain {config}")
@@ -116,25 +115,11 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
 def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], RetrievalPlan]:
     """Chooses epochs and retrieval plan on the validation part; then, where the shop says so, trains again on
     all rows before the cut-off for as many epochs. Returns the model with its folder, and the plan."""
-    vectors = releases.encoded_by(run, data, champion, "champion")
-    chosen = _train(run, data, champion, vectors, part="train", epochs=None)
+    miner = miner_of(run, data, champion)
+    chosen = fine_tuned(run, data, miner)
     settings = run.shop.settings
     digest = chosen[0].encoder_digest
     plan = releases.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
     if settings.split.refit_on_validation:
-        return _train(run, data, champion, vectors, part="refit", epochs=chosen[0].epochs), plan
+        return fine_tuned(run, data, miner, part="refit", epochs=chosen[0].epochs), plan
     return chosen, plan
-
-
-def _train(
-    run: Run, data: Data, champion: Candidate, vectors: Path, *, part: TrainingPart, epochs: int | None
-) -> tuple[TrainedModel, Path]:
-    """Trains on one part: with validation where `epochs` is open, else exactly so many epochs."""
-    settings = run.shop.settings
-    miner = Miner(champion.encoder_digest, run.shop.candidates / champion.digest / "encoder", vectors)
-    examples = prepared_examples(run, data, settings, miner, part)
-    console.mined(examples[0].pairs, examples[0].mined)
-    spec = training_spec(run, data, settings, examples, epochs=epochs)
-    options = [settings.encoder, settings.training, settings.augment]
-    inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
-    return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)

@@ -1,14 +1,17 @@
-"""What the ranks of a training are told: examples, from the cache where nothing changed, and settings."""
+"""A fine-tuning: what mines its negatives, its examples, what its ranks are told, and its result, each from
+the cache where nothing changed."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.contract.records import Candidate, TrainedModel
 from components.contract.settings import Settings
 from components.encoder.base import resolve_base
+from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
-from flows import stages
+from flows import console, releases, stages
 from flows.run import Data, Run
 
 
@@ -20,6 +23,34 @@ class Miner:
     encoder: Path
     vectors: Path
     """Folder of its catalogue."""
+
+
+def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
+    encoder = run.shop.candidates / champion.digest / "encoder"
+    return Miner(champion.encoder_digest, encoder, releases.encoded_by(run, data, champion, "champion"))
+
+
+def current_miner(run: Run, data: Data) -> Miner:
+    """The champion's encoder, else – before the first retrain – the untrained one, which will be it."""
+    digest = run.shop.decision_log().champion()
+    if digest is not None:
+        return miner_of(run, data, candidates.read(run.shop.candidates, digest))
+    encoder_digest, encoder = releases.version_0(run)
+    vectors = releases.encoded(run, data, encoder, encoder_digest, "version 0")
+    return Miner(encoder_digest, encoder, vectors)
+
+
+def fine_tuned(
+    run: Run, data: Data, miner: Miner, *, part: TrainingPart = "train", epochs: int | None = None
+) -> tuple[TrainedModel, Path]:
+    """Trains on one part: with validation where `epochs` is open, else exactly so many epochs."""
+    settings = run.shop.settings
+    examples = prepared_examples(run, data, settings, miner, part)
+    console.mined(examples[0].pairs, examples[0].mined)
+    spec = training_spec(run, data, settings, examples, epochs=epochs)
+    options = [settings.encoder, settings.training, settings.augment]
+    inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
+    return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)
 
 
 def prepared_examples(

@@ -18,7 +18,6 @@ from components.contract.digests import sha256_json
 from components.contract.errors import TrainingError
 from components.contract.settings import Settings, changed
 from components.encoder.base import resolve_base
-from components.release import candidate as candidates
 from components.tracking.run import Tracker, start
 from components.tracking.trial import record_search, tracked_trial
 from components.training.prepare import SEARCHED
@@ -27,12 +26,12 @@ from components.tuning.limits import Limits, limits_of
 from components.tuning.space import configured, yaml_lines
 from components.tuning.study import Finished, Proposal, Study
 from components.tuning.trial import INTERIM, Outcome, check_validation
-from flows import console, console_tune, releases
+from flows import console, console_tune
 from flows.lease import tune_lease
 from flows.preparation import prepare
 from flows.run import Data, Run, new_run
 from flows.shop import open_shop
-from flows.training_spec import Miner, prepared_examples, training_spec
+from flows.training_spec import Miner, current_miner, prepared_examples, training_spec
 
 FAILURES_IN_A_ROW = 3
 """So many end the search: something else than the values is wrong."""
@@ -63,7 +62,7 @@ def _search(run: Run, limits: Limits) -> dict[str, Any]:
     data = prepare(run)
     console.data(data)
     requests = check_validation(data.split, settings.encoder, settings.training, data.prepared.entrances[0])
-    miner = _miner(run, data)
+    miner = current_miner(run, data)
     study = Study(workspace / "tune" / _study_name(run, data, miner), settings.tune)
     taken_up = study.take_up()
     if own := configured(settings, resolve_base(settings.encoder)):
@@ -83,18 +82,6 @@ def _search(run: Run, limits: Limits) -> dict[str, Any]:
         record_search(tracker, study, finished)
     result = _result(run, finished, len(finished) - len(before), time.monotonic() - began)
     return result | {"study": str(study.folder)}
-
-
-def _miner(run: Run, data: Data) -> Miner:
-    """The champion's encoder, else – before the first retrain – the untrained one, which will be it."""
-    digest = run.shop.decision_log().champion()
-    if digest is not None:
-        champion = candidates.read(run.shop.candidates, digest)
-        encoder = run.shop.candidates / champion.digest / "encoder"
-        return Miner(champion.encoder_digest, encoder, releases.encoded_by(run, data, champion, "champion"))
-    encoder_digest, encoder = releases.version_0(run)
-    vectors = releases.encoded(run, data, encoder, encoder_digest, "version 0")
-    return Miner(encoder_digest, encoder, vectors)
 
 
 def _study_name(run: Run, data: Data, miner: Miner) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,8 @@ def sha256_tree(root: Path, suffixes: tuple[str, ...] = ()) -> str:
         if path.is_file() and "__pycache__" not in path.parts and (not suffixes or path.suffix in suffixes)
     )
     return sha256_json([(path.relative_to(root).as_posix(), sha256_file(path)) for path in files])
+
+
+def hashed(values: Iterable[str]) -> tuple[str, ...]:
+    """Distinct values as the first 16 hexadecimal digits of their SHA-256, sorted."""
+    return tuple(sorted({sha256_bytes(value.encode())[:16] for value in values}))

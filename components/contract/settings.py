@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.contract.operations import ChatSettings, CostSettings, MonitoringSettings, ReviewSettings
+from components.contract.pretraining import PretrainingSettings
 from components.contract.section import Section, Share
 from components.contract.tables import TableName
 from components.contract.tuning import Parameter, TuneSettings
@@ -216,6 +217,8 @@ class TrackingSettings(Section):
     experiment: str | None = None
     """None: the shop's name."""
     system_metrics: bool = True
+    loggers: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Tools that get the same parameters and metrics; both write to the workspace (extra `loggers`)."""
 
 
 class ExplorationSettings(Section):
@@ -266,9 +269,9 @@ class SigningSettings(Section):
     """What a release's signature must fit before it is promoted and before it serves; None: not checked."""
 
 
-OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat", "cost", "tune"}
-"""Sections that say how a release is operated, or a better one searched: none of them changes what a retrain
-computes."""
+OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat", "cost", "tune", "pretraining"}
+"""Sections that say how a release is operated, a better one searched or its start pretrained: none of them
+changes what a retrain computes."""
 
 
 class Settings(Section):
@@ -298,6 +301,7 @@ class Settings(Section):
     chat: ChatSettings = ChatSettings()
     cost: CostSettings = CostSettings()
     tune: TuneSettings = TuneSettings()
+    pretraining: PretrainingSettings = PretrainingSettings()
 
     @field_validator("tune")
     @classmethod

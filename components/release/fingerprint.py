@@ -1,10 +1,10 @@
 """What a candidate was trained on, kept with it: the next judge asks whether that overlaps its test."""
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from components.contract.digests import hashed
 from components.contract.records import Record
 
 
@@ -29,11 +29,6 @@ class Fingerprint(Record):
     """`hashed` item_ids of all training rows."""
     baseline: bool = False
     """Version 0: the untrained encoder."""
-
-
-def hashed(values: Iterable[str]) -> tuple[str, ...]:
-    """Distinct values as the first 16 hexadecimal digits of their SHA-256, sorted."""
-    return tuple(sorted({hashlib.sha256(value.encode()).hexdigest()[:16] for value in values}))
 
 
 def overlap(

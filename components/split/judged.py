@@ -9,6 +9,7 @@ import polars as pl
 from components.contract.errors import LeakageError
 from components.contract.ports import Request
 from components.contract.records import Entrance
+from components.split.catalogue import normalised
 
 Part = Literal["validation", "test"]
 JUDGE = "judge"
@@ -51,6 +52,14 @@ def read_judged(split: Path, part: Part, reader: str) -> dict[Entrance, JudgedSe
         )
         for entrance in entrances
     }
+
+
+def judged_queries(split: Path) -> set[str]:
+    """Normalised texts of all judged queries, of validation and test: what pretraining leaves out."""
+    parts: tuple[Part, ...] = ("validation", "test")
+    requests = [pl.read_parquet(split / part / "requests.parquet") for part in parts]
+    texts = pl.concat([frame.filter(pl.col("entrance") == "search").select("text") for frame in requests])
+    return set(texts.select(key=normalised("text")).get_column("key").drop_nulls())
 
 
 def _judged_set(entrance: Entrance, requests: pl.DataFrame, judgements: pl.DataFrame) -> JudgedSet:

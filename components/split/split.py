@@ -1,5 +1,6 @@
 """From checked tables to a split folder: catalogue, training rows, validation and test apart."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "aut
         cutoff=parts.cutoff,
         judged_until=parts.judged_until,
     )
+
+
+def learned_until(split: Path) -> datetime | None:
+    """Where the training rows that choose the settings end; None for undated judgements."""
+    described = json.loads((split / "split.json").read_text())
+    until = described["validation_cutoff"]
+    return datetime.fromisoformat(until) if until else None
 
 
 def _parts(tables: dict[str, pl.DataFrame], settings: SplitSettings) -> SplitParts:

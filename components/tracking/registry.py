@@ -41,7 +41,7 @@ def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
     """
     connection, shop = tracker.connection, card.shop
     with mlflow_errors(connection.uri):
-        _ensure_model(connection, shop)
+        ensure_model(connection, shop)
         version = find_version(connection, shop, card.candidate.digest)
         if version is None:
             version = _create_version(tracker, candidate, card)
@@ -125,7 +125,7 @@ def _registered_model(connection: Connection, shop: str) -> Any:
         raise
 
 
-def _ensure_model(connection: Connection, shop: str) -> None:
+def ensure_model(connection: Connection, shop: str) -> None:
     try:
         connection.client.create_registered_model(shop)
     except MlflowException as error:

@@ -23,7 +23,7 @@ from components.contract.digests import sha256_json
 from components.contract.errors import TrainingError
 from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.records import Record
-from components.training.spec import TrainingSpec, write_spec
+from components.training.spec import RankSpec, write_spec
 from components.training.watch import newest_attempt
 
 ATTEMPTS = "attempts"
@@ -79,7 +79,7 @@ class Result(Record):
     best_validation_recall: float | None
 
 
-def begin_attempt(work: Path, spec: TrainingSpec, ranks: int = 1) -> Attempt:
+def begin_attempt(work: Path, spec: RankSpec, ranks: int = 1) -> Attempt:
     """Makes the next attempt's folder, exclusively; earlier attempts' ranks stop when they see it.
 
     What an earlier attempt of the same specification and as many ranks left is taken over: its newest

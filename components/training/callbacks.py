@@ -32,10 +32,11 @@ SECONDS_BETWEEN_LINES = 1.0
 
 
 class Metrics(Callback):  # type: ignore[misc]  # lightning ships no types that mypy follows here
-    """Appends to metrics.jsonl, on rank 0; at most one line of a step per second, and one for the last."""
+    """Appends to metrics.jsonl, on rank 0; at most one line of a step per second, and one for the last.
+    unit: what a batch's `pairs` counts."""
 
-    def __init__(self, path: Path, steps: int) -> None:
-        self._path, self._steps = path, steps
+    def __init__(self, path: Path, steps: int, unit: str = "pairs") -> None:
+        self._path, self._steps, self._unit = path, steps, unit
         self._seconds_before = 0.0
         self._start = self._last = time.perf_counter()
         self._pairs = 0
@@ -67,7 +68,7 @@ class Metrics(Callback):  # type: ignore[misc]  # lightning ships no types that 
                 "steps": self._steps,
                 "loss": float(outputs["loss"]),  # of rank 0's shard
                 "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-                "pairs_per_second": self._pairs / (now - self._last),
+                f"{self._unit}_per_second": self._pairs / (now - self._last),
                 "seconds": self.seconds,
             }
         )

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, Trainer
 
 from components.contract.errors import TrainingError
 from components.contract.files import write_json
+from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
@@ -33,7 +34,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     Continues from the attempt's checkpoint where there is one. `extra`: callbacks for tests.
     """
     attempt = read_attempt(attempt_folder)
-    spec = read_spec(attempt.spec)
+    spec = read_spec(attempt.spec, TrainingSpec)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     encoder = TransformerEncoder.load(Path(spec.base), spec.encoder)
     examples = read_examples(Path(spec.examples))
@@ -52,7 +53,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
         ranks=ranks,
     )
     callbacks = _callbacks(attempt, spec, per_epoch)
-    trainer = _trainer(attempt, spec, ranks, [*extra, *callbacks])
+    trainer = trainer_of(attempt.precision, spec.training, ranks, [*extra, *callbacks])
     trainer.fit(module, datamodule=PairData(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, trainer, module, callbacks, base=Path(spec.base), pairs=len(examples))
@@ -79,9 +80,12 @@ def _callbacks(
     return metrics, epoch_end, StepCheckpoint(attempt, every=every, steps_per_epoch=per_epoch, steps=steps)
 
 
-def _trainer(attempt: Attempt, spec: TrainingSpec, ranks: int, callbacks: list[Callback]) -> Trainer:
+def trainer_of(
+    precision_file: Path, settings: TrainingSettings, ranks: int, callbacks: list[Callback]
+) -> Trainer:
+    """Lightning's trainer for one pass over a loader that is cut into steps and shards already."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    precision = settled_precision(attempt.precision, spec.training, device)
+    precision = settled_precision(precision_file, settings, device)
     nodes = ranks // int(os.environ.get("LOCAL_WORLD_SIZE", ranks))
     threads = torch.get_num_threads()
     logger.info("%s, %d ranks on %d nodes, %d threads each", precision.reason, ranks, nodes, threads)

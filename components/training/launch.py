@@ -22,7 +22,7 @@ from components.contract.records import TrainedModel
 from components.contract.settings import TrainingSettings
 from components.cost.usage import USAGE, Meter, read_usage, together
 from components.training.attempts import ATTEMPTS, Attempt, Result, begin_attempt, read_result
-from components.training.spec import TrainingSpec
+from components.training.spec import RankSpec
 from components.training.watch import launcher_lock
 
 logger = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ _FOREIGN = (
 
 
 def train(
-    spec: TrainingSpec,
+    spec: RankSpec,
     work: Path,
     out: Path,
     on_progress: Progress | None = None,
     *,
+    package: str = "components.training",
     on_poll: Callable[[], None] | None = None,
     beside: int = 0,
 ) -> TrainedModel:
@@ -58,6 +59,7 @@ def train(
             call with the same specification continues from the newest checkpoint; emptied at success.
         on_progress: called with each new line of the metrics (`kind` "step": step, steps, loss,
             learning_rate, pairs_per_second, seconds; `kind` "epoch": epoch, recall, …).
+        package: what is started as a rank, with the attempt's folder.
         on_poll: called several times a second. What it, or on_progress, raises stops the ranks and goes on.
         beside: trainings that run on this machine at the same time and share its cores.
 
@@ -69,7 +71,7 @@ def train(
     _settle_precision(attempt, spec)
     with launcher_lock(attempt.folder), (attempt.folder / "launcher.log").open("w") as log:
         process = subprocess.Popen(
-            _command(attempt, ranks),
+            _command(package, attempt, ranks),
             env=_environment(ranks * (1 + beside)),
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -108,7 +110,7 @@ def _gpus(ranks: int) -> int:
     return min(ranks, torch.cuda.device_count())
 
 
-def _settle_precision(attempt: Attempt, spec: TrainingSpec) -> None:
+def _settle_precision(attempt: Attempt, spec: RankSpec) -> None:
     """Before the ranks start, which must not choose differently."""
     import torch  # here, so that importing this module stays cheap
 
@@ -117,8 +119,8 @@ def _settle_precision(attempt: Attempt, spec: TrainingSpec) -> None:
     settled_precision(attempt.precision, spec.training, "cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _command(attempt: Attempt, ranks: int) -> list[str]:
-    rank = ["-m", "components.training", "--attempt-folder", str(attempt.folder.resolve())]
+def _command(package: str, attempt: Attempt, ranks: int) -> list[str]:
+    rank = ["-m", package, "--attempt-folder", str(attempt.folder.resolve())]
     if ranks == 1:
         return [sys.executable, *rank]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1", "--max-restarts=0"]

@@ -71,7 +71,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         )
         warmup = round(self.settings.warmup_share * self._steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _learning_rate_share(step, warmup, self._steps)
+            optimizer, lambda step: learning_rate_share(step, warmup, self._steps)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -164,7 +164,7 @@ def _mean(vectors: Tensor, places: Tensor) -> Tensor:
     return normalize((vectors[places.clamp(min=0)] * present).sum(dim=1), dim=-1)
 
 
-def _learning_rate_share(step: int, warmup: int, steps: int) -> float:
+def learning_rate_share(step: int, warmup: int, steps: int) -> float:
     """Share of the top learning rate at 0-based step: linear up to 1, then linear down to 0."""
     if step < warmup:
         return (step + 1) / (warmup + 1)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -11,14 +12,22 @@ from components.contract.records import Entrance, Record
 from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
 
 
-class TrainingSpec(Record):
-    """A training run. Two runs with equal specifications and files give the same weights on one machine."""
+class RankSpec(Record):
+    """What every kind of training run has: a package that is started as its ranks may add to it."""
+
+    training: TrainingSettings
+
+
+Spec = TypeVar("Spec", bound=RankSpec)
+
+
+class TrainingSpec(RankSpec):
+    """A fine-tuning run. Two with equal specifications and files give the same weights on one machine."""
 
     base: str
     """Folder of the encoder to start from."""
     base_digest: str
     encoder: EncoderSettings
-    training: TrainingSettings
     augment: AugmentSettings
     examples: str
     """Folder that `prepare_examples` wrote."""
@@ -34,14 +43,14 @@ class TrainingSpec(Record):
     follows it: lines of kind "interim". It decides nothing here."""
 
 
-def write_spec(path: Path, spec: TrainingSpec) -> Path:
+def write_spec(path: Path, spec: RankSpec) -> Path:
     return write_json(path, spec.model_dump(mode="json"))
 
 
-def read_spec(path: Path) -> TrainingSpec:
-    """Raises TrainingError where the file is absent or no specification."""
+def read_spec(path: Path, kind: type[Spec]) -> Spec:
+    """Raises TrainingError where the file is absent or no specification of that kind."""
     try:
-        return TrainingSpec.model_validate(json.loads(path.read_text()))
+        return kind.model_validate(json.loads(path.read_text()))
     except (OSError, ValueError, ValidationError) as error:
         raise TrainingError(
             f"{path} is no training specification ({type(error).__name__}); start the training again."

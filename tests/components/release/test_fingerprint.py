@@ -3,7 +3,8 @@ from datetime import datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.release.fingerprint import hashed, overlap
+from components.contract.digests import hashed
+from components.release.fingerprint import overlap
 
 T = datetime(2026, 1, 1)
 LATER = datetime(2026, 2, 1)

@@ -61,7 +61,7 @@ def test_every_attempt_has_its_own_folder(tmp_path: Path) -> None:
     third = begin_attempt(tmp_path, _spec(epochs=2))
     assert [attempt.folder.name for attempt in (first, third)] == ["0001", "0003"]
     assert read_attempt(third.folder) == third
-    assert read_spec(third.spec).epochs == 2
+    assert read_spec(third.spec, TrainingSpec).epochs == 2
 
 
 def test_a_later_attempt_takes_over_the_newest_checkpoint(tmp_path: Path) -> None:

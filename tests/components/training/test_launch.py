@@ -21,18 +21,18 @@ from components.contract.errors import ConfigError, StorageError, TrainingError
 from components.contract.settings import TrainingSettings
 from components.cost.usage import USAGE, read_usage
 from components.encoder.transformer import TransformerEncoder
-from components.training.__main__ import _recorder
 from components.training.attempts import Attempt, begin_attempt, newest_checkpoint
 from components.training.fit import run_rank
 from components.training.launch import _environment, _failure, _hand_on, rank_count, train
+from components.training.rank import _recorder
 from components.training.spec import write_spec
 
 LAUNCH = """
 import sys
 from pathlib import Path
 from components.training.launch import train
-from components.training.spec import read_spec
-train(read_spec(Path(sys.argv[1])), Path(sys.argv[2]), Path(sys.argv[3]))
+from components.training.spec import TrainingSpec, read_spec
+train(read_spec(Path(sys.argv[1]), TrainingSpec), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 

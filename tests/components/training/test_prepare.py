@@ -15,7 +15,7 @@ from components.encoder.texts import item_texts
 from components.training.examples import Examples, read_examples
 from components.training.pairs import RECOMMENDATION, read_pairs
 from components.training.prepare import SEARCHED, prepare_examples
-from components.training.spec import read_spec, write_spec
+from components.training.spec import TrainingSpec, read_spec, write_spec
 
 
 def _prepare(shop: Any, out: Path, *, champion: Any = None, vectors: Any = None, **augment: Any) -> Examples:
@@ -126,10 +126,10 @@ def test_a_specification_survives_its_file(make_spec: Any, tmp_path: Path) -> No
     """What is written is what is read; a damaged file is a clear error."""
     spec = make_spec()
     path = write_spec(tmp_path / "spec.json", spec)
-    assert read_spec(path) == spec
+    assert read_spec(path, TrainingSpec) == spec
     path.write_text('{"base": 1}')
     with pytest.raises(TrainingError, match="is no training specification"):
-        read_spec(path)
+        read_spec(path, TrainingSpec)
 
 
 def test_trials_that_differ_in_other_parameters_share_their_examples(shop: Any, tmp_path: Path) -> None:

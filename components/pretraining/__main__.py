@@ -1,0 +1,15 @@
+"""`python -m components.pretraining --attempt-folder …`: one rank of a pretraining run."""
+
+from collections.abc import Callable
+
+from components.training.rank import be_a_rank
+
+
+def _run_rank() -> Callable[..., None]:
+    from components.pretraining.fit import run_rank
+
+    return run_rank
+
+
+if __name__ == "__main__":
+    be_a_rank(_run_rank)

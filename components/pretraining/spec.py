@@ -1,0 +1,72 @@
+"""What the ranks of a pretraining run are told, and what it leaves beside the weights."""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from components.contract.digests import hashed
+from components.contract.errors import LeakageError
+from components.contract.pretraining import PretrainingSettings
+from components.contract.records import Record
+from components.contract.settings import EncoderSettings
+from components.training.spec import RankSpec
+
+PROVENANCE = "pretraining.json"
+
+
+class PretrainingSpec(RankSpec):
+    start: str
+    """Folder of the model to begin with."""
+    start_digest: str
+    encoder: EncoderSettings
+    pretraining: PretrainingSettings
+    corpus: str
+    """Folder that `collect` wrote."""
+    corpus_digest: str
+
+
+class Measured(Record):
+    """On the held-out text."""
+
+    perplexity: float
+    """exp of the mean cross entropy of the hidden tokens. Comparable under one tokenizer only."""
+    matching_accuracy: float | None
+    """Share of the titles whose own description scores best among a batch's; None: no pairs."""
+
+
+class Pretrained(Record):
+    """pretraining.json, beside the weights: what they were learned from, and what came of it."""
+
+    start: str
+    start_digest: str
+    corpus_digest: str
+    items: tuple[str, ...]
+    """`hashed` ids of the items whose text was read."""
+    settings: PretrainingSettings
+    head_steps: int
+    """Steps before `before` was measured: they trained a new prediction head on an unchanged encoder."""
+    before: Measured
+    after: Measured
+
+
+def read_pretrained(folder: Path) -> Pretrained | None:
+    """What an encoder's folder says about its pretraining; None where it had none by Debut."""
+    path = folder / PROVENANCE
+    return Pretrained.model_validate(json.loads(path.read_text())) if path.is_file() else None
+
+
+def check_base(base: Path, split: Path) -> None:
+    """Raises LeakageError where a base was pretrained on text of an item that this split holds out."""
+    pretrained = read_pretrained(base)
+    if pretrained is None:
+        return
+    items = pl.read_parquet(split / "items.parquet")
+    held_out = items.filter(pl.col("is_new") | pl.col("is_validation_new")).get_column("item_id").to_list()
+    read = set(pretrained.items)
+    shared = [item for item in held_out if hashed([item])[0] in read]
+    if shared:
+        raise LeakageError(
+            f"encoder.name {base}: it was pretrained on texts of {len(shared)} items that are held out now, "
+            f"first {shared[0]!r}. Run `debut pretrain` again with this split, or name another base."
+        )

@@ -1,0 +1,128 @@
+"""One rank's pretraining run, in this process, and as a process of its own that is killed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from safetensors.torch import load_file
+
+from components.contract.errors import LeakageError
+from components.contract.pretraining import PretrainingSettings
+from components.contract.settings import EncoderSettings, TrainingSettings
+from components.encoder.transformer import TransformerEncoder
+from components.pretraining.corpus import collect
+from components.pretraining.fit import run_rank
+from components.pretraining.spec import PretrainingSpec, check_base, read_pretrained
+from components.training.attempts import Attempt, begin_attempt, newest_checkpoint, read_result
+from components.training.launch import train
+
+FIELDS = ("title", "brand")
+
+
+class EndAfter(Callback):
+    """Raises after a step: all that a killed process would leave is on disk, nothing else."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == self.step:
+            raise InterruptedError
+
+
+@pytest.fixture
+def spec(text: Any, settings: PretrainingSettings, tiny_encoder: Path, tmp_path: Path) -> PretrainingSpec:
+    corpus = collect(text.split, text.checked, FIELDS, settings, tmp_path / "corpus")
+    return PretrainingSpec(
+        start=str(tiny_encoder),
+        start_digest="tiny",
+        encoder=EncoderSettings(name="tiny", max_length=16, item_fields=FIELDS),
+        pretraining=settings,
+        training=TrainingSettings(precision="fp32"),
+        corpus=str(tmp_path / "corpus"),
+        corpus_digest=corpus.digest,
+    )
+
+
+def _run(spec: PretrainingSpec, work: Path, *extra: Callback) -> Attempt:
+    attempt = begin_attempt(work, spec)
+    run_rank(attempt.folder, extra)
+    return attempt
+
+
+def test_it_learns_the_words_and_which_description_belongs_to_a_title(
+    spec: PretrainingSpec, text: Any, tmp_path: Path
+) -> None:
+    """On items it has not read. The saved folder is an encoder that fine-tuning can begin with, knows what
+    it was made of, and is refused where one of its items is held out."""
+    attempt = _run(spec, tmp_path / "work")
+    pretrained = read_pretrained(attempt.model)
+    assert pretrained is not None
+    before, after = pretrained.before, pretrained.after
+    assert pretrained.head_steps > 0  # the tiny encoder has no head
+    assert after.perplexity < 0.6 * before.perplexity
+    assert after.matching_accuracy is not None and before.matching_accuracy is not None
+    assert after.matching_accuracy > before.matching_accuracy + 0.2
+    lines = [json.loads(line) for line in attempt.metrics.read_text().splitlines()]
+    epochs = [line["perplexity"] for line in lines if line["kind"] == "epoch"]
+    assert len(epochs) == spec.pretraining.epochs and epochs[-1] == after.perplexity
+    encoder = TransformerEncoder.load_saved(attempt.model)
+    assert encoder.digest == read_result(attempt).encoder_digest
+    assert encoder.settings == spec.encoder
+    check_base(attempt.model, text.split)
+    held_out = pretrained.model_copy(update={"items": ("1234", *pretrained.items)})
+    assert held_out.items  # the split's own held-out items are not among them; another split's are:
+    _hold_out("i00", text.split, tmp_path / "other")
+    with pytest.raises(LeakageError, match=r"texts of 1 items that are held out now, first 'i00'"):
+        check_base(attempt.model, tmp_path / "other")
+
+
+def _hold_out(item: str, split: Path, other: Path) -> None:
+    import polars as pl
+
+    other.mkdir()
+    items = pl.read_parquet(split / "items.parquet")
+    items.with_columns(is_new=pl.col("is_new") | (pl.col("item_id") == item)).write_parquet(
+        other / "items.parquet"
+    )
+
+
+def test_the_encoder_waits_while_a_new_head_learns(spec: PretrainingSpec, tmp_path: Path) -> None:
+    """After the head's steps the encoder's weights are still the base's, and the head's are not."""
+    head_steps = round(0.5 * 12 * 6)
+    slow = spec.model_copy(update={"pretraining": spec.pretraining.model_copy(update={"head_share": 0.5})})
+    attempt = begin_attempt(tmp_path / "work", slow)
+    with pytest.raises(InterruptedError):
+        run_rank(attempt.folder, [EndAfter(head_steps)])
+    base = load_file(Path(spec.start) / "model.safetensors")
+    checkpoint = newest_checkpoint(attempt)
+    assert checkpoint is not None
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    for name, value in base.items():
+        assert torch.equal(state[f"model.bert.{name}"], value), name
+    assert float(state["model.cls.predictions.bias"].abs().max()) > 0
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(spec: PretrainingSpec, tmp_path: Path) -> None:
+    whole = _run(spec, tmp_path / "whole")
+    with pytest.raises(InterruptedError):
+        _run(spec, tmp_path / "cut", EndAfter(40))
+    resumed = _run(spec, tmp_path / "cut")
+    left, right = (load_file(one.model / "model.safetensors") for one in (whole, resumed))
+    assert max(float((left[name] - right[name]).abs().max()) for name in left) == 0.0
+    assert read_pretrained(whole.model) == read_pretrained(resumed.model)
+
+
+def test_ranks_are_started_as_trainings_are(spec: PretrainingSpec, tmp_path: Path) -> None:
+    """By torchrun on two processes: one result, whose head and encoder both learned."""
+    two = spec.model_copy(update={"training": TrainingSettings(precision="fp32", ranks=2)})
+    found: list[dict[str, Any]] = []
+    trained = train(two, tmp_path / "work", tmp_path / "out", found.append, package="components.pretraining")
+    pretrained = read_pretrained(tmp_path / "out" / "encoder")
+    assert pretrained is not None and trained.steps == 72
+    assert pretrained.after.perplexity < 0.7 * pretrained.before.perplexity
+    assert [line for line in found if line["kind"] == "step"][-1]["step"] == 72
+    assert all("texts_per_second" in line for line in found if line["kind"] == "step")
