@@ -2,13 +2,12 @@
 
 import json
 import logging
-import math
 import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from components.tracking.client import (
     mlflow_errors,
     without_secrets,
 )
+from components.tracking.loggers import Logger, finite, open_loggers
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ class Tracker:
     connection: Connection
     run_id: str
     experiment_id: str
+    loggers: tuple[Logger, ...] = ()
+    """Other tools that get the same parameters, tags and metrics."""
 
     @property
     def url(self) -> str | None:
@@ -75,14 +77,19 @@ class Tracker:
 
     def parameters(self, values: Mapping[str, Any]) -> None:
         """Nested values as `a.b.c`; URIs lose their user names, passwords and query parts."""
-        params = [
-            Param(mlflow_name(name), without_secrets(str(value))[:PARAM_CHARACTERS])
+        texts = {
+            mlflow_name(name): without_secrets(str(value))[:PARAM_CHARACTERS]
             for name, value in flatten(values).items()
-        ]
+        }
+        for logger in self.loggers:
+            logger.texts(texts)
+        params = [Param(name, text) for name, text in texts.items()]
         for start in range(0, len(params), PARAMS_PER_REQUEST):
             self._log_batch(params=params[start : start + PARAMS_PER_REQUEST])
 
     def tags(self, values: Mapping[str, str]) -> None:
+        for logger in self.loggers:
+            logger.texts(values)
         self._log_batch(tags=[RunTag(name, value) for name, value in values.items()])
 
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
@@ -108,12 +115,11 @@ class Tracker:
                     self.connection.client.log_artifact(self.run_id, str(path), folder)
 
     def _log_metrics(self, values: Sequence[tuple[str, Any, int]]) -> None:
+        known = [(mlflow_name(name), value, step) for name, value, step in finite(values)]
+        for logger in self.loggers:
+            logger.metrics(known)
         now = int(time.time() * 1_000)
-        metrics = [
-            Metric(mlflow_name(name), float(value), now, step)
-            for name, value, step in values
-            if _is_number(value)
-        ]
+        metrics = [Metric(name, value, now, step) for name, value, step in known]
         for start in range(0, len(metrics), METRICS_PER_REQUEST):
             self._log_batch(metrics=metrics[start : start + METRICS_PER_REQUEST])
 
@@ -137,22 +143,25 @@ def start(
     The run ends FINISHED; where the block raises, FAILED (KILLED at Ctrl-C) with the error's sentence as its
     description, and the error goes on.
     """
-    connection = connect(settings, workspace)
-    below = {MLFLOW_PARENT_RUN_ID: parent.run_id} if parent else {}
-    tracker = _create(connection, settings, name, {**(tags or {}), **below})
-    monitor = _system_metrics(tracker) if settings.tracking.system_metrics and not parent else None
-    status, sentence = "FINISHED", None
-    try:
-        tracker.parameters(_shown(settings))
-        yield tracker
-    except BaseException as error:
-        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-        sentence = without_secrets(str(error) if isinstance(error, DebutError) else repr(error))
-        raise
-    finally:
-        if monitor:
-            monitor.finish()  # before the run ends: it logs to running runs only
-        _end(tracker, status, sentence)
+    with open_loggers(settings, workspace, name or "run") as loggers:
+        connection = connect(settings, workspace)
+        below = {MLFLOW_PARENT_RUN_ID: parent.run_id} if parent else {}
+        tracker = replace(_create(connection, settings, name, {**(tags or {}), **below}), loggers=loggers)
+        monitor = _system_metrics(tracker) if settings.tracking.system_metrics and not parent else None
+        status, sentence = "FINISHED", None
+        try:
+            for logger in loggers:
+                logger.texts(tags or {})
+            tracker.parameters(_shown(settings))
+            yield tracker
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            sentence = without_secrets(str(error) if isinstance(error, DebutError) else repr(error))
+            raise
+        finally:
+            if monitor:
+                monitor.finish()  # before the run ends: it logs to running runs only
+            _end(tracker, status, sentence)
 
 
 def browse_command(settings: Settings, workspace: Path) -> str:
@@ -254,7 +263,3 @@ def _dataset_input(data: DataInput) -> DatasetInput:
     )
     tags = {MLFLOW_DATASET_CONTEXT: data.context, "digest": data.digest}
     return DatasetInput(dataset, [InputTag(name, value) for name, value in tags.items()])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
