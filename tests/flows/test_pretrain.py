@@ -54,7 +54,7 @@ def _check_mlflow(shop: Any, found: dict[str, Any]) -> None:
     run = client.get_run(version.run_id)
     assert run.data.metrics["perplexity/after"] == found["perplexity"]["after"]
     assert run.data.params["pretraining.epochs"] == "20"
-    assert len(client.get_metric_history(version.run_id, "perplexity")) == 20  # "before" is the second epoch's end
+    assert len(client.get_metric_history(version.run_id, "perplexity")) == 20  # one is "before"
     files = {Path(file.path).name for file in client.list_artifacts(version.run_id, "pretrained")}
     assert {"model.safetensors", "tokenizer.json", "pretraining.json", "encoder.json"} <= files
     kept = Path(found["encoder"])
