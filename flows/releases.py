@@ -130,11 +130,13 @@ def exported(run: Run, encoder: Path, encoder_digest: str, model: str) -> Path:
 
 
 def encoded(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Path:
-    """Folder of a split's catalogue as an encoder sees it; splits with other requests share it."""
+    """Folder of a split's catalogue as an encoder sees it, with the co-purchases before its cut-off; splits
+    with other requests share it."""
+    read = [data.split / "items.parquet", data.split / "statistics" / "purchases.parquet"]
     _, folder = run.cached(
         stages.encode_items,
         "vectors",
-        [sha256_file(data.split / "items.parquet"), encoder_digest],
+        [*(sha256_file(path) for path in read if path.is_file()), encoder_digest],
         encoder=encoder,
         split_folder=data.split,
         model=model,

@@ -66,6 +66,7 @@ from components.release.fingerprint import Fingerprint
 from components.release.judging import judge_bm25, judge_candidate, write_unjudged
 from components.release.plan import choose_plan, export_graphs
 from components.split.leakage import check_leakage
+from components.split.purchases import read_purchases
 from components.split.split import split
 from components.tracking.client import connect
 from components.tracking.description import VersionCard
@@ -127,7 +128,14 @@ def encode_items(folder: Path, encoder: Path, split_folder: Path, model: str) ->
     loaded = TransformerEncoder.load_saved(encoder)
     with stage_folder(folder) as out:
         settings = loaded.settings
-        encode_catalogue(items, loaded.encode_catalogue, settings.item_fields, out, settings.language)
+        encode_catalogue(
+            items,
+            loaded.encode_catalogue,
+            settings.item_fields,
+            out,
+            settings.language,
+            read_purchases(split_folder, "statistics"),
+        )
     return folder.name
 
 

@@ -24,6 +24,8 @@ class Request:
     """Past items, oldest first."""
     exclude: frozenset[str] = field(default_factory=frozenset)
     """Items taken out of this request's ranking (already bought)."""
+    by_text: bool = False
+    """Rank by the texts alone, where the retriever knows more of the past items than those."""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class RetrievalPlan(Record):
     """Added to the cosine per unit of the lexical score, which is between 0 and 1; 0: vectors alone."""
     grams_share: float = 0.0
     """Of runs of three characters in the lexical score; the rest are words."""
+    co_purchase_weight: float = 0.0
+    """Added to the score by a history's texts per unit of that by co-purchases; 0: texts alone."""
 
 
 class Candidate(Record):

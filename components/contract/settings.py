@@ -165,6 +165,9 @@ class RetrievalSettings(Section):
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
     or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all
     vectors; auto: chosen on validation."""
+    co_purchase_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
+    """Added to that similarity per unit of the score by what the same users bought before the cut-off; 0:
+    texts alone; auto: chosen on validation, 0 where new or established items would lose by it."""
 
 
 class JudgeSettings(Section):

@@ -27,6 +27,7 @@ from components.contract.ports import Encoder, Ranking, Request, Rows, Vectors
 from components.contract.records import RetrievalPlan
 from components.contract.settings import Language
 from components.encoder.texts import item_text
+from components.index.co_purchases import CoPurchases, CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
 from components.index.columns import Columns, Filters, Mask
 from components.index.growing import GrowingArray
@@ -52,6 +53,7 @@ class Snapshot:
     vectors: Vectors
     """(n, d) float32, unit length."""
     lexical: LexicalSnapshot
+    co_purchases: CoPurchases | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class EncodedChange:
 
     change: Change
     vector: NDArray[np.float32] | None
+    nearest: int = -1
+    """The snapshot's row of the bought item with the most similar text, where the plan asks for it."""
 
 
 class LiveIndex:
@@ -77,6 +81,8 @@ class LiveIndex:
         EncoderError where a vector is not finite."""
         if len(snapshot.items) != len(snapshot.vectors) or snapshot.lexical.items != len(snapshot.items):
             raise ValueError(f"{len(snapshot.items)} items, but vectors or postings of another catalogue")
+        if (purchases := snapshot.co_purchases) is not None and purchases.items != len(snapshot.items):
+            raise ValueError(f"{len(snapshot.items)} items, but co-purchases of {purchases.items}")
         self.name = name
         self.plan = plan
         self.encoder = encoder
@@ -94,6 +100,8 @@ class LiveIndex:
         self._lexical = Lexical(snapshot.lexical, plan.grams_share)
         self._columns = Columns.of(snapshot.items)
         self._histories = Histories(plan.history_scoring, vectors)
+        bought = self.co_purchases
+        self._co_purchases = CoPurchaseScores(bought, vectors) if bought is not None else None
         self._changed: dict[int, LiveItem] = {}
         self._dead = 0
         """Appended rows that are dead."""
@@ -123,6 +131,11 @@ class LiveIndex:
         return self._snapshot.lexical.language
 
     @property
+    def co_purchases(self) -> CoPurchases | None:
+        """The snapshot's, where the plan weighs them."""
+        return self._snapshot.co_purchases if self.plan.co_purchase_weight else None
+
+    @property
     def snapshot_items(self) -> pl.DataFrame:
         return self._snapshot.items
 
@@ -145,6 +158,7 @@ class LiveIndex:
         fresh._coded = self._coded.as_built()
         fresh._coded.append(self._vectors[live])
         fresh._lexical, fresh._columns = self._lexical.kept(kept), self._columns.kept(kept)
+        fresh._co_purchases = self._co_purchases and self._co_purchases.kept(kept)
         fresh._changed = {new: self._changed[row] for new, row in enumerate(live, start=first)}
         fresh._dead, fresh._seq = 0, dict(self._seq)
         return fresh
@@ -159,8 +173,13 @@ class LiveIndex:
 
     def in_snapshot(self, item_id: str) -> bool:
         """Whether the release's snapshot has the item; `row` tells whether it can be found now."""
+        return self._snapshot_row(item_id) >= 0
+
+    def _snapshot_row(self, item_id: str) -> int:
+        """-1 where the snapshot does not have the item."""
         place = bisect_left(self._snapshot_ids, item_id)
-        return place < len(self._snapshot_ids) and self._snapshot_ids[place] == item_id
+        found = place < len(self._snapshot_ids) and self._snapshot_ids[place] == item_id
+        return place if found else -1
 
     def vector(self, row: int) -> NDArray[np.float32]:
         found: NDArray[np.float32] = self._vectors[row]
@@ -173,8 +192,13 @@ class LiveIndex:
         """The changes with their vectors; may run in another thread than searches. An item whose text is the
         snapshot's keeps its vector there: most changes are of price or stock. Raises EncoderError where a
         vector is not finite."""
-        vectors = iter(self._item_vectors([change.item for change in changes if change.item is not None]))
-        return [EncodedChange(change, None if change.item is None else next(vectors)) for change in changes]
+        items = [change.item for change in changes if change.item is not None]
+        vectors = self._item_vectors(items)
+        encoded = iter(zip(vectors, self._nearest(items, vectors), strict=True))
+        return [
+            EncodedChange(change, None) if change.item is None else EncodedChange(change, *next(encoded))
+            for change in changes
+        ]
 
     def unknown(self, changes: Sequence[Change]) -> list[Change]:
         """Those that are newer than what is known of their items."""
@@ -186,9 +210,9 @@ class LiveIndex:
         ascending = sorted(changes, key=lambda one: one.change.seq)
         newest = {one.change.item_id: one for one in ascending}  # of equal seq the last one holds
         fresh = [one for one in newest.values() if one.change.seq > self._seq.get(one.change.item_id, 0)]
-        items = [one.change.item for one in fresh if one.change.item is not None]
-        if items:
-            self._append(items, np.stack([one.vector for one in fresh if one.vector is not None]))
+        put = [one for one in fresh if one.change.item is not None]
+        if put:
+            self._append(put)
         for one in fresh:
             self._seq[one.change.item_id] = one.change.seq
             if one.vector is None:
@@ -238,13 +262,26 @@ class LiveIndex:
 
     def _snapshot_vector(self, item_id: str, text: str) -> NDArray[np.float32] | None:
         """Of the snapshot's item, where it has this text."""
-        if not self.in_snapshot(item_id):
+        row = self._snapshot_row(item_id)
+        if row < 0:
             return None
-        row = bisect_left(self._snapshot_ids, item_id)
         same = item_text(self._snapshot.items.row(row, named=True), self.fields) == text
         return self._snapshot.vectors[row] if same else None
 
-    def _append(self, items: Sequence[LiveItem], vectors: Vectors) -> None:
+    def _nearest(self, items: Sequence[LiveItem], vectors: Sequence[NDArray[np.float32]]) -> list[int]:
+        """Reads what no change changes."""
+        if self._co_purchases is None or not items:
+            return [-1] * len(items)
+        found: list[int] = self._co_purchases.nearest(np.stack(vectors), self._own(items)).tolist()
+        return found
+
+    def _own(self, items: Sequence[LiveItem]) -> Rows:
+        """(m,) the snapshot's rows of the same items, -1 where it has none."""
+        return np.asarray([self._snapshot_row(item.item_id) for item in items], dtype=np.int64)
+
+    def _append(self, encoded: Sequence[EncodedChange]) -> None:
+        items = [one.change.item for one in encoded if one.change.item is not None]
+        vectors = np.stack([one.vector for one in encoded if one.vector is not None])
         for row, item in enumerate(items, start=len(self._ids)):
             self._bury(self._row_of.get(item.item_id))
             self._changed[row] = item
@@ -255,6 +292,9 @@ class LiveIndex:
         self._coded.append(vectors)
         self._lexical.append([item_text(item.model_dump(), self.fields) for item in items])
         self._columns.append(items)
+        if self._co_purchases is not None:
+            nearest = np.asarray([one.nearest for one in encoded], dtype=np.int32)
+            self._co_purchases.append(nearest, self._own(items))
 
     def _bury(self, row: int | None) -> None:
         """Marks a row as dead; its columns stay, for answers that name it."""
@@ -299,9 +339,13 @@ class LiveIndex:
         past = sorted({self._row_of[item] for item in request.history if item in self._row_of})
         if not past:
             return
-        scanned = self._scan_history(past)
+        scanned, bought = self._scan_history(past), None
+        if self._co_purchases is not None and not request.by_text:
+            bought = np.float32(self.plan.co_purchase_weight) * self._co_purchases.scores(past)
+            scanned += bought
         rows = self._proposed(scanned, request, among, ranking.rows.shape[1])
-        self._place(ranking, n, rows, self._histories.exact(self._vectors[rows], self._vectors[past]))
+        exact = self._histories.exact(self._vectors[rows], self._vectors[past])
+        self._place(ranking, n, rows, exact if bought is None else exact + bought[rows])
 
     def _scan_history(self, past: list[int]) -> Scores:
         if self._exact:

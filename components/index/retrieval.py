@@ -2,7 +2,7 @@
 
 encoder/      settings, tokenizer and fp32 weights
 inference/    encoder.onnx, where the plan says so
-index/        items.parquet, vectors, postings
+index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them
 retrieval.json
 """
 
@@ -20,6 +20,7 @@ from components.contract.ports import Encoder
 from components.contract.records import RetrievalPlan
 from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE
+from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import ITEMS_FILE, read_vectors
@@ -36,9 +37,11 @@ def open_candidate(candidate: Path, name: str, index: Path | None = None, thread
     """
     plan = read_plan(candidate)
     encoder = open_encoder(candidate / ENCODER, candidate / INFERENCE / ONNX_FILE, plan, threads)
-    return LiveIndex(
-        name, read_snapshot(index or candidate / INDEX), encoder, plan, item_fields(candidate / ENCODER)
-    )
+    snapshot = read_snapshot(index or candidate / INDEX)
+    if index is None and plan.co_purchase_weight and snapshot.co_purchases is None:
+        path = candidate / INDEX / CO_PURCHASES_FILE
+        raise DataError(f"{path} is missing, but the plan weighs co-purchases: restore it or build it again.")
+    return LiveIndex(name, snapshot, encoder, plan, item_fields(candidate / ENCODER))
 
 
 def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
@@ -67,9 +70,14 @@ def read_snapshot(index: Path) -> Snapshot:
         item_ids, vectors = read_vectors(index)
         items = pl.read_parquet(index / ITEMS_FILE)
         lexical = LexicalSnapshot.load(index)
+        co_purchases = CoPurchases.load(index)
+    if co_purchases is not None and co_purchases.items != len(item_ids):
+        raise DataError(
+            f"{index}: {len(item_ids)} items but co-purchases of {co_purchases.items}; build it again."
+        )
     if lexical.items != len(item_ids):
         raise DataError(f"{index}: {len(item_ids)} items but postings of {lexical.items}; build it again.")
-    return Snapshot(items, vectors, lexical)
+    return Snapshot(items, vectors, lexical, co_purchases)
 
 
 def read_plan(candidate: Path) -> RetrievalPlan:

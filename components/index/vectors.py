@@ -13,6 +13,7 @@ from components.contract.ports import Vectors
 from components.contract.settings import Language
 from components.contract.tables import TABLES
 from components.encoder.texts import item_texts
+from components.index.co_purchases import CoPurchases
 from components.index.lexical import LEXICAL_FILES, LexicalSnapshot
 
 VECTORS_FILE = "vectors.safetensors"
@@ -28,12 +29,17 @@ def encode_catalogue(
     fields: Sequence[str],
     out: Path,
     language: Language = "english",
+    purchases: pl.DataFrame | None = None,
 ) -> None:
     """Writes vectors.safetensors ((n, d) float32, row = item row), the lexical side of the same texts and
-    items.parquet into `out`."""
+    items.parquet into `out`; purchases: user_id and item_id of those before the cut-off, where users are
+    known, become co_purchases.safetensors."""
     texts = item_texts(items, fields)
-    write_vectors(items, encode(texts), out)
+    vectors = encode(texts)
+    write_vectors(items, vectors, out)
     LexicalSnapshot.build(texts, language).save(out)
+    if purchases is not None:
+        CoPurchases.build(items.get_column("item_id").to_list(), vectors, purchases).save(out)
 
 
 def write_vectors(items: pl.DataFrame, vectors: Vectors, out: Path) -> None:

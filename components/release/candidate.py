@@ -4,7 +4,8 @@
       encoder/            config, model.safetensors, tokenizer
       inference/          encoder.onnx, where the retrieval plan uses one
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
-                          lexical side: words.* and grams.* (.safetensors, .json)
+                          lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,
+                          where the plan weighs them
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
@@ -27,6 +28,7 @@ from components.contract.digests import canonical_json, sha256_bytes, sha256_fil
 from components.contract.errors import PromotionError
 from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.records import Candidate, RetrievalPlan
+from components.index.co_purchases import CO_PURCHASES_FILE
 from components.index.retrieval import ENCODER, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
 from components.index.vectors import INDEX_FILES
 from components.release.fingerprint import Fingerprint
@@ -56,6 +58,8 @@ def build(
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))
         _copy(index, folder / INDEX, INDEX_FILES)
+        if plan.co_purchase_weight:
+            _copy(index, folder / INDEX, [CO_PURCHASES_FILE])
         if graph is not None:
             _place(graph, folder / INFERENCE / ONNX_FILE)
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))

@@ -1,17 +1,17 @@
-"""The weights of the lexical side, chosen on validation.
+"""The weights of parts of a score, chosen on validation; here the lexical side's.
 
-Per judged query the scores of the items that any part ranks high are computed once; a pair of weights is then
-judged by adding them up. Shapes: n items, m items of a query.
+Per judged request the scores of the items that any part ranks high are computed once; weights are then judged
+by adding them up. Shapes: n items, p parts, m items of a request.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.ports import Encoder
+from components.contract.ports import Encoder, Request, Rows
 from components.index.lexical import Lexical
 from components.index.live import Snapshot
 from components.index.topk import top_columns
@@ -29,57 +29,74 @@ class Fusion:
     weight: float
     share: float
 
-    def scores(self, parts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(3, m) cosines, words, grams → (m,)"""
-        scales = np.asarray([1, self.weight * (1 - self.share), self.weight * self.share], dtype=np.float32)
-        fused: NDArray[np.float32] = scales @ parts
-        return fused
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of cosines, words, grams."""
+        return 1, self.weight * (1 - self.share), self.weight * self.share
 
 
 @dataclass(frozen=True)
-class ScoredQuery:
+class ScoredRequest:
     parts: NDArray[np.float32]
-    """(3, m)"""
+    """(p, m)"""
     relevant: Mapping[str, tuple[NDArray[np.bool_], int]]
     """Per population (new, established) which of the m items are relevant, and how many of all are."""
 
 
+class Populations:
+    """Which rows of the validation's items are relevant to a request, apart for new and established items."""
+
+    def __init__(self, judged: JudgedSet, new: frozenset[str], item_ids: Sequence[str]) -> None:
+        self._judged = judged
+        self._is_new = np.asarray([item_id in new for item_id in item_ids])
+        self.row_of = {item_id: row for row, item_id in enumerate(item_ids)}
+
+    def of(self, request: Request, rows: Rows) -> dict[str, tuple[NDArray[np.bool_], int]]:
+        relevant = self._judged.relevant[request.request_id]
+        wanted = np.asarray([self.row_of[item] for item in relevant], dtype=np.int64)
+        new = self._is_new[wanted]
+        populations = {"new": wanted[new], "established": wanted[~new]}
+        return {name: (np.isin(rows, some), len(some)) for name, some in populations.items()}
+
+    def best_rows(self, request: Request, parts: NDArray[np.float32]) -> Rows:
+        """(p, n) scores → the rows that are among the first DEPTH of any part; changes `parts`."""
+        parts[:, [self.row_of[item] for item in request.exclude if item in self.row_of]] = -np.inf
+        return np.unique(np.concatenate([top_columns(part, DEPTH) for part in parts]))
+
+
 def scored_queries(
     judged: JudgedSet, new: frozenset[str], snapshot: Snapshot, encoder: Encoder
-) -> list[ScoredQuery]:
+) -> list[ScoredRequest]:
     """new: item_ids of the items that count as new on validation."""
-    item_ids = snapshot.items.get_column("item_id").to_list()
-    row_of = {item_id: row for row, item_id in enumerate(item_ids)}
-    is_new = np.asarray([item_id in new for item_id in item_ids])
+    populations = Populations(judged, new, snapshot.items.get_column("item_id").to_list())
     lexical = Lexical(snapshot.lexical)
     asked = encoder.encode_queries([str(request.text) for request in judged.requests])
     scored = []
     for request, vector in zip(judged.requests, asked, strict=True):
         words, grams = lexical.parts(str(request.text))
         parts = np.stack([snapshot.vectors @ vector, words, grams])
-        excluded = [row_of[item] for item in request.exclude if item in row_of]
-        parts[:, excluded] = -np.inf
-        rows = np.unique(np.concatenate([top_columns(part, DEPTH) for part in parts]))
-        wanted = np.asarray([row_of[item] for item in judged.relevant[request.request_id]], dtype=np.int64)
-        relevant = {}
-        for name, inside in (("new", is_new[wanted]), ("established", ~is_new[wanted])):
-            relevant[name] = (np.isin(rows, wanted[inside]), int(inside.sum()))
-        scored.append(ScoredQuery(parts[:, rows], relevant))
+        rows = populations.best_rows(request, parts)
+        scored.append(ScoredRequest(parts[:, rows], populations.of(request, rows)))
     return scored
 
 
-def best_fusion(queries: list[ScoredQuery], weights: Iterable[float], shares: Iterable[float]) -> Fusion:
+def best_fusion(queries: list[ScoredRequest], weights: Iterable[float], shares: Iterable[float]) -> Fusion:
     """The highest mean of recall@10 of new and of established items; the first of equals: least weight."""
     pairs = [Fusion(weight, share) for weight, share in product(weights, shares)]
-    return max(pairs, key=lambda pair: fused_recall(queries, pair))
+    return max(pairs, key=lambda pair: fused_recall(queries, pair.weights))
 
 
-def fused_recall(queries: list[ScoredQuery], fusion: Fusion) -> float:
+def fused_recall(requests: list[ScoredRequest], weights: Sequence[float]) -> float:
     """Mean over the populations that have a relevant item of their recall@10."""
+    return float(np.mean(list(recalls(requests, weights).values()) or [0.0]))
+
+
+def recalls(requests: list[ScoredRequest], weights: Sequence[float]) -> dict[str, float]:
+    """Recall@10 per population that has a relevant item; weights: (p,) of the parts."""
     found: dict[str, list[float]] = {}
-    for query in queries:
-        best = top_columns(fusion.scores(query.parts), K)
-        for name, (relevant, count) in query.relevant.items():
+    for request in requests:
+        best = top_columns(np.asarray(weights, dtype=np.float32) @ request.parts, K)
+        for name, (relevant, count) in request.relevant.items():
             if count:
                 found.setdefault(name, []).append(relevant[best].sum() / count)
-    return float(np.mean([np.mean(recalls) for recalls in found.values()])) if found else 0.0
+    return {name: float(np.mean(values)) for name, values in found.items()}

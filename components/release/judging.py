@@ -136,8 +136,9 @@ def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFr
         return None
     texts = item_texts(catalogue, kept)
     assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
-    lexical = LexicalSnapshot.build(texts, index.language)
-    snapshot = Snapshot(catalogue, encoder.encode_catalogue(texts), lexical)
+    lexical, vectors = LexicalSnapshot.build(texts, index.language), encoder.encode_catalogue(texts)
+    purchases = index.co_purchases and index.co_purchases.with_texts(vectors)
+    snapshot = Snapshot(catalogue, vectors, lexical, purchases)
     return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept)
 
 

@@ -1,7 +1,6 @@
 """How a candidate ranks (records.RetrievalPlan), chosen on the validation part."""
 
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -22,15 +21,19 @@ from components.contract.settings import (
 from components.encoder.onnx_export import export_onnx, quantise, reweight
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
+from components.index.co_purchases import CoPurchases
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
 from components.release.fusion import Fusion, best_fusion, scored_queries
+from components.release.history_mix import HistoryMix, best_mix, scored_users
+from components.split.purchases import read_purchases
 from components.training.validation import Validation, read_validation, recall_of, stopping_recall
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES = (0.0, 0.25, 0.5, 0.75)
+CO_PURCHASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
 TIMED_QUERIES = 50
 
@@ -63,8 +66,8 @@ def choose_plan(
     settings say torch; vectors: the split's catalogue as it sees it (index.vectors).
     - inference: the fastest that loses at most `max_loss` of the fp32 encoder's recall on the judged queries
       and is faster in this very run; fp32 in ONNX Runtime where there are no queries to measure it with.
-    - history scoring, lexical weight and its share of grams: the best; the mean and 0 where no user or no
-      query is judged.
+    - history scoring and co-purchase weight, lexical weight and its share of grams: the best; the mean and 0
+      where no user or no query is judged. Co-purchases are those before the validation window.
     """
     wanted, validation = settings.retrieval, read_validation(split, settings.encoder, settings.training)
     snapshot = _snapshot(validation, split, vectors, settings.encoder)
@@ -74,12 +77,31 @@ def choose_plan(
     if inference == "auto":
         inference = _fastest(opened, queries, snapshot, wanted)
     plan = RetrievalPlan(inference=inference)
-    scorings: Iterable[HistoryScoring] = get_args(HistoryScoring) if users.judged else ("mean",)
+    plan = _mixed(plan, users, snapshot, split, wanted)
+    return _fused(plan, queries, opened.open(inference), vectors, split, settings)
+
+
+def _mixed(
+    plan: RetrievalPlan, users: Validation, snapshot: Snapshot, split: Path, wanted: RetrievalSettings
+) -> RetrievalPlan:
+    """The plan with its history scoring and co-purchase weight. A weight that the settings give holds where
+    any purchase is known."""
+    purchases = read_purchases(split, "train")
+    scorings: tuple[HistoryScoring, ...] = get_args(HistoryScoring) if users.judged else ("mean",)
+    weights = CO_PURCHASE_WEIGHTS if users.judged and purchases is not None else (0.0,)
     if wanted.history_scoring != "auto":
         scorings = (wanted.history_scoring,)
-    chosen = opened.open(inference)
-    plan = _best([plan.model_copy(update={"history_scoring": s}) for s in scorings], users, snapshot, chosen)
-    return _fused(plan, queries, chosen, vectors, split, settings)
+    if wanted.co_purchase_weight != "auto":
+        weights = (wanted.co_purchase_weight if read_purchases(split, "statistics") is not None else 0.0,)
+    best = HistoryMix(scorings[0], weights[0])
+    if len(scorings) * len(weights) > 1:
+        if purchases is not None and any(weights):
+            item_ids = snapshot.items.get_column("item_id").to_list()
+            counted = CoPurchases.build(item_ids, snapshot.vectors, purchases)
+            snapshot = replace(snapshot, co_purchases=counted)
+        scored = scored_users(users.judged["recommendation"], users.new, snapshot, scorings)
+        best = best_mix(scored, scorings, weights)
+    return plan.model_copy(update={"history_scoring": best.scoring, "co_purchase_weight": best.weight})
 
 
 def _fused(
@@ -137,15 +159,6 @@ def _snapshot(validation: Validation, split: Path, vectors: Path, encoder: Encod
 def _only(validation: Validation, entrance: Entrance) -> Validation:
     kept = {name: judged for name, judged in validation.judged.items() if name == entrance}
     return replace(validation, judged=kept)
-
-
-def _best(
-    plans: Sequence[RetrievalPlan], validation: Validation, snapshot: Snapshot, encoder: Encoder
-) -> RetrievalPlan:
-    """The plan with the highest recall; the first of equals."""
-    if len(plans) == 1:
-        return plans[0]
-    return max(plans, key=lambda plan: _recall(plan, validation, snapshot, encoder))
 
 
 def _recall(

@@ -107,11 +107,11 @@ class SearchRoutes:
         return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)
 
     async def similar(self, request: Request, item_id: str, filters: QueryFilters, k: K = 10) -> Response:
-        """The items most like an item."""
+        """The items most like an item, by their texts: what is bought with it is no substitute for it."""
         if self._serving.release().index.row(item_id) is None:
             raise ProblemError(404, f"There is no item {item_id[:100]!r} now.")
         asked = _asked(request, "similar", k, filters)
-        one = ports.Request("similar", history=(item_id,), exclude=frozenset({item_id}))
+        one = ports.Request("similar", history=(item_id,), exclude=frozenset({item_id}), by_text=True)
         found, release = await self._found(one, asked)
         hits = self._answering.hits(asked, release, found)
         return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)

@@ -29,6 +29,7 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
     items = _mark_items(items, cutoff, validation_cutoff)
     # An item listed after its own first event (a pre-order, a wrong date) is new all the same.
     first, second = (items.filter(mark).select("item_id") for mark in ("trainable", "refit_trainable"))
+    purchases = _purchase_rows(acts.join(second, on="item_id", how="semi"), cutoff)
     return SplitParts(
         items=items,
         train_search=_search_rows(
@@ -38,9 +39,8 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
         refit_search=_search_rows(searches.join(second, on="item_id", how="semi"), cutoff, settings)
         if refit
         else None,
-        refit_purchases=_purchase_rows(acts.join(second, on="item_id", how="semi"), cutoff)
-        if refit
-        else None,
+        refit_purchases=purchases if refit else None,
+        purchases=purchases,
         validation=_judged(searches, acts, validation_cutoff, cutoff, settings),
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,

@@ -38,6 +38,8 @@ class SplitParts:
     train_purchases: pl.DataFrame | None
     refit_search: pl.DataFrame | None
     refit_purchases: pl.DataFrame | None
+    purchases: pl.DataFrame | None
+    """All purchase rows before the cut-off: what a release's co-purchases are counted from."""
     validation: JudgedRows
     test: JudgedRows
     cutoff: datetime | None

@@ -110,6 +110,7 @@ def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> Non
         "train/purchases": parts.train_purchases,
         "refit/search": parts.refit_search,
         "refit/purchases": parts.refit_purchases,
+        "statistics/purchases": parts.purchases,
         "validation/requests": parts.validation[0],
         "validation/judgements": parts.validation[1],
         "test/requests": parts.test[0],
@@ -130,7 +131,7 @@ def _description(parts: SplitParts, entrances: tuple[Entrance, ...]) -> dict[str
         "entrances": entrances,
         "counts": _counts(parts),
         # Every statistic of behaviour that the split hands on, and the moment it was computed up to.
-        "statistics": {"request_frequency": _iso(parts.cutoff)},
+        "statistics": {"request_frequency": _iso(parts.cutoff), "purchases": _iso(parts.cutoff)},
     }
 
 

@@ -44,8 +44,8 @@ def test_words_are_weighed_where_the_vectors_tell_nothing(snapshot):
     queries = scored_queries(
         judged({"lamps green": IDS[10], "oak lamp": IDS[11]}), frozenset(IDS[10:]), snapshot, Blind()
     )
-    assert fused_recall(queries, Fusion(0.0, 0.0)) == 0.0
-    assert fused_recall(queries, Fusion(0.5, 0.0)) == 1.0
+    assert fused_recall(queries, Fusion(0.0, 0.0).weights) == 0.0
+    assert fused_recall(queries, Fusion(0.5, 0.0).weights) == 1.0
     assert best_fusion(queries, (0.0, 0.1, 0.5), (0.0, 0.5)) == Fusion(0.1, 0.0)
 
 
@@ -53,7 +53,7 @@ def test_grams_are_weighed_where_words_are_misspelt(snapshot):
     queries = scored_queries(
         judged({"gren lmap": IDS[10], "oak lamp": IDS[11]}), frozenset(), snapshot, Blind()
     )
-    assert fused_recall(queries, Fusion(1.0, 0.0)) == 0.5
+    assert fused_recall(queries, Fusion(1.0, 0.0).weights) == 0.5
     assert best_fusion(queries, (0.0, 1.0), (0.0, 0.5)) == Fusion(1.0, 0.5)
 
 
@@ -61,7 +61,7 @@ def test_new_and_established_items_count_alike(snapshot):
     """Three queries for established items that are found, one for a new one that is not: a half."""
     asked = {"red chair": IDS[0], "blue chair": IDS[1], "green chair": IDS[2], "nothing known": IDS[11]}
     queries = scored_queries(judged(asked), frozenset([IDS[11]]), snapshot, Blind())
-    assert fused_recall(queries, Fusion(1.0, 0.0)) == 0.5
+    assert fused_recall(queries, Fusion(1.0, 0.0).weights) == 0.5
 
 
 def test_excluded_items_are_not_counted(snapshot):
