@@ -62,7 +62,7 @@ def by_definition(bought: np.ndarray, vectors: np.ndarray, past: list[int]) -> n
 
 
 @pytest.mark.parametrize("past", [[3], [0, 7, 20], list(range(0, 50, 2))])
-@pytest.mark.parametrize("block", [7, 512])
+@pytest.mark.parametrize("block", [7, 256])
 def test_scores_are_as_defined(vectors, bought, purchases, past, block, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", block)
     scores = CoPurchaseScores(CoPurchases.build(IDS, vectors, purchases), vectors).scores(past)

@@ -16,6 +16,7 @@ from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.encoder.onnx_encoder import OnnxEncoder
 from components.encoder.transformer import TransformerEncoder
+from components.index.co_purchases import CO_PURCHASES_FILE
 from components.index.exact import ExactIndex
 from components.index.lexical import LEXICAL_FILES, LexicalSnapshot
 from components.index.retrieval import item_fields, open_candidate, open_exact, read_plan, read_snapshot
@@ -191,3 +192,56 @@ def test_a_plan_with_unknown_values_is_refused(copied: Path) -> None:
 
 def test_the_fields_of_an_items_text_are_the_encoders(make_candidate: Callable[[str], Path]) -> None:
     assert item_fields(make_candidate("torch") / "encoder") == ("title", "brand")
+
+
+@pytest.fixture
+def with_purchases(tiny_exported: Path, make_items: Any, tmp_path: Path) -> Callable[[RetrievalPlan], Path]:
+    """with_purchases(plan): of a shop that knows its users; its index is tmp_path / "index"."""
+    rows = [{"item_id": f"i{n:02}", "title": title} for n, title in enumerate(TITLES)]
+    pairs = [(f"u{user}", f"i{(user * 3 + n) % 18:02}") for user in range(12) for n in (0, 4, 9)]
+    purchases = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    encoder, index = TransformerEncoder.load_saved(tiny_exported / "encoder"), tmp_path / "index"
+    index.mkdir()
+    encode_catalogue(make_items(rows), encoder.encode_items, ("title",), index, purchases=purchases)
+    known = {"data_digest": "d", "encoder_digest": "e", "base_digest": "b", "lock_digest": "l"}
+    fingerprint = Fingerprint(**known, code_digest="c", cutoff=None, settings={})
+
+    def make(plan: RetrievalPlan) -> Path:
+        folder, encoder = tmp_path / "candidates", tiny_exported / "encoder"
+        built = build(folder, encoder=encoder, index=index, plan=plan, fingerprint=fingerprint)
+        return folder / built.digest
+
+    return make
+
+
+def test_co_purchases_are_served_as_they_are_judged(
+    with_purchases: Callable[[RetrievalPlan], Path], tmp_path: Path
+) -> None:
+    """From the candidate's own index, from the split's, and by the exact path: the same places and scores; a
+    plan without them ranks otherwise, and its release carries none."""
+    weighed, plain = with_purchases(RetrievalPlan(co_purchase_weight=1.0)), with_purchases(RetrievalPlan())
+    user = [Request("u", history=("i00", "i05"), exclude=frozenset({"i00", "i05"}))]
+    served = open_candidate(weighed, "served").search(user, 10)
+    for judged in (
+        open_candidate(weighed, "judged", tmp_path / "index"),
+        open_exact(weighed, "exact", tmp_path / "index"),
+    ):
+        np.testing.assert_array_equal(judged.search(user, 10).rows, served.rows)
+        np.testing.assert_allclose(judged.search(user, 10).scores, served.scores, atol=1e-6)
+    assert open_candidate(plain, "plain").search(user, 10).rows.tolist() != served.rows.tolist()
+    assert (weighed / "index" / CO_PURCHASES_FILE).is_file()
+    assert not (plain / "index" / CO_PURCHASES_FILE).exists()
+
+
+def test_a_release_that_lost_its_co_purchases_is_refused(
+    with_purchases: Callable[[RetrievalPlan], Path],
+) -> None:
+    folder = with_purchases(RetrievalPlan(co_purchase_weight=1.0))
+    (folder / "index" / CO_PURCHASES_FILE).unlink()
+    with pytest.raises(DataError, match="is missing, but the plan weighs co-purchases"):
+        open_candidate(folder, "x")
+
+
+def test_a_plan_from_before_there_were_co_purchases_weighs_none(tmp_path: Path) -> None:
+    (tmp_path / "retrieval.json").write_text('{"history_scoring": "top3", "inference": "onnx"}')
+    assert read_plan(tmp_path).co_purchase_weight == 0.0

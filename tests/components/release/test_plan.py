@@ -1,5 +1,6 @@
 """The choice of a candidate's retrieval path on small splits whose best answer is known."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
@@ -178,6 +179,39 @@ def test_the_history_scoring_that_finds_most_is_chosen(
     assert chosen.history_scoring == scorings[int(np.argmax(recalls))] != "mean"
     assert max(recalls) == 1.0 > recalls[0]
     assert chosen.lexical_weight == 0.0
+
+
+def bought_together() -> tuple[dict[str, tuple[list[str], str]], pl.DataFrame]:
+    """Users whose next item has a vector like any other, and earlier users who bought both."""
+    users = {f"u{n}": ([IDS[n]], IDS[n + 12]) for n in range(6)}
+    pairs = [(f"e{n}{m}", item) for n in range(6) for m in range(9) for item in (IDS[n], IDS[n + 12])]
+    rows = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    return users, rows.with_columns(at=pl.datetime(2026, 1, 1))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_co_purchases_are_weighed_where_they_find_more(
+    choose: Callable[..., RetrievalPlan], tmp_path: Path, known: bool
+) -> None:
+    """By what was bought before the validation window: what the statistics before the cut-off know besides
+    is not looked at. Without it there is nothing to weigh, whatever the settings say."""
+    users, purchases = bought_together()
+    split = write_split(tmp_path / "split", {}, users)
+    (split / "statistics").mkdir()
+    purchases.write_parquet(split / "statistics" / "purchases.parquet")
+    vectors = np.random.default_rng(0).standard_normal((len(TITLES), 32))
+    if known:
+        (split / "train").mkdir()
+        purchases.write_parquet(split / "train" / "purchases.parquet")
+    weight = choose(split, vectors, inference="torch").co_purchase_weight
+    assert (weight > 0) is known
+    shutil.rmtree(tmp_path / "vectors")
+    given = choose(split, vectors, inference="torch", co_purchase_weight=0.7, history_scoring="top3")
+    assert given == RetrievalPlan(history_scoring="top3", co_purchase_weight=0.7)
+    (split / "statistics" / "purchases.parquet").unlink()
+    shutil.rmtree(tmp_path / "vectors")
+    given = choose(split, vectors, inference="torch", co_purchase_weight=0.7, history_scoring="top3")
+    assert given.co_purchase_weight == 0.0
 
 
 def test_without_judged_users_histories_are_scored_by_their_mean(

@@ -91,9 +91,15 @@ def test_no_split_by_time_leaks(
 
 
 @pytest.mark.parametrize(
-    ("folder", "late"), [("train", datetime(2026, 2, 9)), ("refit", datetime(2026, 3, 1))]
+    ("folder", "late", "name"),
+    [
+        ("train", datetime(2026, 2, 9), "search"),
+        ("train", datetime(2026, 2, 9), "purchases"),
+        ("refit", datetime(2026, 3, 1), "search"),
+        ("refit", datetime(2026, 3, 1), "purchases"),
+        ("statistics", datetime(2026, 3, 1), "purchases"),
+    ],
 )
-@pytest.mark.parametrize("name", ["search", "purchases"])
 def test_a_training_row_at_the_cutoff_stops_the_run(
     dated_split: tuple[Path, Path], folder: str, name: str, late: datetime
 ) -> None:

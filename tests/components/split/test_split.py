@@ -11,6 +11,7 @@ import pytest
 from components.contract.errors import DataError, JudgeError, LeakageError
 from components.contract.settings import SplitSettings
 from components.split.judged import read_judged
+from components.split.purchases import read_purchases
 from components.split.split import split
 from components.split.trained_on import trained_on
 
@@ -137,6 +138,35 @@ def test_an_item_with_events_before_it_was_listed_is_new_and_not_trained_on(
     out = run(write_tables(items=items, events=dated["events"]), settings)
     assert pl.read_parquet(out / "items.parquet").filter(item_id="i010").get_column("is_new").item()
     assert "i010" not in trained_on(out)[1]
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_statistics_know_the_purchases_before_the_cutoff_and_no_other(
+    write_tables: Write, dated: dict[str, pl.DataFrame], refit: bool
+) -> None:
+    """Of the validation window too, of no new item; a purchase at T or later changes not one byte."""
+    settings = DATED.model_copy(update={"refit_on_validation": refit})
+    out = run(write_tables(**dated), settings)
+    counted = read_purchases(out, "statistics")
+    acts = dated["events"].filter((pl.col("kind") == "purchase") & (pl.col("at") < datetime(2026, 3, 1)))
+    first = acts.group_by("user_id", "item_id").agg(pl.col("at").min())
+    assert counted is not None
+    assert counted.sort("user_id", "item_id").equals(first.select(counted.columns).sort("user_id", "item_id"))
+    assert counted.get_column("at").max() > read_purchases(out, "train").get_column("at").max()
+    before = (out / "statistics" / "purchases.parquet").read_bytes()
+    later = pl.DataFrame(
+        {"at": [datetime(2026, 3, 1)], "kind": "purchase", "item_id": "i001", "user_id": "u3"}
+    )
+    out.rename(out.with_name("first"))
+    again = run(
+        write_tables(items=dated["items"], events=pl.concat([dated["events"], later], how="diagonal")),
+        settings,
+    )
+    assert (again / "statistics" / "purchases.parquet").read_bytes() == before
+
+
+def test_judgements_alone_know_no_purchases(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
+    assert read_purchases(run(write_tables(**undated), UNDATED), "statistics") is None
 
 
 def test_the_cutoff_rolls_with_the_latest_event(write_tables: Write, dated: dict[str, pl.DataFrame]) -> None:
