@@ -22,6 +22,7 @@ from components.release import promotion
 from components.release.candidate import build, load_fingerprint
 from components.release.fingerprint import Fingerprint
 from components.release.plan import choose_plan, export_graphs, graph_of
+from components.split.purchases import read_purchases
 from components.split.split import split
 from flows.shop import Shop, open_shop
 
@@ -94,7 +95,8 @@ def _version_0(shop: Shop, split_folder: Path, prepared: PreparedData) -> str:
         (place / name).mkdir(exist_ok=True)
     export_graphs(place / "base", place / "graphs")
     items = pl.read_parquet(split_folder / "items.parquet")
-    encode_catalogue(items, encoder.encode_catalogue, settings.encoder.item_fields, place / "vectors")
+    fields, purchases = settings.encoder.item_fields, read_purchases(split_folder, "statistics")
+    encode_catalogue(items, encoder.encode_catalogue, fields, place / "vectors", purchases=purchases)
     plan = choose_plan(place / "base", place / "graphs", place / "vectors", split_folder, settings)
     fingerprint = Fingerprint(
         data_digest=prepared.digest,

@@ -233,6 +233,7 @@ def make_candidate(
         *,
         pooling: str = "mean",
         cutoff: datetime | None = None,
+        purchases: pl.DataFrame | None = None,
     ) -> str:
         plan, folder = plan or RetrievalPlan(), tmp_path_factory.mktemp("parts")
         settings = EncoderSettings(name="tiny", pooling=pooling, max_length=16, item_fields=("title",))
@@ -240,7 +241,8 @@ def make_candidate(
         graph = exported() if plan.inference == "onnx-int8" else None
         encoder = open_encoder(folder / "encoder", graph or folder, plan)
         (folder / "index").mkdir()
-        encode_catalogue(catalogue(titles), encoder.encode_items, ("title",), folder / "index")
+        items, index = catalogue(titles), folder / "index"
+        encode_catalogue(items, encoder.encode_items, ("title",), index, purchases=purchases)
         fingerprint = Fingerprint(
             data_digest="d",
             encoder_digest=digest,

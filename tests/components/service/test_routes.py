@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import httpx
 import numpy as np
+import polars as pl
 import pytest
 
 from components.contract.ports import Request
@@ -35,7 +36,10 @@ def _rows() -> list[dict]:
 
 @pytest.fixture(scope="module")
 def digest(make_candidate: Callable[..., str]) -> str:
-    return make_candidate(_rows(), RetrievalPlan(lexical_weight=WEIGHT, history_scoring="top3"))
+    plan = RetrievalPlan(lexical_weight=WEIGHT, history_scoring="top3", co_purchase_weight=1.0)
+    pairs = [(f"u{user}", str(100 + item)) for user in range(9) for item in (user, 7, (5 * user) % 13)]
+    purchases = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    return make_candidate(_rows(), plan, purchases=purchases)
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +133,20 @@ def test_recommendations_leave_out_what_the_user_has(shop) -> None:
     assert "100" in _ids(both), "the history that was sent counts alone"
 
 
-def test_similar_items_are_the_nearest_ones_without_the_item(shop) -> None:
-    """As a recommendation for this one item; ids with slashes and spaces are ids too."""
+def test_similar_items_are_the_nearest_ones_without_the_item(shop, digest, candidates) -> None:
+    """By their texts, not by who bought what, as a recommendation is; ids with slashes and spaces are ids."""
+    index, one = open_candidate(candidates / digest, "judge"), frozenset({"107"})
+    expected = [
+        [index.item_ids[row] for row in index.search([request], 14).rows[0]]
+        for request in (
+            Request("x", history=("107",), exclude=one, by_text=True),
+            Request("x", history=("107",), exclude=one),
+        )
+    ]
     similar = _ids(shop.client.get("/similar/107", params={"k": 100}))
-    assert similar == _ids(shop.client.post("/recommend", json={"history": ["107"], "k": 100}))
+    recommended = _ids(shop.client.post("/recommend", json={"history": ["107"], "k": 100}))
+    assert [similar, recommended] == expected
+    assert similar != recommended
     assert "107" not in similar
     for item_id in ("a/b", "a b/c?d", "."):
         shop.put({"item_id": item_id, "title": "blue mug"})
@@ -151,6 +165,7 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
         "inference": "torch",
         "lexical_weight": WEIGHT,
         "grams_share": 0.0,
+        "co_purchase_weight": 1.0,
     }
     assert debug["filters"] == {"max_price": 13.0}
     assert list(debug["parts"]) == [hit["item_id"] for hit in answer["results"]]
