@@ -174,6 +174,24 @@ def undiscoverable(
         console.json_line(json.dumps(report.as_json()))
 
 
+@app.command()
+def predict(
+    task: Annotated[str, typer.Argument(help="A task of the champion: category, price, …")],
+    text: Annotated[str, typer.Argument(help="What it reads.")],
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """What a task of the champion answers about a text."""
+    shop = opened(config, None, workspace, as_json)
+    from flows.predict import predict as answer_of
+
+    answer = answer_of(shop, task, text)
+    console.prediction(answer.model_dump())
+    if as_json:
+        console.json_line(answer.model_dump_json())
+
+
 @quarantine.command("list")
 def list_quarantine(
     config: Config = "debut.yaml",

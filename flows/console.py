@@ -35,7 +35,7 @@ _POPULATIONS = {
     "established": "established",
     "all": "all items",
 }
-_SHOWN_KINDS = ("primary", "guardrail", "baseline", "check")
+_SHOWN_KINDS = ("primary", "guardrail", "baseline", "task", "check")
 
 # Progress goes where --json does not: the last line of stdout belongs to the JSON object.
 _console = Console(highlight=False, quiet=True)
@@ -288,3 +288,15 @@ def next_steps(steps: dict[str, str]) -> None:
     chapter("Look at")
     for name, where in steps.items():
         fact(name, escape(where))
+
+
+def prediction(answer: dict[str, Any]) -> None:
+    """A label with the next ones, or a value with its interval."""
+    fact("asked", escape(answer["says"]))
+    if "label" in answer:
+        for each in (answer, *answer["alternatives"]):
+            fact(f"{each['probability']:.1%}", escape(each["label"]))
+        return
+    fact("value", f"{answer['value']:,.4g}")
+    if answer["low"] is not None:
+        fact(f"{answer['coverage']:.0%} interval", f"{answer['low']:,.4g} to {answer['high']:,.4g}")

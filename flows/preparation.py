@@ -45,4 +45,14 @@ def prepare(run: Run) -> Data:
     )
     check_base(resolve_base(settings.encoder), split)
     lost = stages.count_lost_items(loaded_folder, checked_folder, prepared)
-    return Data(loaded, checked, prepared, loaded_folder, checked_folder, split, lost)
+    tasks = None
+    if settings.tasks:
+        tasks = run.cached(
+            stages.prepare_task_rows,
+            "tasks",
+            [checked.digest, prepared.digest, settings.tasks],
+            tasks=settings.tasks,
+            checked=checked_folder,
+            split_folder=split,
+        )
+    return Data(loaded, checked, prepared, loaded_folder, checked_folder, split, lost, tasks)

@@ -18,9 +18,11 @@ from components.monitoring.reference import load_reference
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
 from components.release.fingerprint import Fingerprint, overlap
+from components.release.judging import JudgedTasks
 from components.release.plan import graph_of
 from components.split.judged import JUDGE, read_judged
 from components.split.trained_on import trained_on
+from components.tasks.rows import trained_items
 from components.tracking.client import without_secrets
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord
@@ -78,6 +80,8 @@ def build(
     vectors = encoded(run, data, encoder, encoder_digest, model)
     plan = plan or chosen_plan(run, data, encoder, encoder_digest, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
+    if data.task_rows is not None:  # version 0's heads learn, too
+        items = [*items, *trained_items(data.task_rows)]
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
         encoder_digest=encoder_digest,
@@ -92,9 +96,41 @@ def build(
     )
     graphs = exported(run, encoder, encoder_digest, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
-    built = stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint)
+    heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
+    built = stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads)
     sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
     return built
+
+
+def fitted_heads(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graph: Path | None,
+    plan: RetrievalPlan,
+    model: str,
+) -> Path | None:
+    """Folder of the heads of the shop's tasks on this encoder; None where it has no tasks."""
+    tasks = run.shop.settings.tasks
+    if data.task_rows is None:
+        return None
+    _, folder = run.cached(
+        stages.fit_heads,
+        "heads",
+        [tasks, data.task_digest, encoder_digest, plan.inference],
+        tasks=tasks,
+        rows=data.task_rows,
+        encoder=encoder,
+        graph=graph,
+        plan=plan,
+        model=model,
+    )
+    return folder
+
+
+def judged_tasks(run: Run, data: Data) -> JudgedTasks | None:
+    return None if data.task_rows is None else JudgedTasks(run.shop.settings.tasks, data.task_rows)
 
 
 def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> RetrievalPlan:
@@ -156,13 +192,14 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
     _, out = run.cached(
         stages.judge_release,
         "judged",
-        [data.prepared.digest, release.digest, settings],
+        [data.prepared.digest, release.digest, settings, run.shop.settings.tasks, data.task_digest],
         candidate=run.shop.candidates / release.digest,
         vectors=encoded_by(run, data, release, name),
         split_folder=data.split,
         prepared=data.prepared,
         settings=settings,
         name=name,
+        tasks=judged_tasks(run, data),
     )
     return Scorecard.read(out)
 
@@ -234,11 +271,12 @@ def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) 
     _, lexical = run.cached(
         stages.judge_lexical,
         "bm25",
-        [data.prepared.digest, run.shop.settings.judge, fields],
+        [data.prepared.digest, run.shop.settings.judge, fields, run.shop.settings.tasks, data.task_digest],
         split_folder=data.split,
         prepared=data.prepared,
         settings=run.shop.settings.judge,
         fields=fields,
+        tasks=judged_tasks(run, data),
     )
     return {
         "challenger": judged(run, data, challenger, "challenger"),
@@ -249,8 +287,9 @@ def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) 
 
 def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion: Candidate) -> GateReport:
     """The gate report, also as files in the run's folder and as Prefect artifacts."""
+    settings = run.shop.settings
     report = stages.decide_verdict(
-        scorecards, run.shop.settings.gate, champion.baseline, _overlap(run, data, champion)
+        scorecards, settings.gate, champion.baseline, _overlap(run, data, champion), settings.tasks
     )
     stages.write_report(run.folder, report, scorecards, cost_of_run(run, report))
     return report

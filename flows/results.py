@@ -1,10 +1,15 @@
 """What a run leaves for people and machines: its result as JSON, and the fingerprint it belongs to."""
 
+from collections.abc import Sequence
 from typing import Any
+
+import polars as pl
 
 from components.contract.files import write_json
 from components.contract.records import Decision, GateReport
+from components.contract.task import Task
 from components.evaluation.scorecard import Scorecard
+from components.evaluation.task_measures import measured
 from flows.costs import cost_of_run
 from flows.fingerprint import LATEST
 from flows.run import Data, Run
@@ -30,6 +35,7 @@ def result_of(
     """One JSON object with every figure; intervals are under `gates`; "decision" is null where the challenger
     waits for a review."""
     return verdict_of(scorecards, report) | {
+        "tasks": task_figures(run.shop.settings.tasks, scorecards),
         "seconds": round(seconds, 1),
         "run_id": run.run_id,
         "shop": run.shop.settings.shop,
@@ -59,6 +65,20 @@ def verdict_of(scorecards: dict[str, Scorecard], report: GateReport) -> dict[str
         "queries_needed": report.queries_needed,
         "gates": [gate.model_dump(mode="json") for gate in report.gates],
     }
+
+
+def task_figures(tasks: Sequence[Task], scorecards: dict[str, Scorecard]) -> dict[str, Any]:
+    """Per task, system ("baseline": TF-IDF and a linear model; "constant": the most frequent class, the
+    median) and population the metrics."""
+    found: dict[str, Any] = {}
+    for task in tasks:
+        answers = {
+            role: card.tasks[task.name] for role, card in scorecards.items() if task.name in card.tasks
+        }
+        simple = answers.pop("bm25")
+        answers |= {"baseline": simple, "constant": simple.with_columns(answer=pl.col("constant"))}
+        found[task.name] = {name: measured(task, frame) for name, frame in answers.items()}
+    return found
 
 
 def save_result(run: Run, result: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from prefect import Task
 
 from components.contract.digests import sha256_json
-from components.contract.records import CheckedData, LoadedData, PreparedData
+from components.contract.records import CheckedData, LoadedData, PreparedData, TaskData
 from flows import console
 from flows.fingerprint import run_fingerprint
 from flows.shop import Shop
@@ -61,6 +61,16 @@ class Data:
     checked_folder: Path
     split: Path
     lost_items: dict[str, int]
+    tasks: tuple[TaskData, Path] | None = None
+    """Rows of the shop's tasks; None where it has none."""
+
+    @property
+    def task_rows(self) -> Path | None:
+        return self.tasks[1] if self.tasks else None
+
+    @property
+    def task_digest(self) -> str | None:
+        return self.tasks[0].digest if self.tasks else None
 
 
 def new_run_id() -> str:

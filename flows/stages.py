@@ -32,6 +32,7 @@ from components.contract.records import (
     PreparedData,
     RetrievalPlan,
     ReviewCase,
+    TaskData,
     TrainedModel,
 )
 from components.contract.settings import (
@@ -42,6 +43,7 @@ from components.contract.settings import (
     Settings,
     SplitSettings,
 )
+from components.contract.task import Task as ShopTask
 from components.cost.summary import Cost
 from components.cost.usage import USAGE, Meter
 from components.data.sources import load
@@ -63,11 +65,13 @@ from components.release.candidate import build
 from components.release.decision_log import DecisionLog
 from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
-from components.release.judging import judge_bm25, judge_candidate, write_unjudged
+from components.release.heads import fit_release_heads
+from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_unjudged
 from components.release.plan import choose_plan, export_graphs
 from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
 from components.split.split import split
+from components.tasks.rows import write_rows
 from components.tracking.client import connect
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord, record_run
@@ -109,6 +113,14 @@ def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: st
     return prepared.model_copy(update={"path": folder.name})
 
 
+@task(name="prepare the tasks' rows")
+def prepare_task_rows(
+    folder: Path, tasks: tuple[ShopTask, ...], checked: Path, split_folder: Path
+) -> TaskData:
+    with stage_folder(folder) as out:
+        return write_rows(tasks, checked, split_folder, out).model_copy(update={"path": folder.name})
+
+
 @task(name="enforce the tolerance")
 def enforce_tolerance(shop: Shop, checked: Path) -> None:
     shop.remember_check(checked)  # first, so that `debut quarantine` finds the rows that stop the run
@@ -148,10 +160,18 @@ def judge_release(
     prepared: PreparedData,
     settings: JudgeSettings,
     name: str,  # noqa: ARG001 – shown in the run's name
+    tasks: JudgedTasks | None = None,
 ) -> str:
     with stage_folder(folder) as out, Meter(out / USAGE):
         judge_candidate(
-            candidate, vectors, split_folder, prepared, settings, name=candidate.name[:12], out=out
+            candidate,
+            vectors,
+            split_folder,
+            prepared,
+            settings,
+            name=candidate.name[:12],
+            out=out,
+            tasks=tasks,
         )
     return folder.name
 
@@ -171,10 +191,15 @@ def look_for_undiscoverable(
 
 @task(name="judge: BM25")
 def judge_lexical(
-    folder: Path, split_folder: Path, prepared: PreparedData, settings: JudgeSettings, fields: tuple[str, ...]
+    folder: Path,
+    split_folder: Path,
+    prepared: PreparedData,
+    settings: JudgeSettings,
+    fields: tuple[str, ...],
+    tasks: JudgedTasks | None = None,
 ) -> str:
     with stage_folder(folder) as out, Meter(out / USAGE):
-        judge_bm25(split_folder, prepared, settings, fields, out)
+        judge_bm25(split_folder, prepared, settings, fields, out, tasks)
     return folder.name
 
 
@@ -187,7 +212,13 @@ def save_base_encoder(folder: Path, settings: EncoderSettings) -> str:
 
 @task(name="prepare training examples", task_run_name="prepare training examples: {part}")
 def prepare_training_examples(
-    folder: Path, split_folder: Path, settings: Settings, miner: Path, vectors: Path, part: TrainingPart
+    folder: Path,
+    split_folder: Path,
+    settings: Settings,
+    miner: Path,
+    vectors: Path,
+    part: TrainingPart,
+    task_rows: Path | None = None,
 ) -> PreparedExamples:
     base = TransformerEncoder.load(resolve_base(settings.encoder), settings.encoder)
     with stage_folder(folder) as out:
@@ -200,6 +231,8 @@ def prepare_training_examples(
             augment=settings.augment,
             champion=TransformerEncoder.load_saved(miner),
             item_vectors=read_vectors(vectors)[1],
+            tasks=settings.tasks,
+            task_rows=task_rows,
         )
     return prepared.model_copy(update={"path": folder.name})
 
@@ -242,6 +275,21 @@ def choose_retrieval(
     return plan
 
 
+@task(name="fit heads", task_run_name="fit heads: {model}")
+def fit_heads(
+    folder: Path,
+    tasks: tuple[ShopTask, ...],
+    rows: Path,
+    encoder: Path,
+    graph: Path | None,
+    plan: RetrievalPlan,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> str:
+    with stage_folder(folder) as out:
+        fit_release_heads(tasks, rows, encoder, graph, plan, out)
+    return folder.name
+
+
 @task(name="build candidate")
 def build_candidate(
     candidates: Path,
@@ -250,16 +298,37 @@ def build_candidate(
     vectors: Path,
     plan: RetrievalPlan,
     fingerprint: Fingerprint,
+    heads: Path | None = None,
 ) -> Candidate:
-    return build(candidates, encoder=encoder, graph=graph, index=vectors, plan=plan, fingerprint=fingerprint)
+    return build(
+        candidates,
+        encoder=encoder,
+        graph=graph,
+        index=vectors,
+        plan=plan,
+        fingerprint=fingerprint,
+        heads=heads,
+    )
 
 
 @task(name="decide")
 def decide_verdict(
-    scorecards: dict[str, Scorecard], policy: GatePolicy, first_run: bool, overlap: str | None
+    scorecards: dict[str, Scorecard],
+    policy: GatePolicy,
+    first_run: bool,
+    overlap: str | None,
+    tasks: tuple[ShopTask, ...] = (),
 ) -> GateReport:
     floor = scorecards["bm25"] if first_run else None
-    return decide(scorecards["challenger"], scorecards["champion"], policy, floor=floor, overlap=overlap)
+    return decide(
+        scorecards["challenger"],
+        scorecards["champion"],
+        policy,
+        floor=floor,
+        overlap=overlap,
+        tasks=tasks,
+        baseline=scorecards["bm25"],
+    )
 
 
 @task(name="write report")

@@ -48,7 +48,7 @@ def fine_tuned(
     examples = prepared_examples(run, data, settings, miner, part)
     console.mined(examples[0].pairs, examples[0].mined)
     spec = training_spec(run, data, settings, examples, epochs=epochs)
-    options = [settings.encoder, settings.training, settings.augment]
+    options = [settings.encoder, settings.training, settings.augment, settings.tasks]
     inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
     return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)
 
@@ -61,12 +61,13 @@ def prepared_examples(
     return run.cached(
         stages.prepare_training_examples,
         "examples",
-        [data.prepared.digest, miner.digest, base, options, part],
+        [data.prepared.digest, miner.digest, base, options, part, settings.tasks, data.task_digest],
         split_folder=data.split,
         settings=settings,
         miner=miner.encoder,
         vectors=miner.vectors,
         part=part,
+        task_rows=data.task_rows,
     )
 
 
@@ -92,4 +93,5 @@ def training_spec(
         primary=data.prepared.entrances[0],
         epochs=epochs or settings.training.max_epochs,
         interim=interim,
+        tasks=settings.tasks,
     )

@@ -96,6 +96,7 @@ def _study_name(run: Run, data: Data, miner: Miner) -> str:
             settings.training.model_dump(mode="json", exclude=searched),
             settings.augment.model_dump(mode="json", exclude=searched),
             settings.tune.model_dump(mode="json", include={"space"}),
+            [task.model_dump(mode="json") for task in settings.tasks],
         ]
     )[:12]
 

@@ -75,6 +75,15 @@ class PreparedData(Record):
     """End of the judge window."""
 
 
+class TaskData(Record):
+    """What `prepare task rows` left: per task its rows, cut into parts (components.tasks.rows)."""
+
+    path: str
+    digest: str
+    counts: dict[str, dict[str, int]]
+    """Per task rows of train, validation and test; test_new: of the latter those of new items."""
+
+
 class TrainedModel(Record):
     """What `train` left: encoder weights as safetensors and the history of its metrics."""
 
@@ -115,7 +124,7 @@ class Gate(Record):
     """One line of a gate report."""
 
     name: str
-    kind: Literal["primary", "guardrail", "slice", "bound", "baseline", "check"]
+    kind: Literal["primary", "guardrail", "slice", "bound", "baseline", "check", "task"]
     champion: float | None
     challenger: float | None
     difference: float | None

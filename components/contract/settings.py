@@ -10,6 +10,7 @@ from components.contract.operations import ChatSettings, CostSettings, Monitorin
 from components.contract.pretraining import PretrainingSettings
 from components.contract.section import Section, Share
 from components.contract.tables import TableName
+from components.contract.task import Task
 from components.contract.tuning import Parameter, TuneSettings
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
@@ -144,6 +145,8 @@ class TrainingSettings(Section):
     """auto: bf16 where a GPU has it, or where a short measurement finds it faster than fp32 on this CPU."""
     ranks: int | Literal["auto"] = "auto"
     """Processes; auto: one per GPU, else one."""
+    task_rows: int = Field(default=16, ge=1)
+    """Rows of each task (`tasks:`) per optimizer step, across all ranks."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
     seed: int = 0
 
@@ -294,6 +297,9 @@ class Settings(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     judge: JudgeSettings = JudgeSettings()
     gate: GatePolicy = GatePolicy()
+    tasks: tuple[Task, ...] = ()
+    """What else the encoder answers. In debut.yaml: names of those that come with Debut (category,
+    category_path, brand, price, sentiment), paths of files like theirs, or what such a file holds."""
     tracking: TrackingSettings = TrackingSettings()
     serving: ServingSettings = ServingSettings()
     signing: SigningSettings = SigningSettings()
@@ -317,6 +323,15 @@ class Settings(Section):
                     told = error.errors()[0]["msg"]
                     raise ValueError(f"space.{name}: {value:g} is refused ({told})") from None
         return tune
+
+    @field_validator("tasks")
+    @classmethod
+    def _each_once(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        names = [task.name for task in tasks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"the task {twice} stands here twice")
+        return tasks
 
     @model_validator(mode="after")
     def _has_items(self) -> "Settings":

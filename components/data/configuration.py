@@ -4,24 +4,33 @@ import difflib
 from datetime import UTC
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from components.contract.errors import ConfigError
 from components.contract.settings import Settings
+from components.contract.task import Task
 
+Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
 """Keys and list positions from the top of the file to a value, as pydantic reports them."""
 
 
 def example_names() -> list[str]:
     """Names of the configurations that come with the package, sorted."""
-    examples = resources.files("components.data") / "examples"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in examples.iterdir() if entry.name.endswith(".yaml")
-    )
+    return _packaged("examples")
+
+
+def task_names() -> list[str]:
+    """Names of the tasks that come with the package, sorted."""
+    return _packaged("tasks")
+
+
+def _packaged(folder: str) -> list[str]:
+    files = (resources.files("components.data") / folder).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def load_settings(config: str) -> tuple[Settings, Path]:
@@ -31,22 +40,50 @@ def load_settings(config: str) -> tuple[Settings, Path]:
     folder. Raises ConfigError: unknown name, missing file, bad YAML, unknown or duplicate key, wrong type.
     """
     text, name, root = _read(config)
-    settings = parse_settings(text, name)
+    settings = parse_settings(text, name, root)
     return settings, root
 
 
-def parse_settings(text: str, name: str) -> Settings:
-    """Settings from YAML text; `name` stands in the messages. Raises ConfigError."""
+def parse_settings(text: str, name: str, root: Path | None = None) -> Settings:
+    """Settings from YAML text; `name` stands in the messages. A task's file is found relative to `root`.
+    Raises ConfigError."""
+    node, values = _read_yaml(text, name)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: expected keys such as `shop:` and `tables:` at the top of the file.")
+    if isinstance(values.get("tasks"), list):
+        tasks = [load_task(one, root) if isinstance(one, str) else one for one in values["tasks"]]
+        values = values | {"tasks": tasks}
+    return _with_utc_cutoff(_validated(Settings, values, node, name))
+
+
+def load_task(task: str, root: Path | None = None) -> Task:
+    """A task that comes with the package, by its name, or another's file, by its path relative to `root`.
+    Raises ConfigError."""
+    if task in task_names():
+        text = (resources.files("components.data") / "tasks" / f"{task}.yaml").read_text(encoding="utf-8")
+        name = f"task {task}"
+    else:
+        path = (root or Path.cwd()) / Path(task).expanduser()
+        if path.suffix not in (".yaml", ".yml") or not path.is_file():
+            raise ConfigError(
+                f"tasks: {task} is no task that comes with Debut ({', '.join(task_names())}), and there is "
+                f"no file {path} that declares one."
+            )
+        text, name, _ = _read(str(path))
+    node, values = _read_yaml(text, name)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: expected keys such as `name:` and `rows:` at the top of the file.")
+    return _validated(Task, values, node, name)
+
+
+def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     try:
-        node, values = _composed(text, name)
+        return _composed(text, name)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{name}, line {line}: this is not YAML: {error.problem}.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date like 2011-13-01
         raise ConfigError(f"{name}: this is not YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{name}: expected keys such as `shop:` and `tables:` at the top of the file.")
-    return _validated(values, node, name)
 
 
 def _composed(text: str, name: str) -> tuple[yaml.Node | None, Any]:
@@ -103,17 +140,16 @@ def _refuse_duplicate_keys(node: yaml.Node | None, name: str, visited: set[int])
             _refuse_duplicate_keys(value, name, visited)
 
 
-def _validated(values: dict[str, Any], node: yaml.Node | None, name: str) -> Settings:
+def _validated(model: type[Model], values: dict[str, Any], node: yaml.Node | None, name: str) -> Model:
     try:
-        settings = Settings.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         first, *others = error.errors()
         line, value = _place(node, first["loc"])
         count = "1 more error follows" if len(others) == 1 else f"{len(others)} more errors follow"
         more = f" ({count} it.)" if others else ""
-        told = f"{_sentence(dict(first))}{_continued(value)}{more}"
+        told = f"{_sentence(model, dict(first))}{_continued(value)}{more}"
         raise ConfigError(f"{name}, line {line}: {told}") from None
-    return _with_utc_cutoff(settings)
 
 
 def _with_utc_cutoff(settings: Settings) -> Settings:
@@ -150,11 +186,11 @@ def _continued(value: yaml.Node | None) -> str:
     return f" YAML takes the lines to {last} for its value, because they are indented below it; correct them."
 
 
-def _sentence(error: dict[str, Any]) -> str:
+def _sentence(model: type[BaseModel], error: dict[str, Any]) -> str:
     location: Location = error["loc"]
     key = ".".join(str(part) for part in location if part != "[key]")
     if error["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(location[-1]), _known_keys(location[:-1]), n=1)
+        close = difflib.get_close_matches(str(location[-1]), _known_keys(model, location[:-1]), n=1)
         return f"`{key}` is not a known key" + (f"; did you mean `{close[0]}`?" if close else ".")
     if error["type"] == "missing":
         return f"`{key}` is missing."
@@ -164,12 +200,14 @@ def _sentence(error: dict[str, Any]) -> str:
     return f"`{key}`: {message}{shown}." if key else f"{message}."
 
 
-def _known_keys(location: Location) -> list[str]:
+def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
     """Keys that the section at `location` may have."""
-    kind: Any = Settings
+    kind: Any = model
     for part in location:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[str(part)].annotation
         else:
-            kind = get_args(kind)[-1]  # dict[str, Section]
+            kind = get_args(kind)[
+                0 if isinstance(part, int) else -1
+            ]  # tuple[Section, ...], dict[str, Section]
     return list(kind.model_fields)

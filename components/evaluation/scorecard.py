@@ -50,6 +50,8 @@ class Scorecard:
     """The gains that NDCG used, in words."""
     k: int = 10
     """The k of the gate's recall@k."""
+    tasks: dict[str, pl.DataFrame] = field(default_factory=dict)
+    """Per task the answers to its test rows (task_measures)."""
 
     def mean(self, entrance: Entrance, measure: str) -> float | None:
         """Mean over the slice's requests; None where there are none."""
@@ -73,17 +75,19 @@ class Scorecard:
         return slices
 
     def write(self, folder: Path) -> None:
-        """Writes <entrance>.parquet files and, last, scorecard.json; equal scorecards give equal bytes."""
+        """Writes <entrance>.parquet and task-<name>.parquet files and, last, scorecard.json; equal scorecards
+        give equal bytes."""
         for entrance, scores in self.entrances.items():
             columns = {"request_id": pl.Series(scores.request_ids, dtype=pl.String), **scores.measures}
-            buffer = io.BytesIO()
-            pl.DataFrame(columns).write_parquet(buffer, compression="zstd", statistics=False)
-            write_bytes(folder / f"{entrance}.parquet", buffer.getvalue())
+            _write_frame(folder / f"{entrance}.parquet", pl.DataFrame(columns))
+        for task, answers in self.tasks.items():
+            _write_frame(folder / f"task-{task}.parquet", answers)
         write_json(folder / FILE, self._description())
 
     def _description(self) -> dict[str, Any]:
         names = ("name", "digest", "primary", "bounds", "not_applicable", "missing", "gains", "k")
-        return {name: getattr(self, name) for name in names} | {"entrances": list(self.entrances)}
+        known = {name: getattr(self, name) for name in names}
+        return known | {"entrances": list(self.entrances), "tasks": list(self.tasks)}
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -92,7 +96,10 @@ class Scorecard:
             with disk_errors(folder / FILE):
                 description = json.loads((folder / FILE).read_bytes())
             entrances = {name: _read_entrance(folder, name) for name in description.pop("entrances")}
-            return cls(entrances=entrances, **description)
+            tasks = {
+                name: _read_frame(folder / f"task-{name}.parquet") for name in description.pop("tasks", ())
+            }
+            return cls(entrances=entrances, tasks=tasks, **description)
         except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise StorageError(
                 f"{folder}: not a readable scorecard ({error}). Delete the folder and judge again."
@@ -100,11 +107,20 @@ class Scorecard:
 
 
 def _read_entrance(folder: Path, entrance: Entrance) -> EntranceScores:
-    path = folder / f"{entrance}.parquet"
-    with disk_errors(path):
-        frame = pl.read_parquet(path.read_bytes())
+    frame = _read_frame(folder / f"{entrance}.parquet")
     return EntranceScores(
         entrance=entrance,
         request_ids=tuple(frame.get_column("request_id")),
         measures={name: frame.get_column(name).to_numpy() for name in frame.columns[1:]},
     )
+
+
+def _write_frame(path: Path, frame: pl.DataFrame) -> None:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", statistics=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def _read_frame(path: Path) -> pl.DataFrame:
+    with disk_errors(path):
+        return pl.read_parquet(path.read_bytes())

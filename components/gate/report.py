@@ -19,6 +19,10 @@ GROUPS = {
     "guardrail": ("Guardrails", "Must be shown to lose no more than the margin (dashed line)."),
     "baseline": ("Baseline", "First release only: must lie above plain keyword search."),
     "bound": ("Bounds", "Limits on robustness, exposure, speed and size."),
+    "task": (
+        "Tasks",
+        "What else the encoder answers, on test rows, each by its own policy.",
+    ),
     "check": ("Checks", "Whether the figures above can be trusted."),
     "slice": ("Slices", "Block only where harm is shown (p adjusted for their number, Holm)."),
 }

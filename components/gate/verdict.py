@@ -5,11 +5,12 @@ PROMOTE       every gate passes, or does not apply, or is a slice too small to j
 INCONCLUSIVE  anything else: not shown either way, or a number is missing
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from components.contract.errors import JudgeError
 from components.contract.records import Entrance, Gate, GateReport, Verdict
 from components.contract.settings import GatePolicy
+from components.contract.task import Task
 from components.evaluation.scorecard import Scorecard
 from components.gate import checks, gates, power, wording
 from components.gate.comparison import (
@@ -19,6 +20,7 @@ from components.gate.comparison import (
     compare,
     mean_difference,
 )
+from components.gate.tasks import task_gates
 
 PRIMARIES = ("new", "new_only")
 GUARDRAILS = ("established", "all")
@@ -38,9 +40,12 @@ def decide(
     *,
     floor: Scorecard | None = None,
     overlap: str | None = None,
+    tasks: Sequence[Task] = (),
+    baseline: Scorecard | None = None,
 ) -> GateReport:
     """Judges the challenger against the champion by every gate of DESIGN.md, "The gate".
 
+    tasks: judged beside retrieval, each by its own policy; baseline: who answers them by simpler means.
     floor: BM25's scorecard, on the first run only. overlap: the leakage check's sentence where the
     champion was trained on judged rows. Equal arguments give equal reports, to the last bit.
 
@@ -53,6 +58,7 @@ def decide(
     questions = _questions(challenger, champion, floor)
     answers = compare(questions, challenger, champion, floor, policy)
     lines = _gates(answers, challenger, champion, policy, overlap)
+    lines += tuple(task_gates(tasks, challenger, champion, baseline, policy))
     verdict = _verdict(lines)
     needed = _requests_needed(answers, challenger, policy) if verdict == "INCONCLUSIVE" else None
     return GateReport(
@@ -214,6 +220,7 @@ def _why(gate: Gate) -> str:
         "bound": {"fail": "out of bounds"},
         "baseline": {"fail": "not above it", "unsure": "not above it, on few requests"},
         "check": {"unsure": "see its line"},
+        "task": {"fail": "shown worse than its policy allows", "unsure": "its policy is not shown to be met"},
     }
     return reasons[gate.kind][gate.outcome]
 

@@ -25,7 +25,7 @@ from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import ITEMS_FILE, read_vectors
 
-ENCODER, INFERENCE, INDEX = "encoder", "inference", "index"
+ENCODER, INFERENCE, INDEX, HEADS = "encoder", "inference", "index", "heads"
 ONNX_FILE = "encoder.onnx"
 PLAN_FILE = "retrieval.json"
 

@@ -6,6 +6,7 @@
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
                           lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,
                           where the plan weighs them
+      heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks)
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
@@ -29,7 +30,7 @@ from components.contract.errors import PromotionError
 from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.records import Candidate, RetrievalPlan
 from components.index.co_purchases import CO_PURCHASES_FILE
-from components.index.retrieval import ENCODER, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
+from components.index.retrieval import ENCODER, HEADS, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
 from components.index.vectors import INDEX_FILES
 from components.release.fingerprint import Fingerprint
 
@@ -47,13 +48,14 @@ def build(
     plan: RetrievalPlan,
     fingerprint: Fingerprint,
     graph: Path | None = None,
+    heads: Path | None = None,
 ) -> Candidate:
     """Writes `candidates/<D>/` whole or not at all and returns its record.
 
     encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it;
-    graph: the exported encoder that the plan's inference runs. An equal candidate that is already there is
-    verified and returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older copy)
-    and StorageError (disk).
+    graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that
+    encoder. An equal candidate that is already there is verified and returned. Raises PromotionError (a file
+    of a kind that is not allowed; a damaged older copy) and StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))
@@ -62,6 +64,8 @@ def build(
             _copy(index, folder / INDEX, [CO_PURCHASES_FILE])
         if graph is not None:
             _place(graph, folder / INFERENCE / ONNX_FILE)
+        if heads is not None:
+            _copy(heads, folder / HEADS, _names(heads))
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         write_json(folder / "fingerprint.json", fingerprint.model_dump(mode="json"))
         manifest = canonical_json({"format": 1, "files": _files_of(folder)})

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ from components.contract.files import write_bytes
 from components.contract.ports import Encoder, Retriever
 from components.contract.records import PreparedData
 from components.contract.settings import JudgeSettings
+from components.contract.task import Task
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
@@ -21,10 +23,20 @@ from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
-from components.index.retrieval import open_candidate, open_exact
+from components.index.retrieval import HEADS, open_candidate, open_exact
 from components.split.judged import JUDGE, read_judged
+from components.tasks.heads import open_heads
+from components.tasks.judging import judge_baselines, judge_heads
 
 _MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class JudgedTasks:
+    """What is judged beside retrieval: tasks, and the folder of their rows."""
+
+    tasks: tuple[Task, ...]
+    rows: Path
 
 
 def judge_candidate(
@@ -36,6 +48,7 @@ def judge_candidate(
     *,
     name: str,
     out: Path,
+    tasks: JudgedTasks | None = None,
 ) -> Scorecard:
     """Judges a candidate on the test part of `split` and writes its scorecard into `out`.
 
@@ -48,6 +61,9 @@ def judge_candidate(
     index = open_candidate(candidate, name, vectors, threads=_threads())
     exact = open_exact(candidate, f"{name}, exact", vectors)
     size = sum(path.stat().st_size for path in candidate.rglob("*") if path.is_file())
+    answers = {}
+    if tasks is not None:
+        answers = judge_heads(tasks.tasks, tasks.rows, index.encoder, open_heads(candidate / HEADS))
     return _judged(
         index,
         split,
@@ -58,6 +74,7 @@ def judge_candidate(
         without_attributes=_without_attributes(index, exact.encoder, catalogue),
         exact=exact,
         size_mb=size / _MEGABYTE,
+        answers=answers,
         out=out,
     )
 
@@ -86,12 +103,19 @@ def write_unjudged(
 
 
 def judge_bm25(
-    split: Path, prepared: PreparedData, settings: JudgeSettings, fields: tuple[str, ...], out: Path
+    split: Path,
+    prepared: PreparedData,
+    settings: JudgeSettings,
+    fields: tuple[str, ...],
+    out: Path,
+    tasks: JudgedTasks | None = None,
 ) -> Scorecard:
-    """Judges BM25 over the same item texts on the same requests."""
+    """Judges BM25 over the same item texts on the same requests, and on the tasks TF-IDF with a linear
+    model."""
     catalogue = pl.read_parquet(split / "items.parquet")
     retriever = BM25Index("BM25", catalogue.get_column("item_id").to_list(), item_texts(catalogue, fields))
-    return _judged(retriever, split, catalogue, prepared, settings, out=out)
+    answers = judge_baselines(tasks.tasks, tasks.rows) if tasks is not None else {}
+    return _judged(retriever, split, catalogue, prepared, settings, answers=answers, out=out)
 
 
 def _judged(
@@ -105,6 +129,7 @@ def _judged(
     without_attributes: Retriever | None = None,
     exact: Retriever | None = None,
     size_mb: float | None = None,
+    answers: dict[str, pl.DataFrame],
     out: Path,
 ) -> Scorecard:
     scorecard = judge(
@@ -121,6 +146,7 @@ def _judged(
         exact=exact,
         size_mb=size_mb,
     )
+    scorecard.tasks.update(answers)
     scorecard.write(out)
     return scorecard
 

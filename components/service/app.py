@@ -21,6 +21,7 @@ from components.service.limits import BodyLimit
 from components.service.metrics import Metrics
 from components.service.operations import OperationRoutes
 from components.service.pages import page_routers
+from components.service.predictions import PredictionRoutes
 from components.service.privacy import LogPrivacy
 from components.service.routes import SearchRoutes
 from components.service.serving import NoReleaseError, Serving
@@ -75,6 +76,7 @@ def create_app(parts: Parts) -> FastAPI:
     operations = OperationRoutes(parts.serving, parts.settings, parts.privacy, parts.log, parts.metrics)
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
+    app.include_router(PredictionRoutes(parts.serving).router(parts.gatekeeper))
     for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
         app.include_router(router)
     if parts.chat is not None:

@@ -9,6 +9,7 @@ from components.contract.live import ItemId, LiveItem
 from components.index.columns import Filters
 from components.service.problems import MANY, ONE
 from components.service.traffic_records import ActKind
+from components.tasks.heads import ClassAnswer, ValueAnswer
 
 MOST_RESULTS = 100
 MOST_HISTORY = 1_000
@@ -95,6 +96,25 @@ class ActsAnswer(BaseModel):
     logged: int
     joined: int
     """Of them, those whose request this replica remembers."""
+
+
+MOST_CHARACTERS = 20_000
+
+
+class PredictBody(Body):
+    text: Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+    """What the task reads; the encoder cuts it at its `max_length` tokens."""
+
+
+class Prediction(BaseModel):
+    release: str
+    prediction: ClassAnswer | ValueAnswer
+
+
+class ItemPredictions(BaseModel):
+    release: str
+    item_id: str
+    predictions: list[ClassAnswer | ValueAnswer]
 
 
 class Explanation(BaseModel):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from components.contract.errors import DataError, DebutError
 from components.encoder.word_pieces import Pieces, word_pieces
 from components.index.live import LiveIndex
-from components.index.retrieval import ENCODER, open_candidate
+from components.index.retrieval import ENCODER, HEADS, open_candidate
 from components.release.candidate import load_fingerprint
 from components.service.query_cache import QueryCache
+from components.tasks.heads import Head, open_heads
 
 if TYPE_CHECKING:
     from components.encoder.transformer import TransformerEncoder
@@ -32,6 +33,8 @@ class Release:
     """T: items listed at or after it are new to this release."""
     fp32_encoder: Callable[[], "TransformerEncoder"]
     """Loads the encoder in torch, once; explanations need its gradients."""
+    heads: dict[str, Head]
+    """By task."""
 
 
 def load_release(digest: str, folder: Path, query_cache: int) -> Release:
@@ -58,6 +61,7 @@ def _opened(digest: str, folder: Path, query_cache: int) -> Release:
         pieces=word_pieces(folder / ENCODER),
         cutoff=load_fingerprint(folder).cutoff,
         fp32_encoder=_once(partial(_fp32_encoder, folder / ENCODER)),
+        heads=open_heads(folder / HEADS),
     )
 
 

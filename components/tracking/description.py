@@ -100,9 +100,12 @@ def _gates(gates: Sequence[Gate]) -> str:
     sections = {
         "Primary figures": [gate for gate in gates if gate.kind == "primary"],
         "Guardrails": [gate for gate in gates if gate.kind == "guardrail"],
+        "Tasks": [gate for gate in gates if gate.kind == "task"],
         "Bounds and checks that did not pass": open_others,
         "Slices shown harmed": [gate for gate in slices if gate.outcome == "fail"],
     }
+    if not sections["Tasks"]:
+        del sections["Tasks"]
     blocks = [_section(title, found) for title, found in sections.items()]
     unjudged = sum(gate.outcome == "not judged" for gate in slices)
     counts = f"{len(slices)} slices, {unjudged} of them too small to judge; {len(others)} bounds and checks."

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from components.contract.records import CheckedData, GateReport, LoadedData, PreparedData, TrainedModel
 from components.contract.settings import Settings
+from components.contract.task import Task
 from components.cost.summary import Cost, cost_metrics
 from components.evaluation.scorecard import Scorecard
+from components.evaluation.task_measures import measured
 from components.tracking.run import DataInput, Tracker
 
 
@@ -39,7 +41,7 @@ def record_run(tracker: Tracker, settings: Settings, record: RunRecord) -> None:
         tracker.epochs(record.metrics_file)
     tracker.metrics(stage_metrics(record))
     for role, card in record.scorecards.items():
-        tracker.metrics(scorecard_metrics(role, card))
+        tracker.metrics(scorecard_metrics(role, card) | task_metrics(role, card, settings.tasks))
     if record.cost:
         tracker.metrics(cost_metrics(record.cost))
     if record.report:
@@ -90,3 +92,14 @@ def scorecard_metrics(role: str, card: Scorecard) -> dict[str, float | None]:
             if ":" not in name:
                 metrics |= {f"{role}/{entrance}/{name}/{metric}": value for metric, value in figures.items()}
     return metrics
+
+
+def task_metrics(role: str, card: Scorecard, tasks: Sequence[Task]) -> dict[str, float | None]:
+    """`role/task/name/population/metric` of the tasks that it answers."""
+    return {
+        f"{role}/task/{task.name}/{population}/{metric}": value
+        for task in tasks
+        if task.name in card.tasks
+        for population, figures in measured(task, card.tasks[task.name]).items()
+        for metric, value in figures.items()
+    }

@@ -26,6 +26,7 @@ from components.augment.noise import typos
 from components.contract.settings import AugmentSettings, TrainingSettings
 from components.training.examples import Examples
 from components.training.ragged import Integers
+from components.training.task_examples import TaskBatch
 
 Flags = NDArray[np.bool_]
 # First entries of the seeds of independent random streams.
@@ -57,6 +58,8 @@ class Batch:
     """(C,) log of how often a candidate is expected in a step of this kind."""
     first: int
     """Column of this rank's first pair."""
+    tasks: tuple[TaskBatch, ...] = ()
+    """Rows of each task that trains the encoder; their texts stand behind the pairs'."""
 
 
 def steps_per_epoch(examples: Examples, settings: TrainingSettings, ranks: int) -> int:

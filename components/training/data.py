@@ -1,6 +1,7 @@
 """The run's batches as Lightning takes them, with a position that a checkpoint can hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from components.training.batches import (
     steps_per_epoch,
 )
 from components.training.examples import Examples
+from components.training.task_examples import TaskExamples, with_task_rows
 
 
 class PairLoader:
@@ -36,7 +38,9 @@ class PairLoader:
         epochs: int,
         rank: int,
         ranks: int,
+        tasks: Sequence[TaskExamples] = (),
     ) -> None:
+        self._tasks = tasks
         self._examples, self._training, self._augment = examples, training, augment
         self._tokenize, self._rank, self._ranks = tokenize, rank, ranks
         self._per_epoch = steps_per_epoch(examples, training, ranks)
@@ -59,7 +63,7 @@ class PairLoader:
             for number in range(self._position - epoch * self._per_epoch, self._per_epoch):
                 step = Step(self._position, epoch, plan[number])
                 self._position += 1
-                yield rank_batch(
+                batch = rank_batch(
                     self._examples,
                     step,
                     noise,
@@ -69,6 +73,19 @@ class PairLoader:
                     rank=self._rank,
                     ranks=self._ranks,
                 )
+                yield self._with_task_rows(batch)
+
+    def _with_task_rows(self, batch: Batch) -> Batch:
+        texts, tasks = with_task_rows(
+            batch.texts,
+            self._tasks,
+            self._training.task_rows,
+            seed=self._training.seed,
+            step=batch.step,
+            rank=self._rank,
+            ranks=self._ranks,
+        )
+        return replace(batch, texts=texts, tasks=tasks)
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self._position}

@@ -15,6 +15,7 @@ from components.contract.files import write_json
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
+from components.tasks.modules import TaskHead
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
 from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint, interim_steps
@@ -23,6 +24,7 @@ from components.training.examples import read_examples
 from components.training.module import ContrastiveModule, merge_adapters
 from components.training.precision import settled_precision
 from components.training.spec import TrainingSpec, read_spec
+from components.training.task_examples import read_task_examples
 from components.training.validation import read_validation
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,9 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     if not per_epoch:
         raise TrainingError(f"{len(examples)} training pairs are too few for {ranks} ranks; set fewer ranks.")
     steps = spec.epochs * per_epoch
-    module = ContrastiveModule(encoder, spec.training, steps)
+    tasks = read_task_examples(spec.tasks, Path(spec.examples))
+    heads = [TaskHead(one.task, encoder.dimensions, one.class_weights) for one in tasks]
+    module = ContrastiveModule(encoder, spec.training, steps, heads)
     loader = PairLoader(
         examples,
         spec.training,
@@ -51,6 +55,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
         epochs=spec.epochs,
         rank=int(os.environ.get("RANK", "0")),
         ranks=ranks,
+        tasks=tasks,
     )
     callbacks = _callbacks(attempt, spec, per_epoch)
     trainer = trainer_of(attempt.precision, spec.training, ranks, [*extra, *callbacks])

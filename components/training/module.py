@@ -1,9 +1,10 @@
-"""The Lightning module: one step of contrastive fine-tuning.
+"""The Lightning module: one step of contrastive fine-tuning, and of the tasks that share the encoder.
 
 Legend of shapes: b pairs of this rank, R ranks, B = R · b, H hard negatives per pair, C = B + B · H
 candidates, h items of the longest history, d dimensions.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
+from components.tasks.modules import TaskHead
 from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, symmetric_loss
@@ -28,14 +30,23 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
     """Trains the encoder's model in place.
 
     steps: optimizer steps of the whole run; the learning rate rises over `warmup_share` of them and falls
-    to zero at the last.
+    to zero at the last. heads: of the tasks whose rows the batches hold, in their order; their losses are
+    added by their weights.
     """
 
-    def __init__(self, encoder: TransformerEncoder, settings: TrainingSettings, steps: int) -> None:
+    def __init__(
+        self,
+        encoder: TransformerEncoder,
+        settings: TrainingSettings,
+        steps: int,
+        heads: Sequence[TaskHead] = (),
+    ) -> None:
         super().__init__()
         prepare_model(encoder, settings)
         self.encoder = encoder
         self.model = encoder.model
+        self.heads = heads
+        self._heads = torch.nn.ModuleList(heads)  # so that Lightning and the optimizer know their parameters
         self.settings = settings
         self._steps = steps
         self._packs: bool | None = None
@@ -50,7 +61,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         share = None if batch.log_expected is None else self._tensor(batch.log_expected)
         # Scores in full precision: bf16 has steps of 0.004 near 1, an eighth of the temperature.
         with torch.autocast(self.device.type, enabled=False):
-            return symmetric_loss(
+            loss = symmetric_loss(
                 self._gather(anchors, positives, negatives),
                 self._tensor(batch.not_negatives),
                 self._tensor(batch.not_anchors),
@@ -58,6 +69,15 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
                 temperature=self.settings.temperature,
                 log_expected=share,
             )
+            return loss + self._task_losses(vectors, batch)
+
+    def _task_losses(self, vectors: Tensor, batch: Batch) -> Tensor:
+        """The weighted sum of the tasks' losses on this rank's rows; a scalar."""
+        losses = [
+            head.task.weight * head.loss(vectors[self._tensor(rows.places)], self._tensor(rows.targets))
+            for head, rows in zip(self.heads, batch.tasks, strict=True)
+        ]
+        return torch.stack(losses).sum() if losses else vectors.new_zeros(())
 
     def on_train_batch_start(self, batch: Batch, _batch_index: int) -> None:
         """Dropout depends on (seed, step, rank) alone, so that a resumed run equals an uninterrupted one."""
@@ -65,7 +85,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(
             trained, self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
@@ -78,7 +98,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
     def on_before_optimizer_step(self, _optimizer: torch.optim.Optimizer) -> None:
         """Clips here: Lightning refuses to clip for a fused optimizer under autocast, although without
         gradient scaling (bf16 needs none) nothing speaks against it."""
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        torch.nn.utils.clip_grad_norm_(self.parameters(), CLIP_NORM)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}

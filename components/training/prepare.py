@@ -1,6 +1,7 @@
 """From a split folder to training examples: pairs, mined negatives, tokens."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from components.augment.noise import drop_attributes
 from components.contract.digests import sha256_tree
 from components.contract.ports import Encoder, Rows, Vectors
 from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.task import Task
 from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.training.examples import Examples, PreparedExamples, write_description
 from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
 from components.training.ragged import Ragged
+from components.training.task_examples import prepare_task_examples
 
 logger = logging.getLogger(__name__)
 SEARCHED: frozenset[Parameter] = frozenset({"hard_negatives", "mining_depth", "positive_ceiling"})
@@ -33,6 +36,8 @@ def prepare_examples(
     augment: AugmentSettings,
     champion: Encoder | None = None,
     item_vectors: Vectors | None = None,
+    tasks: Sequence[Task] = (),
+    task_rows: Path | None = None,
 ) -> PreparedExamples:
     """Writes the examples of a split's training rows into the folder `out`.
 
@@ -41,6 +46,7 @@ def prepare_examples(
         champion: encoder that the hard negatives are mined with; None: no hard negatives.
         item_vectors: the champion's vectors of the whole catalogue, (items, d), where they are at hand;
             None: the items that may be trained on are encoded here.
+        tasks: trained beside the pairs; task_rows: the folder of their rows.
 
     Raises LeakageError (an item that may not be trained on), DataError (no pair).
     """
@@ -54,6 +60,8 @@ def prepare_examples(
         mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
     _tokenised(pairs, mined.rows, items, base).write(out)
+    if task_rows is not None:
+        prepare_task_examples(tasks, task_rows, base, out)
     prepared = PreparedExamples(
         path=out.name,
         digest=sha256_tree(out),

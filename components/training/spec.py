@@ -10,6 +10,7 @@ from components.contract.errors import TrainingError
 from components.contract.files import write_json
 from components.contract.records import Entrance, Record
 from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
+from components.contract.task import Task
 
 
 class RankSpec(Record):
@@ -38,6 +39,8 @@ class TrainingSpec(RankSpec):
     """Entrance whose validation recall decides."""
     epochs: int
     """At most so many; with no validation exactly so many."""
+    tasks: tuple[Task, ...] = ()
+    """Those of weight 0 do not train the encoder."""
     interim: int = 0
     """Validation recall is also measured at so many steps that part the run into equal shares, for who
     follows it: lines of kind "interim". It decides nothing here."""

@@ -40,6 +40,15 @@ SELECT sku AS item_id, name AS title, maker AS brand, shelf AS category, TRY_CAS
   TRY_CAST(listed AS TIMESTAMP) AS listed_at, source_file, source_row
 FROM feed
 """
+TASK_FILE = """
+# A shop's own task: nothing but this file and its name in debut.yaml.
+name: thing
+says: Kind of thing that an item is
+rows: SELECT item_id, title, trim(split_part(category, '>', 2)) AS target FROM items
+text: [title]
+head: classification
+policy: {min_rows: 20}
+"""
 EVENTS_SQL = """
 SELECT happened AS at, action AS kind, sku AS item_id, customer AS user_id, query, source_file, source_row
 FROM log
@@ -163,6 +172,7 @@ def settings_of(encoder: Path) -> dict[str, Any]:
             "precision": "fp32",
         },
         "gate": {"resamples": 500},
+        "tasks": ["thing.yaml", "price"],
         "tracking": {"system_metrics": False},
     }
 
@@ -179,6 +189,7 @@ def write_shop(folder: Path, encoder: Path) -> TinyShop:
     rows = item_rows()
     write_csv(folder / "items.csv", rows)
     event_rows(rows[:-BAD_ITEMS]).write_parquet(folder / "events.parquet")
+    (folder / "thing.yaml").write_text(TASK_FILE)
     (folder / "debut.yaml").write_text(yaml.safe_dump(settings_of(encoder), sort_keys=False))
     return TinyShop(folder)
 

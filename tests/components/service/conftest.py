@@ -234,6 +234,7 @@ def make_candidate(
         pooling: str = "mean",
         cutoff: datetime | None = None,
         purchases: pl.DataFrame | None = None,
+        heads: Path | None = None,
     ) -> str:
         plan, folder = plan or RetrievalPlan(), tmp_path_factory.mktemp("parts")
         settings = EncoderSettings(name="tiny", pooling=pooling, max_length=16, item_fields=("title",))
@@ -259,6 +260,7 @@ def make_candidate(
             plan=plan,
             fingerprint=fingerprint,
             graph=graph,
+            heads=heads,
         ).digest
 
     return make

@@ -1,0 +1,77 @@
+"""A task: what else the shop's encoder is to answer about a text, declared as data (docs/decisions/0011)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.contract.section import Section, Share
+
+HeadKind = Literal["classification", "regression"]
+TaskMetric = Literal[
+    "accuracy", "macro_f1", "calibration_error", "absolute_error", "interval_coverage", "interval_width"
+]
+Requirement = Literal["better", "non_inferior", "reported"]
+"""better: shown better; non_inferior: shown to lose at most the margin; reported: never blocks."""
+Population = Literal["new", "all"]
+
+_METRICS: dict[HeadKind, tuple[TaskMetric, ...]] = {
+    "classification": ("accuracy", "macro_f1", "calibration_error"),
+    "regression": ("absolute_error", "interval_coverage", "interval_width"),
+}
+
+
+class TaskPolicy(Section):
+    """How the gate judges a task: by its first metric, on the test rows of new items, of all items, or
+    both."""
+
+    against_champion: Requirement = "non_inferior"
+    against_baseline: Requirement = "reported"
+    populations: tuple[Population, ...] = ("new", "all")
+    margin: Share = 0.05
+    """Share of the other side's value that may be lost."""
+    min_rows: int = Field(default=50, ge=1)
+    """With fewer test rows a population reads "not judged" and does not block."""
+
+
+class Task(Section):
+    """One YAML file. Adding a task is adding that file: nothing else names it."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    says: str
+    """What an answer tells, as people read it: "Department of an item"."""
+    rows: str
+    """One SELECT over the contract's tables, after the checks. Its columns: item_id, target (null: unknown,
+    the row is left out), those of `text`; and `at`, where rows are dated."""
+    text: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Columns that are read, joined by spaces, in this order; never one that gives the target away. Where all
+    are columns of items, the service answers for an item too."""
+    prompt: str = ""
+    """Put before the text: a description of the task, for encoders that were trained with such."""
+    head: HeadKind
+    balanced: bool = False
+    """classification: each class counts alike in the loss, however many rows it has."""
+    log_scale: bool = False
+    """regression: of the target's logarithm; then targets must be above 0."""
+    coverage: Share = 0.9
+    """regression: share of the answers whose interval is to hold the truth."""
+    weight: float = Field(default=0.2, ge=0)
+    """Of the task's loss beside the contrastive one in training; 0: the head alone is trained."""
+    metrics: tuple[TaskMetric, ...] = ()
+    """Not given: all of the head's kind. The first decides in the gate."""
+    policy: TaskPolicy = TaskPolicy()
+
+    @model_validator(mode="after")
+    def _fits_its_head(self) -> Self:
+        unknown = [name for name in self.metrics if name not in _METRICS[self.head]]
+        if unknown:
+            known = ", ".join(_METRICS[self.head])
+            raise ValueError(f"metrics: {unknown[0]} is none of {self.head}: {known}")
+        if self.balanced and self.head != "classification":
+            raise ValueError("balanced: only for a classification")
+        if self.log_scale and self.head != "regression":
+            raise ValueError("log_scale: only for a regression")
+        return self
+
+    @property
+    def measured(self) -> tuple[TaskMetric, ...]:
+        return self.metrics or _METRICS[self.head]

@@ -1,0 +1,68 @@
+"""The routes of tasks: what the release's heads answer about an item, or about a text."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from components.encoder.texts import item_text
+from components.service.auth import Gatekeeper
+from components.service.explaining import known_row
+from components.service.problems import ProblemError, body_responses, responses
+from components.service.request_checks import json_body, known_parameters
+from components.service.schemas import ItemPredictions, PredictBody, Prediction
+from components.service.serving import Release, Serving
+from components.tasks.heads import Answer, Head, prompted
+
+ItemIdPath = Annotated[str, Path(min_length=1)]
+TaskName = Annotated[str, Path(min_length=1, max_length=40, description="A task of the release.")]
+
+
+class PredictionRoutes:
+    """GET /items/{item_id}/predictions, POST /predict/{task}."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def router(self, gatekeeper: Gatekeeper) -> APIRouter:
+        router = APIRouter(
+            tags=["predictions"],
+            responses=responses,
+            dependencies=[Depends(gatekeeper.needs("read")), Depends(known_parameters)],
+        )
+        router.get("/items/{item_id:path}/predictions", response_model=ItemPredictions)(self.of_item)
+        router.post(
+            "/predict/{task}",
+            response_model=Prediction,
+            responses=body_responses,
+            dependencies=[Depends(json_body)],
+        )(self.of_text)
+        return router
+
+    async def of_item(self, item_id: ItemIdPath) -> ItemPredictions:
+        """What every task that reads an item's own columns answers about it."""
+        release = self._serving.release()
+        item = release.index.item(known_row(release, item_id))
+        heads = [head for head in release.heads.values() if head.of_items]
+        texts = [prompted(head.task, item_text(item, head.task.text)) for head in heads]
+        answers = await asyncio.to_thread(_answers, release, heads, texts)
+        return ItemPredictions(release=release.digest, item_id=item["item_id"], predictions=answers)
+
+    async def of_text(self, task: TaskName, body: PredictBody) -> Prediction:
+        """What a task answers about a text."""
+        release = self._serving.release()
+        head = release.heads.get(task)
+        if head is None:
+            known = ", ".join(release.heads) or "none"
+            raise ProblemError(404, f"This release answers no task {task[:40]!r}; its tasks: {known}.")
+        if not body.text.strip():
+            raise ProblemError(422, "text is empty: send at least one character.")
+        text = prompted(head.task, body.text.encode("utf-8", "replace").decode())
+        [answer] = await asyncio.to_thread(_answers, release, [head], [text])
+        return Prediction(release=release.digest, prediction=answer)
+
+
+def _answers(release: Release, heads: list[Head], texts: list[str]) -> list[Answer]:
+    """One answer per head, to its own text; equal texts are encoded once."""
+    vectors = release.index.encoder.encode_items(texts)
+    return [head.answers(vectors[place : place + 1])[0] for place, head in enumerate(heads)]

@@ -1,0 +1,1 @@
+"""Tasks: what else the encoder answers. Declared in YAML, fitted, judged and served by this one package."""

@@ -1,0 +1,49 @@
+"""The scikit-learn adapter: what a team would try first, fitted on the same rows as a head.
+
+Word and word-pair TF-IDF with logistic regression or ridge regression, its strength chosen as a head's is: on
+a part of the training rows.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.pipeline import make_pipeline
+
+from components.contract.task import Task
+from components.tasks.heads import on_scale
+
+_STRENGTHS = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0], "ridge__alpha": [0.1, 1.0, 10.0]}
+
+
+def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str]) -> NDArray[Any]:
+    """(n,) answers to n texts, as targets are written."""
+    if not texts:
+        return np.empty(0)
+    targets = train.get_column("target").to_list()
+    if task.head == "classification":
+        last: Any = LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
+        return np.asarray(_fitted(last, train, targets).predict(texts))
+    found = np.asarray(_fitted(Ridge(), train, on_scale(task, targets)).predict(texts))
+    return np.exp(found) if task.log_scale else found
+
+
+def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
+    """The most frequent class (of equals the first in order), or the median."""
+    target = train.get_column("target")
+    if task.head == "regression":
+        return float(np.median(target.to_numpy()))
+    return str(target.value_counts().sort("count", "target", descending=[True, False]).item(0, "target"))
+
+
+def _fitted(last: Any, train: pl.DataFrame, targets: Any) -> Any:
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    pipeline = make_pipeline(words, last)
+    strengths = {name: values for name, values in _STRENGTHS.items() if name in pipeline.get_params()}
+    part = ShuffleSplit(n_splits=1, test_size=0.2, random_state=0)
+    return GridSearchCV(pipeline, strengths, cv=part).fit(train.get_column("text").to_list(), targets)

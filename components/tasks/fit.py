@@ -1,0 +1,128 @@
+"""Heads on a finished encoder: fitted on the training rows, calibrated on the validation rows.
+
+Whatever trained the encoder – epochs chosen, adapters merged, weights averaged – a head is fitted to
+convergence on the vectors that the released encoder gives (the second stage of SetFit: Tunstall et al. 2022,
+"Efficient few-shot learning without prompts", section 3), and calibrated through the path that serves.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from components.contract.ports import Encoder, Vectors
+from components.contract.task import Task
+from components.tasks.heads import Coding, Floats, Head, on_scale
+from components.tasks.modules import TaskHead
+from components.tasks.rows import read_rows
+
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Of the mean squared weight, from which one is chosen on a part of the training rows."""
+CHOSEN_ON = 0.2
+ITERATIONS = 200
+TEMPERATURES = (0.05, 20.0)
+
+Codes = NDArray[np.int64] | Floats
+
+
+def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder, out: Path) -> None:
+    """Writes <task>/ (heads.py) of every task into `out`.
+
+    rows: what `rows.write_rows` left; learn: encodes the training rows, in batches; serve: the encoder as it
+    serves, which encodes the validation rows.
+    """
+    train = {task.name: read_rows(rows, task, "train", reader="fit") for task in tasks}
+    texts = sorted({text for frame in train.values() for text in frame.get_column("text")})
+    place = {text: row for row, text in enumerate(texts)}
+    vectors = learn.encode_items(texts)
+    for task in tasks:
+        frame = train[task.name]
+        own = vectors[[place[text] for text in frame.get_column("text")]]
+        held = read_rows(rows, task, "validation", reader="fit")
+        head = fit_head(task, own, frame.get_column("target").to_list())
+        of_held = serve.encode_items(held.get_column("text").to_list())
+        calibrated(head, of_held, held.get_column("target").to_list()).save(out / task.name)
+
+
+def fit_head(task: Task, vectors: Vectors, targets: Sequence[str | float], seed: int = 0) -> Head:
+    """(n, d) vectors and their n targets → a head, not calibrated yet."""
+    coding = Coding.of(task, targets)
+    codes = coding.encode(task, targets)
+    penalty = _penalty(task, coding, vectors, codes, seed)
+    module = _fitted(task, coding, vectors, codes, penalty)
+    scale = coding.sd * vectors.shape[1] ** 0.5
+    weights = module.linear.weight.detach().numpy() * scale
+    bias = (module.linear.bias.detach().numpy() * coding.sd + coding.mean).astype(np.float32)
+    return Head(task=task, weights=weights, bias=bias, labels=coding.labels)
+
+
+def calibrated(head: Head, vectors: Vectors, targets: Sequence[str | float]) -> Head:
+    """The head with its temperature, or its interval's width, by rows that it was not fitted on.
+
+    Temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. Interval: split
+    conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for regression", section
+    2.2); its coverage holds for rows that are drawn as the validation rows were, so it is measured on the
+    test.
+    """
+    if head.task.head == "regression":
+        errors = np.abs(head.outputs(vectors)[:, 0] - on_scale(head.task, targets))
+        return Head(head.task, head.weights, head.bias, half_width=_conformal(errors, head.task.coverage))
+    codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
+    known = codes >= 0
+    if not known.any():
+        return head
+    temperature = _temperature(head.outputs(vectors[known]), codes[known])
+    return Head(head.task, head.weights, head.bias, head.labels, temperature)
+
+
+def _fitted(task: Task, coding: Coding, vectors: Vectors, codes: Codes, penalty: float) -> TaskHead:
+    module = TaskHead(task, vectors.shape[1], coding.class_weights(task, codes))
+    given, wanted = torch.from_numpy(vectors), torch.from_numpy(codes)
+    # tolerance_change 0 would be the end at once in fp32 where a penalty is strong.
+    optimizer = torch.optim.LBFGS(
+        module.parameters(), max_iter=ITERATIONS, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = module.loss(given, wanted) + penalty * module.linear.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+        return float(loss.detach())
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # the same
+    return module
+
+
+def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, seed: int) -> float:
+    """The penalty with the least loss on a part of the training rows that the others were fitted without."""
+    order = np.random.default_rng((seed, len(codes))).permutation(len(codes))
+    cut = max(1, round(CHOSEN_ON * len(codes)))
+    held, fitted = order[:cut], order[cut:]
+
+    def loss(penalty: float) -> float:
+        module = _fitted(task, coding, vectors[fitted], codes[fitted], penalty)
+        with torch.inference_mode():
+            return float(module.loss(torch.from_numpy(vectors[held]), torch.from_numpy(codes[held])))
+
+    return min(PENALTIES, key=loss)
+
+
+def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:
+    """Least negative log-likelihood of (n,) classes under (n, k) logits ÷ temperature."""
+
+    def loss(log_temperature: float) -> float:
+        chosen = log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(codes)), codes]
+        return float(-chosen.mean())
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _conformal(errors: Floats, coverage: float) -> float | None:
+    """The ⌈(n + 1) · coverage⌉-th smallest of n errors; None where n is too small for that."""
+    rank = int(np.ceil((len(errors) + 1) * coverage))
+    return float(np.sort(errors)[rank - 1]) if 1 <= rank <= len(errors) else None

@@ -1,0 +1,207 @@
+"""Heads as a release holds them: one matrix, run by numpy; no torch here.
+
+    heads/<task>/head.safetensors   weights (k, d), bias (k,)
+                 head.json          the task's declaration, its labels and what was calibrated on validation
+
+Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from components.contract.errors import DataError
+from components.contract.files import disk_errors, write_json
+from components.contract.ports import Vectors
+from components.contract.records import Record
+from components.contract.tables import TABLES
+from components.contract.task import Task
+
+Floats = NDArray[np.float64]
+WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
+ALTERNATIVES = 3
+
+
+class Label(Record):
+    label: str
+    probability: float
+
+
+class ClassAnswer(Record):
+    """A class, with the calibrated probability that it is right."""
+
+    task: str
+    says: str
+    label: str
+    probability: float
+    alternatives: tuple[Label, ...]
+    """The next ones, most probable first."""
+
+
+class ValueAnswer(Record):
+    """A number, with the interval that is to hold the truth in `coverage` of all cases."""
+
+    task: str
+    says: str
+    value: float
+    low: float | None
+    """None: validation had too few rows for an interval."""
+    high: float | None
+    coverage: float
+
+
+Answer = ClassAnswer | ValueAnswer
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    task: Task
+    weights: Vectors
+    """(k, d)"""
+    bias: Vectors
+    """(k,)"""
+    labels: tuple[str, ...] = ()
+    """Of a classification's outputs."""
+    temperature: float = 1.0
+    """Logits are divided by it: chosen on validation, so that probabilities are what they say."""
+    half_width: float | None = None
+    """Of a regression's interval, on the head's scale (of logarithms, where the task says so)."""
+
+    def outputs(self, vectors: Vectors) -> Floats:
+        """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale."""
+        raw = vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias
+        return np.asarray(raw / self.temperature)
+
+    def probabilities(self, vectors: Vectors) -> Floats:
+        """(n, k), of a classification."""
+        return softmax(self.outputs(vectors))
+
+    def values(self, vectors: Vectors) -> tuple[Floats, Floats, Floats]:
+        """Of a regression: (n,) values, lower and upper ends (NaN where there is no interval)."""
+        middle = self.outputs(vectors)[:, 0]
+        width = np.nan if self.half_width is None else self.half_width
+        ends = middle, middle - width, middle + width
+        value, low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
+        return value, low, high
+
+    def answers(self, vectors: Vectors) -> list[Answer]:
+        if self.task.head == "classification":
+            return [self._class_answer(line) for line in self.probabilities(vectors)]
+        return [self._value_answer(*map(float, line)) for line in zip(*self.values(vectors), strict=True)]
+
+    def _class_answer(self, probabilities: Floats) -> ClassAnswer:
+        order = np.argsort(-probabilities, kind="stable")[: 1 + ALTERNATIVES]
+        found = [Label(label=self.labels[place], probability=float(probabilities[place])) for place in order]
+        return ClassAnswer(
+            task=self.task.name,
+            says=self.task.says,
+            label=found[0].label,
+            probability=found[0].probability,
+            alternatives=tuple(found[1:]),
+        )
+
+    def _value_answer(self, value: float, low: float, high: float) -> ValueAnswer:
+        ends = {"low": None, "high": None} if self.half_width is None else {"low": low, "high": high}
+        return ValueAnswer(
+            task=self.task.name, says=self.task.says, value=value, coverage=self.task.coverage, **ends
+        )
+
+    @property
+    def of_items(self) -> bool:
+        """Whether an item's own columns are all that it reads."""
+        return set(self.task.text) <= set(TABLES["items"].columns)
+
+    def save(self, folder: Path) -> None:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            arrays = {"weights": np.ascontiguousarray(self.weights, np.float32), "bias": self.bias}
+            save_file(arrays, folder / WEIGHTS)
+        names = ("labels", "temperature", "half_width")
+        known = {name: getattr(self, name) for name in names}
+        write_json(folder / DESCRIPTION, {"task": self.task.model_dump(mode="json"), **known})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises DataError for files that are damaged, StorageError for absent ones."""
+        with disk_errors(folder):
+            try:
+                known = json.loads((folder / DESCRIPTION).read_bytes())
+                task = Task.model_validate(known.pop("task"))
+                labels = tuple(known.pop("labels"))
+                arrays = load_file(folder / WEIGHTS)
+                return cls(task, arrays["weights"], arrays["bias"], labels, **known)
+            except (SafetensorError, ValueError, KeyError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error
+
+
+def open_heads(folder: Path) -> dict[str, Head]:
+    """The heads of a release by task; none where it has no such folder."""
+    if not folder.is_dir():
+        return {}
+    return {path.parent.name: Head.load(path.parent) for path in sorted(folder.glob(f"*/{DESCRIPTION}"))}
+
+
+def prompted(task: Task, text: str) -> str:
+    """A text as the head reads it: with the task's prompt before it; an empty one stays empty."""
+    return f"{task.prompt} {text}" if task.prompt and text else text
+
+
+def same_question(one: Task, other: Task) -> bool:
+    """Whether two declarations ask the same of the same rows, so that their answers can be compared."""
+    names = {"rows", "head", "log_scale"}
+    return one.model_dump(include=names) == other.model_dump(include=names)
+
+
+def softmax(logits: Floats) -> Floats:
+    """(n, k) → (n, k), each line summing to 1."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How targets become what a head is trained on, learned from the training rows."""
+
+    labels: tuple[str, ...] = ()
+    mean: float = 0.0
+    sd: float = 1.0
+    """Of a regression's targets on the head's scale."""
+
+    @classmethod
+    def of(cls, task: Task, targets: Sequence[str | float]) -> Self:
+        if task.head == "classification":
+            return cls(labels=tuple(sorted({str(target) for target in targets})))
+        scaled = on_scale(task, targets)
+        return cls(mean=float(scaled.mean()), sd=float(scaled.std()) or 1.0)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.labels) or 1
+
+    def encode(self, task: Task, targets: Sequence[str | float]) -> NDArray[np.int64] | Floats:
+        """(n,) class numbers, -1 for one that training did not have; or standardised numbers."""
+        if task.head == "regression":
+            return (on_scale(task, targets) - self.mean) / self.sd
+        number = {label: place for place, label in enumerate(self.labels)}
+        return np.asarray([number.get(str(target), -1) for target in targets], dtype=np.int64)
+
+    def class_weights(self, task: Task, codes: NDArray[np.int64] | Floats) -> Floats:
+        """(k,) weight of each class's rows in the loss; their mean over the rows is 1."""
+        if not task.balanced:
+            return np.ones(self.outputs)
+        counts = np.bincount(codes.astype(np.int64), minlength=self.outputs)
+        return np.asarray(len(codes) / (self.outputs * np.maximum(counts, 1)))
+
+
+def on_scale(task: Task, values: Sequence[str | float]) -> Floats:
+    """Numbers on the head's scale."""
+    numbers = np.asarray(values, dtype=np.float64)
+    return np.log(numbers) if task.log_scale else numbers

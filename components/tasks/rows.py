@@ -1,0 +1,168 @@
+"""A task's rows, cut into parts as the split has it: learn on the training side, calibrate on validation,
+judge on the test.
+
+    <task>/<part>.parquet     item_id, text, target (text or number), is_new; part: train, validation, test
+
+Which part a row belongs to:
+- Dated rows (`at`): before the validation window, in it, or at and after T – and as its item says.
+- A new item's rows are test rows, a validation-new item's are validation rows, whatever their date.
+- Undated rows of established items: HELD_OUT of the duplicate groups for the test, as many for validation, by
+  a hash of the group, so that a group is on the same side in every run.
+- On the training side stay only rows whose duplicate group has no held-out item and whose text is in no
+  held-out row: both would give answers away.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from components.contract.digests import sha256_tree
+from components.contract.errors import ConfigError, DataError, LeakageError
+from components.contract.records import TaskData
+from components.contract.task import Task
+from components.data.checked_tables import select_checked
+from components.encoder.texts import item_texts
+from components.split.judged import JUDGE
+from components.tasks.heads import prompted
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+HELD_OUT = 0.1
+_FEWEST = 2
+
+
+def write_rows(tasks: Sequence[Task], checked: Path, split: Path, out: Path) -> TaskData:
+    """Writes every task's rows into `out`. Raises ConfigError (SELECT, columns), DataError (nothing to
+    learn)."""
+    items = pl.read_parquet(split / "items.parquet")
+    description = json.loads((split / "split.json").read_text())
+    cutoffs = tuple(_moment(description[name]) for name in ("validation_cutoff", "cutoff", "judged_until"))
+    counts = {}
+    for task in tasks:
+        rows = select_checked(checked, task.rows, f"task {task.name}")
+        parts = cut(_conformed(task, rows), items, cutoffs)
+        new = int(parts["test"].get_column("is_new").sum())
+        counts[task.name] = {**{str(name): len(frame) for name, frame in parts.items()}, "test_new": new}
+        _require_rows(task, parts)
+        for name, frame in parts.items():
+            (out / task.name).mkdir(parents=True, exist_ok=True)
+            frame.write_parquet(out / task.name / f"{name}.parquet")
+    return TaskData(path=out.name, digest=sha256_tree(out), counts=counts)
+
+
+def read_rows(folder: Path, task: Task, part: Part, reader: str) -> pl.DataFrame:
+    """Rows of one part; raises LeakageError where anything but the judge asks for the test part."""
+    if part == "test" and reader != JUDGE:
+        raise LeakageError(f"task {task.name}: {reader!r} asked for test rows; only the judge may read them.")
+    return pl.read_parquet(folder / task.name / f"{part}.parquet")
+
+
+def text_of(task: Task, rows: pl.DataFrame) -> list[str]:
+    """One text per row, as the head reads it."""
+    return [prompted(task, text) for text in item_texts(rows, task.text)]
+
+
+def cut(
+    rows: pl.DataFrame, items: pl.DataFrame, cutoffs: tuple[datetime | None, ...]
+) -> dict[Part, pl.DataFrame]:
+    """The parts of conformed rows: item_id, text, target, at. items: the split's; cutoffs: start of the
+    validation window, T, end of the judge window; None for undated data."""
+    known = items.select("item_id", "group", "is_new", "is_validation_new")
+    rows = rows.join(known, on="item_id", how="inner", maintain_order="left")
+    rows = rows.with_columns(part=_part(cutoffs)).filter(pl.col("part") != "none")
+    held = rows.filter(pl.col("part") != "train")
+    closed = items.filter(pl.col("is_new") | pl.col("is_validation_new")).get_column("group").unique()
+    given_away = pl.col("text").is_in(held.get_column("text").unique().implode())
+    given_away |= pl.col("group").is_in(closed.implode())
+    rows = rows.filter((pl.col("part") != "train") | ~given_away)
+    # What judges is in no part that calibrates.
+    of_test = rows.filter(pl.col("part") == "test").get_column("text").unique()
+    rows = rows.filter((pl.col("part") != "validation") | ~pl.col("text").is_in(of_test.implode()))
+    columns = ("item_id", "text", "target", "is_new")
+    return {part: rows.filter(pl.col("part") == part).select(columns) for part in PARTS}
+
+
+def _part(cutoffs: tuple[datetime | None, ...]) -> pl.Expr:
+    hashed = pl.col("group").map_elements(_share, return_dtype=pl.Float64)
+    by_hash = (
+        pl.when(pl.col("is_validation_new")).then(pl.lit("validation"))
+        .when(hashed < HELD_OUT).then(pl.lit("test"))
+        .when(hashed < 2 * HELD_OUT).then(pl.lit("validation"))
+        .otherwise(pl.lit("train"))
+    )  # fmt: skip
+    established = pl.when(pl.col("at").is_null()).then(by_hash).otherwise(_by_date(cutoffs, by_hash))
+    return (
+        pl.when(pl.col("is_new")).then(pl.lit("test"))
+        .when(pl.col("is_validation_new") & (established == "train")).then(pl.lit("validation"))
+        .otherwise(established)
+    )  # fmt: skip
+
+
+def _by_date(cutoffs: tuple[datetime | None, ...], else_by: pl.Expr) -> pl.Expr:
+    start, cutoff, end = cutoffs
+    if start is None or cutoff is None or end is None:
+        return else_by
+    at = pl.col("at")
+    return (
+        pl.when(at < start).then(pl.lit("train"))
+        .when(at < cutoff).then(pl.lit("validation"))
+        .when(at < end).then(pl.lit("test"))
+        .otherwise(pl.lit("none"))
+    )  # fmt: skip
+
+
+def _share(group: str) -> float:
+    """A number in [0, 1) that belongs to the group for ever."""
+    return int.from_bytes(hashlib.sha256(group.encode()).digest()[:8]) / 2**64
+
+
+def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
+    missing = [name for name in ("item_id", "target", *task.text) if name not in rows.columns]
+    if missing:
+        raise ConfigError(f"task {task.name}: its SELECT gives no column {missing[0]}; name it there.")
+    kind = pl.Float64 if task.head == "regression" else pl.String
+    try:
+        target = rows.get_column("target").cast(kind)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"task {task.name}: a target is no number; its SELECT must give numbers or null."
+        ) from error
+    at = pl.col("at") if "at" in rows.columns else pl.lit(None)
+    conformed = rows.select(
+        pl.col("item_id").cast(pl.String),
+        at=at.cast(pl.Datetime("us")),
+        text=pl.Series(text_of(task, rows), dtype=pl.String),
+        target=target,
+    )
+    conformed = conformed.filter(pl.col("target").is_not_null(), pl.col("text") != "")
+    if task.log_scale and (conformed.get_column("target") <= 0).any():
+        raise DataError(f"task {task.name}: a target is 0 or less and has no logarithm; make it null.")
+    return conformed.sort("item_id", "at", "text", maintain_order=True)
+
+
+def _require_rows(task: Task, parts: dict[Part, pl.DataFrame]) -> None:
+    for part in ("train", "validation"):
+        if len(parts[part]) < _FEWEST:
+            raise DataError(
+                f"task {task.name}: {len(parts[part])} {part} rows with a target are too few to fit a head. "
+                f"Take the task out of `tasks`, or see what its SELECT and the quarantine leave."
+            )
+    if task.head == "classification" and parts["train"].get_column("target").n_unique() < _FEWEST:
+        raise DataError(
+            f"task {task.name}: its training rows have a single class, so there is nothing to learn."
+        )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def trained_items(folder: Path) -> list[str]:
+    """item_ids of all training rows of all tasks, sorted."""
+    files = folder.glob("*/train.parquet")
+    return sorted({item for file in files for item in pl.read_parquet(file).get_column("item_id")})

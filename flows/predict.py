@@ -1,0 +1,28 @@
+"""`debut predict`: what a task of the champion answers about a text, without a running service."""
+
+from components.contract.errors import ConfigError
+from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
+from components.release import candidate as candidates
+from components.tasks.heads import Answer, open_heads, prompted
+from flows.shop import Shop
+
+
+def predict(shop: Shop, task: str, text: str) -> Answer:
+    """By the release that serves, its files verified. Raises ConfigError for a task that it does not
+    answer."""
+    digest = shop.decision_log().champion()
+    if digest is None:
+        raise ConfigError("There is no champion yet: run `debut retrain` first.")
+    folder = shop.candidates / candidates.read(shop.candidates, digest).digest
+    heads = open_heads(folder / HEADS)
+    if task not in heads:
+        known = ", ".join(heads) or "none"
+        raise ConfigError(
+            f"The champion {digest[:12]} answers no task {task!r}; its tasks: {known}. Tasks are named under "
+            f"`tasks:` in debut.yaml and come with the next promoted retrain."
+        )
+    if not text.strip():
+        raise ConfigError("The text is empty: give at least one character.")
+    encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
+    [answer] = heads[task].answers(encoder.encode_items([prompted(heads[task].task, text)]))
+    return answer

@@ -1,0 +1,103 @@
+"""What the heads of a release answer, over HTTP."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.contract.records import RetrievalPlan
+from components.contract.task import Task
+from components.index.retrieval import open_candidate
+from components.tasks.fit import calibrated, fit_head
+
+TITLES = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("chair", "lamp", "mug")]
+COLOUR = Task(name="colour", says="Colour", rows="SELECT 1", text=("title",), head="classification")
+PRICE = Task(
+    name="price",
+    says="Price",
+    rows="SELECT 1",
+    text=("title",),
+    head="regression",
+    log_scale=True,
+    coverage=0.5,
+)
+MOOD = Task(name="mood", says="Mood of a review", rows="SELECT 1", text=("text",), head="classification")
+
+
+@pytest.fixture(scope="module")
+def digest(make_candidate: Callable[..., str], candidates: Path, tmp_path_factory: Any) -> str:
+    """A candidate with heads that were fitted on its own titles."""
+    plain = open_candidate(candidates / make_candidate(TITLES, RetrievalPlan(inference="onnx-int8")), "plain")
+    vectors = plain.encoder.encode_items(TITLES)
+    colours = [title.split()[0] for title in TITLES]
+    prices = [10.0 + 90.0 * ("lamp" in title) for title in TITLES]
+    folder = tmp_path_factory.mktemp("heads")
+    for task, targets in ((COLOUR, colours), (PRICE, prices), (MOOD, colours)):
+        calibrated(fit_head(task, vectors, targets), vectors, targets).save(folder / task.name)
+    return make_candidate(TITLES, RetrievalPlan(inference="onnx-int8"), heads=folder)
+
+
+@pytest.fixture(scope="module")
+def shop(digest: str, make_releases: Any, running_service: Any, tmp_path_factory: Any) -> Iterator[Any]:
+    releases = make_releases()
+    releases.promote(digest)
+    with running_service(releases, tmp_path_factory.mktemp("serving")) as running:
+        yield running
+
+
+def test_an_items_predictions_are_typed_by_task(shop: Any, digest: str) -> None:
+    """A class with its probability and the next ones, a price with its interval; a task that reads reviews
+    says nothing about an item."""
+    answer = shop.client.get("/items/100/predictions")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["release"], body["item_id"]) == (digest, "100")
+    colour, price = body["predictions"]
+    assert (colour["task"], colour["label"]) == ("colour", "red")
+    assert colour["probability"] > max(other["probability"] for other in colour["alternatives"])
+    assert price["task"] == "price" and price["low"] <= price["value"] <= price["high"]
+
+
+def test_a_live_item_is_predicted_from_its_new_words(shop: Any) -> None:
+    """An item that was PUT a moment ago."""
+    shop.put({"item_id": "fresh/1", "title": "green lamp"})
+    [colour, price] = shop.client.get("/items/fresh/1/predictions").json()["predictions"]
+    assert colour["label"] == "green" and price["value"] > 40
+
+
+def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> None:
+    """Both entrances go through one encoder and one head."""
+    answer = shop.client.post("/predict/colour", json={"text": "red chair"})
+    assert answer.status_code == 200 and answer.json()["release"] == digest
+    of_item = shop.client.get("/items/100/predictions").json()["predictions"][0]
+    assert answer.json()["prediction"] == of_item
+    assert (
+        shop.client.post("/predict/mood", json={"text": "blue mug"}).json()["prediction"]["label"] == "blue"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/predict/size", {"text": "red"}, 404, "its tasks: colour, mood, price"),
+        ("/predict/colour", {"text": "  "}, 422, "text is empty"),
+        ("/predict/colour", {"text": ""}, 422, "values do not fit"),
+        ("/predict/colour", {"texts": "red"}, 422, "values do not fit"),
+        ("/predict/colour", {"text": "x" * 20_001}, 422, "values do not fit"),
+        ("/predict/colour?k=3", {"text": "red"}, 422, "no query parameter"),
+    ],
+)
+def test_what_does_not_fit_is_a_problem(
+    shop: Any, path: str, body: dict[str, str], status: int, told: str
+) -> None:
+    """RFC 9457, with what to do."""
+    answer = shop.client.post(path, json=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told in answer.json()["detail"]
+
+
+def test_an_unknown_item_is_not_found(shop: Any) -> None:
+    """As everywhere."""
+    assert shop.client.get("/items/nobody/predictions").status_code == 404

@@ -1,0 +1,130 @@
+"""Heads: fitted as scikit-learn would, calibrated on other rows, saved and run by numpy."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from components.contract.errors import DataError
+from components.contract.ports import Vectors
+from components.contract.task import Task
+from components.tasks.fit import calibrated, fit_head
+from components.tasks.heads import ClassAnswer, Coding, Head, ValueAnswer, open_heads, prompted, same_question
+from components.tasks.modules import TaskHead
+
+
+def task(**changes: Any) -> Task:
+    given = {"name": "kind", "says": "Kind", "rows": "SELECT 1", "text": ("title",), "head": "classification"}
+    return Task(**given | changes)
+
+
+def unit(count: int, seed: int, dimensions: int = 16) -> Vectors:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def noisy_classes(vectors: Vectors, seed: int) -> list[str]:
+    """Three classes by a random plane each, with noise."""
+    rng = np.random.default_rng(seed)
+    planes = np.random.default_rng(7).normal(size=(vectors.shape[1], 3))
+    scores = vectors @ planes + 0.3 * rng.gumbel(size=(len(vectors), 3))
+    return np.asarray(["a", "b", "c"])[scores.argmax(axis=1)].tolist()
+
+
+def test_a_classification_is_as_good_as_scikit_learns() -> None:
+    """An independent library reaches the same accuracy on rows that neither saw."""
+    vectors, held = unit(600, 1), unit(2_000, 2)
+    targets, true = noisy_classes(vectors, 3), np.asarray(noisy_classes(held, 4))
+    head = fit_head(task(), vectors, targets)
+    answers = np.asarray(head.labels)[head.probabilities(held).argmax(axis=1)]
+    theirs = LogisticRegression(C=100.0, max_iter=1_000).fit(vectors, targets).predict(held)
+    assert (answers == true).mean() > (theirs == true).mean() - 0.01
+
+
+def test_temperature_makes_probabilities_true() -> None:
+    """A head that is ten times too sure is brought back to the shares that are right."""
+    vectors, held, fresh = unit(600, 1), unit(1_000, 2), unit(3_000, 5)
+    sure = fit_head(task(), vectors, noisy_classes(vectors, 3))
+    sure = Head(sure.task, 10 * sure.weights, 10 * sure.bias, sure.labels)
+    head = calibrated(sure, held, noisy_classes(held, 4))
+    probabilities = head.probabilities(fresh)
+    right = np.asarray(head.labels)[probabilities.argmax(axis=1)] == noisy_classes(fresh, 6)
+    assert 5 < head.temperature < 20
+    assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.03
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
+    """Split conformal: measured on fresh rows, within three standard errors of what was asked for."""
+    price = task(head="regression", log_scale=True, coverage=0.8)
+    rng = np.random.default_rng(0)
+
+    def prices(vectors: Vectors) -> list[float]:
+        return np.exp(3 + vectors[:, 0] + 0.2 * rng.standard_t(3, len(vectors))).tolist()
+
+    train, held, fresh = unit(400, 1), unit(500, 2), unit(4_000, 3)
+    head = calibrated(fit_head(price, train, prices(train)), held, prices(held))
+    _, low, high = head.values(fresh)
+    true = np.asarray(prices(fresh))
+    assert abs(((low <= true) & (true <= high)).mean() - 0.8) < 0.06
+    [answer] = head.answers(fresh[:1])
+    assert isinstance(answer, ValueAnswer) and answer.low is not None and answer.high is not None
+    assert answer.low < answer.value < answer.high
+
+
+def test_too_few_rows_give_no_interval() -> None:
+    """Five rows cannot show 90 %: the answer says so instead of guessing."""
+    price = task(head="regression")
+    vectors = unit(50, 1)
+    head = calibrated(fit_head(price, vectors, vectors[:, 0].tolist()), unit(5, 2), [0.0] * 5)
+    [answer] = head.answers(unit(1, 3))
+    assert isinstance(answer, ValueAnswer) and answer.low is None and answer.high is None
+
+
+def test_a_saved_head_is_the_torch_module_by_numpy(tmp_path: Path) -> None:
+    """Weights, labels and calibration come back; outputs are the module's."""
+    vectors = unit(200, 1)
+    targets = noisy_classes(vectors, 2)
+    head = fit_head(task(balanced=True, prompt="What is it?"), vectors, targets)
+    head.save(tmp_path / "heads" / "kind")
+    loaded = open_heads(tmp_path / "heads")["kind"]
+    assert loaded.task == head.task and loaded.labels == ("a", "b", "c")
+    module = TaskHead(head.task, 16, np.ones(3))
+    with torch.no_grad():
+        module.linear.weight.copy_(torch.from_numpy(loaded.weights) / 4)  # √16
+        module.linear.bias.copy_(torch.from_numpy(loaded.bias))
+        expected = module(torch.from_numpy(vectors)).numpy()
+    np.testing.assert_allclose(loaded.outputs(vectors), expected, rtol=1e-4, atol=1e-4)
+    [answer] = loaded.answers(vectors[:1])
+    assert isinstance(answer, ClassAnswer)
+    chances = [answer.probability, *(one.probability for one in answer.alternatives)]
+    assert chances == sorted(chances, reverse=True) and sum(chances) == pytest.approx(1.0)
+    assert prompted(loaded.task, "oak mug") == "What is it? oak mug"
+
+
+def test_no_heads_and_damaged_heads(tmp_path: Path) -> None:
+    """A release without tasks has none; a damaged file is named."""
+    assert open_heads(tmp_path / "heads") == {}
+    head = fit_head(task(), unit(20, 1), ["a", "b"] * 10)
+    head.save(tmp_path / "heads" / "kind")
+    (tmp_path / "heads" / "kind" / "head.safetensors").write_bytes(b"junk")
+    with pytest.raises(DataError, match="no head that can be read"):
+        open_heads(tmp_path / "heads")
+
+
+def test_rare_classes_count_alike_where_the_task_says_so() -> None:
+    """The weights of a class's rows sum to the same for each class."""
+    targets = ["a"] * 90 + ["b"] * 10
+    coding = Coding.of(task(balanced=True), targets)
+    codes = coding.encode(task(balanced=True), targets)
+    weights = coding.class_weights(task(balanced=True), codes)
+    assert weights[0] * 90 == pytest.approx(weights[1] * 10) == pytest.approx(50)
+    assert coding.encode(task(), ["z"]).tolist() == [-1]
+
+
+def test_another_select_is_another_question() -> None:
+    """Answers are compared only where rows, kind and scale are the same; a policy may change."""
+    assert same_question(task(), task(says="Else", weight=0.0))
+    assert not same_question(task(), task(rows="SELECT 2"))

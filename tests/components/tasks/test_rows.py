@@ -1,0 +1,163 @@
+"""Which part a task's rows belong to, and what its SELECT may be."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from components.contract.errors import ConfigError, DataError, LeakageError
+from components.contract.task import Task
+from components.tasks.rows import read_rows, trained_items, write_rows
+
+CUTOFF = datetime(2026, 3, 1)
+WINDOW = timedelta(days=7)
+
+
+def task(**changes: Any) -> Task:
+    given = {
+        "name": "kind",
+        "says": "Kind of an item",
+        "rows": "SELECT item_id, title, brand AS target FROM items",
+        "text": ("title",),
+        "head": "classification",
+    }
+    return Task(**given | changes)
+
+
+def catalogue(count: int = 200) -> pl.DataFrame:
+    """The last 20 are new, the 20 before them new in validation; i000 is a duplicate of the new i199."""
+    ids = [f"i{number:03d}" for number in range(count)]
+    return pl.DataFrame(
+        {
+            "item_id": ids,
+            "title": [f"thing {number}" for number in range(count)],
+            "brand": ["oak" if number % 2 else "steel" for number in range(count)],
+            "price": [float(number + 1) for number in range(count)],
+            "group": ["i000" if name == f"i{count - 1:03d}" else name for name in ids],
+            "is_new": [number >= count - 20 for number in range(count)],
+            "is_validation_new": [count - 40 <= number < count - 20 for number in range(count)],
+        }
+    )
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Folders of checked tables and of a split."""
+
+    def make(dated: bool = False, **tables: pl.DataFrame) -> tuple[Path, Path]:
+        checked, split = tmp_path / "checked", tmp_path / "split"
+        for folder in (checked, split):
+            folder.mkdir()
+        items = catalogue()
+        for name, table in {"items": items, **tables}.items():
+            table.write_parquet(checked / f"{name}.parquet")
+        items.write_parquet(split / "items.parquet")
+        moments = (CUTOFF - WINDOW, CUTOFF, CUTOFF + WINDOW) if dated else (None, None, None)
+        names = ("validation_cutoff", "cutoff", "judged_until")
+        told = {name: m.isoformat() if m else None for name, m in zip(names, moments, strict=True)}
+        (split / "split.json").write_text(json.dumps(told))
+        return checked, split
+
+    return make
+
+
+def parts(tmp_path: Path, one: Task) -> dict[str, set[str]]:
+    return {
+        part: set(read_rows(tmp_path / "rows", one, part, "judge").get_column("item_id"))
+        for part in ("train", "validation", "test")
+    }
+
+
+def test_new_items_are_judged_and_never_learned(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """All new items are in the test, all validation-new ones in validation, and a tenth of the established
+    each; nobody's duplicate of a held-out item is trained on."""
+    data = write_rows([task()], *shop(), tmp_path / "rows")
+    found = parts(tmp_path, task())
+    assert {f"i{n:03d}" for n in range(180, 200)} <= found["test"]
+    assert {f"i{n:03d}" for n in range(160, 180)} <= found["validation"]
+    assert "i000" not in found["train"]
+    assert not found["train"] & found["test"] and not found["train"] & found["validation"]
+    established = found["test"] - {f"i{n:03d}" for n in range(180, 200)}
+    assert 5 <= len(established) <= 35
+    counts = data.counts["kind"]
+    assert counts["test_new"] == 20 and counts["train"] == len(found["train"])
+    assert trained_items(tmp_path / "rows") == sorted(found["train"])
+
+
+def test_dated_rows_follow_the_cut_off(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    """Reviews before the validation window are learned, those in it calibrate, those from T on are judged,
+    those after the judge window are left out; a new item's are judged whatever their date."""
+    days = {"i050": -30, "i051": -3, "i052": 2, "i053": 9, "i190": -30, "i060": -31, "i061": -2}
+    reviews = pl.DataFrame(
+        {
+            "item_id": list(days),
+            "text": [f"about {item}" for item in days],
+            "rating": [1.0, 5.0] * 3 + [5.0],
+            "at": [CUTOFF + timedelta(days=day) for day in days.values()],
+        }
+    )
+    sentiment = task(
+        name="mood",
+        rows='SELECT item_id, text, "at", CAST(rating AS VARCHAR) AS target FROM reviews',
+        text=("text",),
+    )
+    write_rows([sentiment], *shop(dated=True, reviews=reviews), tmp_path / "rows")
+    found = parts(tmp_path, sentiment)
+    assert found == {"train": {"i050", "i060"}, "validation": {"i051", "i061"}, "test": {"i052", "i190"}}
+
+
+def test_a_text_that_is_held_out_is_not_learned(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Two items of one text would tell the head the answer to a test row."""
+    rows = "SELECT item_id, 'one text' AS title, brand AS target FROM items"
+    same = task(rows=f"{rows} UNION ALL SELECT item_id, title, brand FROM items")
+    write_rows([same], *shop(), tmp_path / "rows")
+    learned = read_rows(tmp_path / "rows", same, "train", "fit").get_column("text")
+    assert "one text" not in learned.to_list()
+
+
+def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    """Whoever else asks is refused."""
+    write_rows([task()], *shop(), tmp_path / "rows")
+    with pytest.raises(LeakageError, match="only the judge"):
+        read_rows(tmp_path / "rows", task(), "test", "fit")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"rows": "SELECT item_id, title FROM items"}, ConfigError, "gives no column target"),
+        ({"rows": "SELECT item_id, title, stars AS target FROM reviews"}, ConfigError, "tables are: items"),
+        ({"rows": "SELECT 1; SELECT 2"}, ConfigError, "one SELECT"),
+        ({"rows": "SELECT * FROM read_csv('/etc/passwd')"}, ConfigError, "Correct its SELECT"),
+        ({"rows": "DROP TABLE items"}, ConfigError, "one SELECT"),
+        ({"rows": "SELECT item_id, title, 'x' AS target FROM items"}, DataError, "a single class"),
+        ({"rows": "SELECT item_id, title, NULL AS target FROM items"}, DataError, "too few to fit"),
+        ({"head": "regression"}, DataError, "a target is no number"),
+        (
+            {"head": "regression", "log_scale": True,
+             "rows": "SELECT item_id, title, price - 1 AS target FROM items"},
+            DataError,
+            "has no logarithm",
+        ),
+        ({"rows": "SELECT item_id, title, CAST(title AS INT) AS target FROM items"}, DataError, "TRY_CAST"),
+    ],
+)  # fmt: skip
+def test_a_bad_task_ends_in_one_sentence(
+    shop: Callable[..., tuple[Path, Path]],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    error: type[Exception],
+    told: str,
+) -> None:
+    """The sentence names the task and what to do."""
+    with pytest.raises(error, match=told) as raised:
+        write_rows([task(**changes)], *shop(), tmp_path / "rows")
+    assert str(raised.value).startswith("task kind:")

@@ -1,0 +1,95 @@
+"""A task that is declared in a file of the shop's, from the file to an answer of the service."""
+
+import json
+from typing import Any
+
+import mlflow
+import pytest
+from starlette.testclient import TestClient
+
+from components.contract.errors import LeakageError
+from components.contract.settings import Settings
+from components.data.configuration import load_settings
+from components.tasks.rows import read_rows
+from flows.serving import shop_app
+from flows.shop import open_shop
+
+
+@pytest.fixture
+def shop(retrained: Any) -> Any:
+    return open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+
+
+def test_a_shop_without_tasks_has_none() -> None:
+    """The default: no rows, no heads, no gates."""
+    assert Settings.model_validate({"shop": "a", "tables": {"items": "SELECT 1"}}).tasks == ()
+
+
+def test_the_run_tells_each_systems_figures(finished: tuple[Any, Any]) -> None:
+    """Challenger, champion, TF-IDF and the constant answer, on all rows and on new items' apart; and the head
+    knows what an item is far better than the constant answer does."""
+    found = finished[1].json["tasks"]
+    assert set(found) == {"thing", "price"}
+    for figures in found.values():
+        assert set(figures) == {"challenger", "champion", "baseline", "constant"}
+        assert all(set(of) == {"all", "new"} for of in figures.values())
+    thing = found["thing"]
+    assert 0 < thing["challenger"]["new"]["rows"] < thing["challenger"]["all"]["rows"]
+    assert thing["challenger"]["new"]["accuracy"] > thing["constant"]["new"]["accuracy"] + 0.3
+    assert found["price"]["challenger"]["all"]["interval_coverage"] is not None
+
+
+def test_the_gate_judges_tasks_by_their_policies(finished: tuple[Any, Any]) -> None:
+    """A line per task, population and opponent; those under min_rows read "not judged"."""
+    gates = {gate["name"]: gate for gate in finished[1].json["gates"] if gate["kind"] == "task"}
+    assert set(gates) == {
+        f"{against}{name} {population}/{metric}"
+        for name, metric in (("thing", "accuracy"), ("price", "absolute_error"))
+        for population in ("new", "all")
+        for against in ("", "TF-IDF ")
+    }
+    assert gates["thing new/accuracy"]["outcome"] in ("pass", "unsure", "fail")
+    assert gates["TF-IDF thing all/accuracy"]["outcome"] == "not applicable"
+    assert gates["price new/absolute_error"]["outcome"] == "not judged"
+
+
+def test_heads_are_part_of_the_release(shop: Any) -> None:
+    """Under the candidate's digest, of both candidates, as safetensors and JSON."""
+    manifests = [json.loads(path.read_bytes())["files"] for path in shop.candidates.glob("*/manifest.json")]
+    assert len(manifests) == 2
+    for files in manifests:
+        heads = {name for name in files if name.startswith("heads/")}
+        assert heads == {f"heads/{t}/head.{s}" for t in ("thing", "price") for s in ("safetensors", "json")}
+
+
+def test_nothing_but_the_judge_reads_a_tasks_test_rows(shop: Any) -> None:
+    """Nor do training rows hold a new item."""
+    settings, _ = load_settings(str(shop.workspace.parents[1] / "debut.yaml"))
+    [rows] = shop.workspace.glob("stages/tasks-*")
+    for task in settings.tasks:
+        with pytest.raises(LeakageError):
+            read_rows(rows, task, "test", "training")
+        assert not read_rows(rows, task, "train", "training").get_column("is_new").any()
+
+
+def test_figures_of_tasks_are_in_mlflow(shop: Any) -> None:
+    """Beside the recalls of the run."""
+    client = mlflow.MlflowClient(f"sqlite:///{shop.workspace / 'mlflow.db'}")
+    [experiment] = client.search_experiments(filter_string="name = 'tiny'")
+    metrics = client.search_runs([experiment.experiment_id])[0].data.metrics
+    for role in ("challenger", "champion", "bm25"):
+        assert f"{role}/task/thing/new/accuracy" in metrics
+
+
+def test_the_service_and_the_command_give_the_same_answer(shop: Any, retrained: Any, debut: Any) -> None:
+    """The champion's heads, over HTTP for an item and for a text, and in the terminal."""
+    with TestClient(shop_app(shop, anonymous_read=True)) as client:
+        of_item = client.get("/items/i000/predictions").json()
+        assert [one["task"] for one in of_item["predictions"]] == ["price", "thing"]
+        title = client.get("/search", params={"q": "oak lamp"}).json()["results"][0]["title"]
+        of_text = client.post("/predict/thing", json={"text": title}).json()["prediction"]
+    outcome = debut("predict", "thing", title, *retrained.arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json == of_text
+    refused = debut("predict", "size", title, *retrained.arguments)
+    assert refused.code == 1 and "its tasks: price, thing" in refused.sentence
