@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEE
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[weights,dev,bench]'
 	$(BIN)/python tests/benchmarks/recall.py $(if $(DATASET),--dataset $(DATASET)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing
+	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS))
 
 lint:
 	$(BIN)/ruff check .

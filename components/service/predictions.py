@@ -19,7 +19,7 @@ TaskName = Annotated[str, Path(min_length=1, max_length=40, description="A task 
 
 
 class PredictionRoutes:
-    """GET /items/{item_id}/predictions, POST /predict/{task}."""
+    """GET /predictions/{item_id}, POST /predict/{task}."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
@@ -30,7 +30,7 @@ class PredictionRoutes:
             responses=responses,
             dependencies=[Depends(gatekeeper.needs("read")), Depends(known_parameters)],
         )
-        router.get("/items/{item_id:path}/predictions", response_model=ItemPredictions)(self.of_item)
+        router.get("/predictions/{item_id:path}", response_model=ItemPredictions)(self.of_item)
         router.post(
             "/predict/{task}",
             response_model=Prediction,

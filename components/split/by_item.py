@@ -16,7 +16,7 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
 
     Validation never sees a new item: its pseudo-new items are the last of the established ones.
     """
-    items = _mark_items(items, settings)
+    items = hold_out_items(items, settings)
     judgements = judgements.with_columns(request_id=normalised("query"))
     test, validation = _held_out_queries(judgements, settings)
     trainable = items.filter("trainable").select("item_id")
@@ -41,7 +41,8 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
     )
 
 
-def _mark_items(items: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame:
+def hold_out_items(items: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame:
+    """Adds is_new, is_validation_new, trainable and refit_trainable; `items` has `group`."""
     order = items.select("item_id", _number=pl.col("item_id").cast(pl.Int64, strict=False))
     by = ["item_id"] if order.get_column("_number").null_count() else ["_number", "item_id"]
     ids = order.sort(by).get_column("item_id")

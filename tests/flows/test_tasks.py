@@ -84,7 +84,7 @@ def test_figures_of_tasks_are_in_mlflow(shop: Any) -> None:
 def test_the_service_and_the_command_give_the_same_answer(shop: Any, retrained: Any, debut: Any) -> None:
     """The champion's heads, over HTTP for an item and for a text, and in the terminal."""
     with TestClient(shop_app(shop, anonymous_read=True)) as client:
-        of_item = client.get("/items/i000/predictions").json()
+        of_item = client.get("/predictions/i000").json()
         assert [one["task"] for one in of_item["predictions"]] == ["price", "thing"]
         title = client.get("/search", params={"q": "oak lamp"}).json()["results"][0]["title"]
         of_text = client.post("/predict/thing", json={"text": title}).json()["prediction"]

@@ -33,6 +33,8 @@ def test_the_openapi_document_is_valid_and_whole(digest, service) -> None:
         "/items": {"put", "delete"},
         "/items/{item_id}": {"delete"},
         "/items/delete": {"post"},
+        "/predictions/{item_id}": {"get"},
+        "/predict/{task}": {"post"},
         "/events": {"post"},
         "/release": {"get"},
         "/healthz": {"get"},

@@ -49,7 +49,7 @@ def shop(digest: str, make_releases: Any, running_service: Any, tmp_path_factory
 def test_an_items_predictions_are_typed_by_task(shop: Any, digest: str) -> None:
     """A class with its probability and the next ones, a price with its interval; a task that reads reviews
     says nothing about an item."""
-    answer = shop.client.get("/items/100/predictions")
+    answer = shop.client.get("/predictions/100")
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert (body["release"], body["item_id"]) == (digest, "100")
@@ -62,7 +62,7 @@ def test_an_items_predictions_are_typed_by_task(shop: Any, digest: str) -> None:
 def test_a_live_item_is_predicted_from_its_new_words(shop: Any) -> None:
     """An item that was PUT a moment ago."""
     shop.put({"item_id": "fresh/1", "title": "green lamp"})
-    [colour, price] = shop.client.get("/items/fresh/1/predictions").json()["predictions"]
+    [colour, price] = shop.client.get("/predictions/fresh/1").json()["predictions"]
     assert colour["label"] == "green" and price["value"] > 40
 
 
@@ -70,7 +70,7 @@ def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> 
     """Both entrances go through one encoder and one head."""
     answer = shop.client.post("/predict/colour", json={"text": "red chair"})
     assert answer.status_code == 200 and answer.json()["release"] == digest
-    of_item = shop.client.get("/items/100/predictions").json()["predictions"][0]
+    of_item = shop.client.get("/predictions/100").json()["predictions"][0]
     assert answer.json()["prediction"] == of_item
     assert (
         shop.client.post("/predict/mood", json={"text": "blue mug"}).json()["prediction"]["label"] == "blue"
@@ -100,4 +100,4 @@ def test_what_does_not_fit_is_a_problem(
 
 def test_an_unknown_item_is_not_found(shop: Any) -> None:
     """As everywhere."""
-    assert shop.client.get("/items/nobody/predictions").status_code == 404
+    assert shop.client.get("/predictions/nobody").status_code == 404
