@@ -113,8 +113,11 @@ class EncoderSettings(Section):
 
 
 class TrainingSettings(Section):
-    method: Literal["full", "lora"] = "full"
+    method: Literal["full", "lora", "ia3", "prompt"] = "full"
+    """What is trained: all weights; or, those frozen, narrow matrices beside the layers (lora), a factor per
+    dimension (ia3) or tokens before every text (prompt): these want a higher learning rate."""
     lora_rank: int = Field(default=16, ge=1)
+    prompt_tokens: int = Field(default=16, ge=1, le=128)
     max_epochs: int = Field(default=1, ge=1)
     patience: int = Field(default=1, ge=1)
     """Epochs without a better validation recall before training stops."""
@@ -149,6 +152,12 @@ class TrainingSettings(Section):
     """Rows of each task (`tasks:`) per optimizer step, across all ranks."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _a_prompt_averages_with_nothing(self) -> "TrainingSettings":
+        if self.method == "prompt" and self.fine_tuned_share < 1.0:
+            raise ValueError("method prompt adds words that the base has not: set fine_tuned_share to 1")
+        return self
 
 
 class RetrievalSettings(Section):

@@ -16,12 +16,13 @@ from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
 from components.tasks.modules import TaskHead
+from components.training.adapters import merge_adapters, with_prompt
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
 from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint, interim_steps
 from components.training.data import PairData, PairLoader
 from components.training.examples import read_examples
-from components.training.module import ContrastiveModule, merge_adapters
+from components.training.module import ContrastiveModule
 from components.training.precision import settled_precision
 from components.training.spec import TrainingSpec, read_spec
 from components.training.task_examples import read_task_examples
@@ -38,7 +39,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     attempt = read_attempt(attempt_folder)
     spec = read_spec(attempt.spec, TrainingSpec)
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    encoder = TransformerEncoder.load(Path(spec.base), spec.encoder)
+    encoder = with_prompt(TransformerEncoder.load(Path(spec.base), spec.encoder), spec.training)
     examples = read_examples(Path(spec.examples))
     per_epoch = steps_per_epoch(examples, spec.training, ranks)
     if not per_epoch:
@@ -121,8 +122,7 @@ def _finish(
 ) -> None:
     metrics, epoch_end, _ = callbacks
     epoch_end.restore_best(module.model)
-    if module.settings.method == "lora":
-        merge_adapters(module.encoder)
+    merge_adapters(module.encoder)
     share = module.settings.fine_tuned_share
     if share < 1.0:
         average(module.encoder, TransformerEncoder.load(base, module.encoder.settings), share)

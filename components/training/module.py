@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from peft import LoraConfig, get_peft_model
 from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
@@ -18,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskHead
+from components.training.adapters import add_adapters
 from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, symmetric_loss
@@ -154,18 +154,8 @@ def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> No
     """Puts the encoder's model into training mode, with the settings' dropout and adapters, in place."""
     if settings.dropout is not None:
         _set_dropout(encoder.model, settings.dropout)
-    if settings.method == "lora":
-        torch.manual_seed(settings.seed)  # the adapters' first weights are drawn at random
-        adapters = LoraConfig(
-            r=settings.lora_rank, lora_alpha=2 * settings.lora_rank, target_modules="all-linear", bias="none"
-        )
-        encoder.model = get_peft_model(encoder.model, adapters)
+    add_adapters(encoder, settings)
     encoder.model.train()
-
-
-def merge_adapters(encoder: TransformerEncoder) -> None:
-    """Adds LoRA adapters to the weights they adapt, in place, so that the encoder loads without peft."""
-    encoder.model = encoder.model.merge_and_unload()
 
 
 def _set_dropout(model: torch.nn.Module, share: float) -> None:

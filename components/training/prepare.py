@@ -16,6 +16,7 @@ from components.contract.task import Task
 from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
+from components.training.adapters import with_prompt
 from components.training.examples import Examples, PreparedExamples, write_description
 from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
 from components.training.ragged import Ragged
@@ -59,6 +60,7 @@ def prepare_examples(
         vectors = _encode_eligible(champion, texts, eligible) if item_vectors is None else item_vectors
         mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
+    base = with_prompt(base, training)
     _tokenised(pairs, mined.rows, items, base).write(out)
     if task_rows is not None:
         prepare_task_examples(tasks, task_rows, base, out)

@@ -9,11 +9,11 @@ import torch
 
 from components.contract.settings import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
+from components.training.adapters import merge_adapters
 from components.training.module import (
     ContrastiveModule,
     _mean,
     learning_rate_share,
-    merge_adapters,
     prepare_model,
 )
 

@@ -1,0 +1,129 @@
+"""Parameter-efficient tuning: recall, megabytes trained and seconds of each `training.method`, in one table.
+
+    python tests/benchmarks/adapters.py [--dataset demo] [--pairs N] [--seeds 1]
+
+Each method is trained by the product's own call from the same base on the same pairs, at two learning rates;
+the better one on the validation part is judged on the test part, by vectors alone. Its seconds are those of
+that one run. The last line is the JSON.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from flows.embedded import prepare_environment
+
+RATES = {"full": (1e-4, 2e-4), "lora": (5e-4, 2e-3), "ia3": (5e-3, 2e-2), "prompt": (1e-2, 5e-2)}
+SLICES = ("new", "new_only", "established")
+
+
+def main() -> None:
+    prepare_environment(debug=False)  # before torch starts its threads
+    from recall_shop import DATASETS, open_bench
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", choices=list(DATASETS), default="demo")
+    parser.add_argument("--root", type=Path, help="folder of the data set's files")
+    parser.add_argument("--pairs", type=int, help="at most so many training pairs")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
+    chosen = parser.parse_args()
+    bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
+    rows = {"untrained": _untrained(bench)}
+    for method in RATES:
+        runs = [_best(bench, method, seed, chosen.pairs) for seed in range(chosen.seeds)]
+        rows[method] = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
+        sys.stderr.write(f"{method}: {rows[method]}\n")
+    sys.stdout.write(markdown(rows) + "\n")
+    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "seeds": chosen.seeds, "methods": rows}
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _untrained(bench: Any) -> dict[str, float]:
+    from components.encoder.base import resolve_base
+    from components.encoder.transformer import TransformerEncoder
+
+    settings = bench.settings.encoder
+    return _recall(bench, TransformerEncoder.load(resolve_base(settings), settings)) | _NOTHING_TRAINED
+
+
+_NOTHING_TRAINED = {"trained_mb": 0.0, "seconds": 0.0, "learning_rate": 0.0}
+
+
+def _best(bench: Any, method: str, seed: int, pairs: int | None) -> dict[str, float]:
+    """The better learning rate of a method, by validation recall."""
+    from components.encoder.transformer import TransformerEncoder
+
+    found: list[tuple[float, dict[str, float]]] = []
+    for rate in RATES[method]:
+        update = {"method": method, "learning_rate": rate, "seed": seed}
+        settings = bench.settings.training.model_copy(update=update | ({"max_pairs": pairs} if pairs else {}))
+        with tempfile.TemporaryDirectory() as folder:
+            trained, megabytes = _train(bench, settings, Path(folder))
+            figures = {"trained_mb": megabytes, "seconds": trained.seconds, "learning_rate": rate}
+            encoder = TransformerEncoder.load_saved(Path(folder) / "out" / "encoder")
+            found.append((trained.best_validation_recall or 0.0, _recall(bench, encoder) | figures))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _train(bench: Any, settings: Any, folder: Path) -> tuple[Any, float]:
+    """The record of the training, and the megabytes of fp32 weights that it changed."""
+    from components.encoder.base import base_digest, resolve_base
+    from components.encoder.transformer import TransformerEncoder
+    from components.training.launch import train
+    from components.training.module import prepare_model
+    from components.training.prepare import prepare_examples
+    from components.training.spec import TrainingSpec
+
+    shop = bench.settings
+    base = resolve_base(shop.encoder)
+    encoder = TransformerEncoder.load(base, shop.encoder)
+    augment = shop.augment
+    prepared = prepare_examples(
+        bench.split, folder / "examples", base=encoder, training=settings, augment=augment, champion=encoder
+    )
+    spec = TrainingSpec(
+        base=str(base),
+        base_digest=base_digest(shop.encoder),
+        encoder=shop.encoder,
+        training=settings,
+        augment=augment,
+        examples=str(folder / "examples"),
+        examples_digest=prepared.digest,
+        validation=str(bench.split),
+        primary=bench.entrance,
+        epochs=settings.max_epochs,
+    )
+    counted = TransformerEncoder.load(base, shop.encoder)
+    prepare_model(counted, settings)
+    parameters = sum(weight.numel() for weight in counted.model.parameters() if weight.requires_grad)
+    return train(spec, folder / "work", folder / "out"), parameters * 4 / 1e6
+
+
+def _recall(bench: Any, encoder: Any) -> dict[str, float]:
+    from components.index.exact import ExactIndex
+
+    scores = bench.scores(ExactIndex("adapters", bench.item_ids, encoder.encode_items(bench.texts), encoder))
+    return {f"{name}_recall@10": float(scores.mean(name, "recall@10")) for name in SLICES}
+
+
+def markdown(rows: dict[str, dict[str, float]]) -> str:
+    names = [f"{name}_recall@10" for name in SLICES]
+    lines = [
+        "| method | " + " | ".join(names) + " | MB trained | seconds | learning rate |",
+        "|---" * (len(names) + 4) + "|",
+    ]
+    for method, row in rows.items():
+        recalls = " | ".join(f"{row[name]:.3f}" for name in names)
+        rest = f"{row['trained_mb']:.2f} | {row['seconds']:.0f} | {row['learning_rate']:g}"
+        lines.append(f"| {method} | {recalls} | {rest} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
