@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-adapters bench-continual lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,12 @@ bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEE
 
 bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing
 	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS))
+
+bench-adapters: setup  ## full, LoRA, IA³ and prompt tuning beside each other: DATASET=demo PAIRS=2000
+	$(BIN)/python tests/benchmarks/adapters.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
+	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
 
 lint:
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ small record. Only what can fail for a passing reason is retried: reading from S
 
 import base64
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,24 +216,32 @@ def prepare_training_examples(
     folder: Path,
     split_folder: Path,
     settings: Settings,
+    base: Path | None,
     miner: Path,
     vectors: Path,
     part: TrainingPart,
+    learned_until: datetime | None,
     task_rows: Path | None = None,
 ) -> PreparedExamples:
-    base = TransformerEncoder.load(resolve_base(settings.encoder), settings.encoder)
+    """base: the saved encoder that a warm start fine-tunes; None: encoder.name."""
+    start = (
+        TransformerEncoder.load_saved(base)
+        if base
+        else TransformerEncoder.load(resolve_base(settings.encoder), settings.encoder)
+    )
     with stage_folder(folder) as out:
         prepared = prepare_examples(
             split_folder,
             out,
             part=part,
-            base=base,
+            base=start,
             training=settings.training,
             augment=settings.augment,
             champion=TransformerEncoder.load_saved(miner),
             item_vectors=read_vectors(vectors)[1],
             tasks=settings.tasks,
             task_rows=task_rows,
+            learned_until=learned_until,
         )
     return prepared.model_copy(update={"path": folder.name})
 

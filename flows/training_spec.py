@@ -2,11 +2,13 @@
 the cache where nothing changed."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
+from components.contract.errors import ConfigError
 from components.contract.records import Candidate, TrainedModel
-from components.contract.settings import Settings
-from components.encoder.base import resolve_base
+from components.contract.settings import EncoderSettings, Settings
+from components.encoder.base import resolve_base, saved_settings
 from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import TrainingPart
@@ -23,11 +25,15 @@ class Miner:
     encoder: Path
     vectors: Path
     """Folder of its catalogue."""
+    learned_until: datetime | None = None
+    """Until when the rows were that it was trained on; None: the untrained one, or undated rows."""
 
 
 def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
-    encoder = run.shop.candidates / champion.digest / "encoder"
-    return Miner(champion.encoder_digest, encoder, releases.encoded_by(run, data, champion, "champion"))
+    folder = run.shop.candidates / champion.digest
+    vectors = releases.encoded_by(run, data, champion, "champion")
+    learned_until = candidates.load_fingerprint(folder).learned_until
+    return Miner(champion.encoder_digest, folder / "encoder", vectors, learned_until)
 
 
 def current_miner(run: Run, data: Data) -> Miner:
@@ -40,6 +46,28 @@ def current_miner(run: Run, data: Data) -> Miner:
     return Miner(encoder_digest, encoder, vectors)
 
 
+def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, EncoderSettings]:
+    """What is fine-tuned – folder, digest, settings: the base or, for a warm start, the champion's encoder.
+
+    Raises ConfigError where the section `encoder` is not what the champion was made with.
+    """
+    if settings.training.start == "base":
+        return resolve_base(settings.encoder), run.fingerprint["base_weights"], settings.encoder
+    own = saved_settings(miner.encoder)
+    ignored = {"query_prefix", "item_prefix", "max_length"}  # a prompt stands in them
+    differing = [
+        name
+        for name, value in settings.encoder.model_dump(exclude=ignored).items()
+        if getattr(own, name) != value
+    ]
+    if differing:
+        raise ConfigError(
+            f"training.start is champion, but the champion was made with another encoder.{differing[0]}: "
+            f"retrain once with training.start: base."
+        )
+    return miner.encoder, miner.digest, own
+
+
 def fine_tuned(
     run: Run, data: Data, miner: Miner, *, part: TrainingPart = "train", epochs: int | None = None
 ) -> tuple[TrainedModel, Path]:
@@ -47,7 +75,7 @@ def fine_tuned(
     settings = run.shop.settings
     examples = prepared_examples(run, data, settings, miner, part)
     console.mined(examples[0].pairs, examples[0].mined)
-    spec = training_spec(run, data, settings, examples, epochs=epochs)
+    spec = training_spec(run, data, settings, miner, examples, epochs=epochs)
     options = [settings.encoder, settings.training, settings.augment, settings.tasks]
     inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
     return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)
@@ -56,17 +84,24 @@ def fine_tuned(
 def prepared_examples(
     run: Run, data: Data, settings: Settings, miner: Miner, part: TrainingPart
 ) -> tuple[PreparedExamples, Path]:
-    base = run.fingerprint["base_weights"]
+    warm = settings.training.start == "champion"
+    folder, base, _ = start_of(run, settings, miner)
+    learned_until = miner.learned_until if warm else None
     options = [settings.encoder, settings.training, settings.augment]
     return run.cached(
         stages.prepare_training_examples,
         "examples",
-        [data.prepared.digest, miner.digest, base, options, part, settings.tasks, data.task_digest],
+        [
+            *(data.prepared.digest, miner.digest, base, options, part, str(learned_until)),
+            *(settings.tasks, data.task_digest),
+        ],
         split_folder=data.split,
         settings=settings,
+        base=folder if warm else None,
         miner=miner.encoder,
         vectors=miner.vectors,
         part=part,
+        learned_until=learned_until,
         task_rows=data.task_rows,
     )
 
@@ -75,16 +110,18 @@ def training_spec(
     run: Run,
     data: Data,
     settings: Settings,
+    miner: Miner,
     examples: tuple[PreparedExamples, Path],
     *,
     epochs: int | None = None,
     interim: int = 0,
 ) -> TrainingSpec:
     """With validation where `epochs` is open, else exactly so many epochs."""
+    base, digest, encoder = start_of(run, settings, miner)
     return TrainingSpec(
-        base=str(resolve_base(settings.encoder)),
-        base_digest=run.fingerprint["base_weights"],
-        encoder=settings.encoder,
+        base=str(base),
+        base_digest=digest,
+        encoder=encoder,
         training=settings.training,
         augment=settings.augment,
         examples=str(examples[1]),

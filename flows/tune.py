@@ -142,7 +142,7 @@ def _submit(
     of_examples = changed(settings, {name: value for name, value in values.items() if name in SEARCHED})
     examples = prepared_examples(run, data, of_examples, miner, "train")
     settings = changed(settings, values)
-    spec = training_spec(run, data, settings, examples, interim=INTERIM)
+    spec = training_spec(run, data, settings, miner, examples, interim=INTERIM)
     attempts = study.folder / "trials" / sha256_json(values)[:12]
     arguments = (proposal.number, spec, attempts, study, limits, tracker, (settings, run.shop.workspace))
     return _trial.submit(*arguments)

@@ -113,6 +113,11 @@ class EncoderSettings(Section):
 
 
 class TrainingSettings(Section):
+    start: Literal["base", "champion"] = "base"
+    """What is fine-tuned: encoder.name, or the champion's encoder (a warm start) on what is new since it was
+    trained, with some of the rest."""
+    replay_share: float = Field(default=0.5, ge=0, lt=1)
+    """Warm start: share of the training pairs that are drawn from those the champion was trained on."""
     method: Literal["full", "lora", "ia3", "prompt"] = "full"
     """What is trained: all weights; or, those frozen, narrow matrices beside the layers (lora), a factor per
     dimension (ia3) or tokens before every text (prompt): these want a higher learning rate."""

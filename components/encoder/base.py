@@ -8,6 +8,7 @@ torch nor transformers: the command line asks it for digests before any heavy im
 """
 
 import importlib.util
+import json
 from pathlib import Path
 
 from components.contract.digests import sha256_file, sha256_json
@@ -52,6 +53,14 @@ def resolve_base(settings: EncoderSettings) -> Path:
             f"The file is damaged or was changed: reinstall {WEIGHTS_PACKAGE} or clear the hub's cache."
         )
     return folder
+
+
+def saved_settings(folder: Path) -> EncoderSettings:
+    """The settings that an encoder was saved with."""
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        raise EncoderError(f"{path} is missing: {folder} was not written by Debut's encoder.")
+    return EncoderSettings.model_validate(json.loads(path.read_text()))
 
 
 def base_digest(settings: EncoderSettings) -> str:

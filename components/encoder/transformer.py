@@ -3,7 +3,6 @@
 Shapes: n texts, t tokens (padded to the longest of a batch), d dimensions.
 """
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -20,7 +19,7 @@ from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
 from components.contract.ports import Vectors
 from components.contract.settings import EncoderSettings
-from components.encoder.base import SETTINGS_FILE, folder_digest
+from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
 
 _ROUNDS = 3
@@ -63,10 +62,7 @@ class TransformerEncoder:
     @classmethod
     def load_saved(cls, folder: Path) -> Self:
         """Loads what `save` wrote, with its own settings."""
-        path = folder / SETTINGS_FILE
-        if not path.is_file():
-            raise EncoderError(f"{path} is missing: {folder} was not written by Debut's encoder.")
-        return cls.load(folder, EncoderSettings.model_validate(json.loads(path.read_text())))
+        return cls.load(folder, saved_settings(folder))
 
     def save(self, folder: Path) -> str:
         """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them."""

@@ -1,11 +1,12 @@
 """What a candidate was trained on, kept with it: the next judge asks whether that overlaps its test."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from components.contract.digests import hashed
 from components.contract.records import Record
+from components.contract.settings import SplitSettings
 
 
 class Fingerprint(Record):
@@ -29,6 +30,14 @@ class Fingerprint(Record):
     """`hashed` item_ids of all training rows."""
     baseline: bool = False
     """Version 0: the untrained encoder."""
+
+    @property
+    def learned_until(self) -> datetime | None:
+        """Where its training rows end; None: it had none, or undated ones."""
+        split = SplitSettings.model_validate(self.settings.get("split", {}))
+        if self.baseline or self.cutoff is None or split.refit_on_validation:
+            return None if self.baseline else self.cutoff
+        return self.cutoff - timedelta(days=split.validation_window_days or split.judge_window_days)
 
 
 def overlap(

@@ -5,12 +5,14 @@ Item numbers are catalogue rows (row numbers of the split's items.parquet).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from components.augment.negatives import Flags
 from components.contract.errors import DataError, LeakageError
 from components.contract.ports import Rows
 from components.contract.settings import TrainingSettings
@@ -58,10 +60,17 @@ class _Targets:
     places: Rows
     names: tuple[str, ...]
     known: tuple[Rows, ...]
+    fresh: Flags
+    """Whether a pair is dated at or after `learned_until`, or not at all."""
 
 
-def read_pairs(split: Path, part: TrainingPart, settings: TrainingSettings) -> Pairs:
+def read_pairs(
+    split: Path, part: TrainingPart, settings: TrainingSettings, learned_until: datetime | None = None
+) -> Pairs:
     """The pairs of a split folder's training rows, at most `max_pairs`, drawn by seed over both kinds.
+
+    learned_until: until when the encoder that is fine-tuned knows the pairs; of older ones so many are drawn
+    that they are `replay_share` of all. None: it knows none.
 
     A history is a seeded draw of up to `history_length` of the items that the user bought strictly before
     the target, because the served vector is the mean over all of a history, not over its last items; items
@@ -71,9 +80,9 @@ def read_pairs(split: Path, part: TrainingPart, settings: TrainingSettings) -> P
     pair at all.
     """
     items = pl.read_parquet(split / "items.parquet")
-    searches = _search_targets(_training_rows(split, part, "search", items))
-    purchases = _purchase_targets(_training_rows(split, part, "purchases", items))
-    kept = _draw(len(searches.items) + len(purchases.items), settings)
+    searches = _search_targets(_training_rows(split, part, "search", items), learned_until)
+    purchases = _purchase_targets(_training_rows(split, part, "purchases", items), learned_until)
+    kept = _draw(np.concatenate([searches.fresh, purchases.fresh]), settings)
     if not len(kept):
         raise DataError(
             f"{split / part}: there is no training pair (no query with a relevant item, and no user with an "
@@ -105,10 +114,11 @@ def _training_rows(split: Path, part: TrainingPart, name: str, items: pl.DataFra
     return rows.with_columns(pl.col("row").cast(pl.Int64))
 
 
-def _search_targets(rows: pl.DataFrame | None) -> _Targets:
+def _search_targets(rows: pl.DataFrame | None, learned_until: datetime | None) -> _Targets:
     if rows is None or not len(rows):
         return _no_targets()
-    pairs = rows.select("query", "row").unique().sort("query", "row")
+    rows = rows.with_columns(fresh=_fresh(rows, learned_until))
+    pairs = rows.group_by("query", "row").agg(pl.col("fresh").any()).sort("query", "row")
     known = pairs.group_by("query", maintain_order=True).agg("row")
     owners = pairs.get_column("query").rle_id().cast(pl.Int64).to_numpy()
     return _Targets(
@@ -117,16 +127,24 @@ def _search_targets(rows: pl.DataFrame | None) -> _Targets:
         places=np.full(len(pairs), -1, dtype=np.int64),
         names=tuple(known.get_column("query")),
         known=_arrays(known.get_column("row")),
+        fresh=pairs.get_column("fresh").to_numpy(),
     )
 
 
-def _purchase_targets(rows: pl.DataFrame | None) -> _Targets:
+def _fresh(rows: pl.DataFrame, learned_until: datetime | None) -> pl.Expr:
+    if learned_until is None or "at" not in rows.columns:
+        return pl.lit(True)
+    return (pl.col("at") >= learned_until).fill_null(True)
+
+
+def _purchase_targets(rows: pl.DataFrame | None, learned_until: datetime | None) -> _Targets:
     """Every purchase of a user that has an earlier one; `places` counts the purchases strictly before it."""
     if rows is None or not len(rows):
         return _no_targets()
     acts = rows.sort("user_id", "at", "row").with_columns(
         # rank("min") − 1 = how many of the user's purchases are strictly earlier, whatever the basket.
         earlier=pl.col("at").rank("min").over("user_id").cast(pl.Int64) - 1,
+        fresh=_fresh(rows, learned_until),
     )
     known = acts.group_by("user_id", maintain_order=True).agg("row")
     acts = acts.with_columns(owner=pl.col("user_id").rle_id().cast(pl.Int64)).filter(pl.col("earlier") > 0)
@@ -136,20 +154,27 @@ def _purchase_targets(rows: pl.DataFrame | None) -> _Targets:
         places=acts.get_column("earlier").to_numpy(),
         names=tuple(known.get_column("user_id")),
         known=_arrays(known.get_column("row")),
+        fresh=acts.get_column("fresh").to_numpy(),
     )
 
 
 def _no_targets() -> _Targets:
     empty = np.empty(0, dtype=np.int64)
-    return _Targets(empty, empty, empty, (), ())
+    return _Targets(empty, empty, empty, (), (), np.empty(0, dtype=np.bool_))
 
 
-def _draw(count: int, settings: TrainingSettings) -> Rows:
-    """Ascending numbers of the pairs that are trained on."""
-    if settings.max_pairs is None or count <= settings.max_pairs:
-        return np.arange(count, dtype=np.int64)
-    rng = np.random.default_rng((settings.seed, count))
-    return np.sort(rng.choice(count, settings.max_pairs, replace=False)).astype(np.int64)
+def _draw(fresh: Flags, settings: TrainingSettings) -> Rows:
+    """Ascending numbers of the pairs to train on: all fresh ones and a draw of the others, of these at
+    most `max_pairs`; where nothing is fresh, as if all were."""
+    numbers = np.arange(len(fresh), dtype=np.int64)
+    rng = np.random.default_rng((settings.seed, len(fresh)))
+    if fresh.any() and not fresh.all():
+        wanted = round(fresh.sum() * settings.replay_share / (1 - settings.replay_share))
+        replayed = rng.permutation(numbers[~fresh])[:wanted]
+        numbers = np.sort(np.concatenate([numbers[fresh], replayed]))
+    if settings.max_pairs is None or len(numbers) <= settings.max_pairs:
+        return numbers
+    return np.sort(rng.choice(numbers, settings.max_pairs, replace=False)).astype(np.int64)
 
 
 def _joined(

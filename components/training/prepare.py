@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,7 @@ def prepare_examples(
     item_vectors: Vectors | None = None,
     tasks: Sequence[Task] = (),
     task_rows: Path | None = None,
+    learned_until: datetime | None = None,
 ) -> PreparedExamples:
     """Writes the examples of a split's training rows into the folder `out`.
 
@@ -48,11 +50,12 @@ def prepare_examples(
         item_vectors: the champion's vectors of the whole catalogue, (items, d), where they are at hand;
             None: the items that may be trained on are encoded here.
         tasks: trained beside the pairs; task_rows: the folder of their rows.
+        learned_until: see `read_pairs`.
 
     Raises LeakageError (an item that may not be trained on), DataError (no pair).
     """
     items = pl.read_parquet(split / "items.parquet")
-    pairs = read_pairs(split, part, training)
+    pairs = read_pairs(split, part, training, learned_until)
     mined = Mined(np.empty((len(pairs), 0), dtype=np.int64), {})
     if champion is not None and augment.hard_negatives:
         eligible = trainable(items, part).to_numpy()

@@ -109,7 +109,7 @@ def _recall(bench: Any, encoder: Any) -> dict[str, float]:
     from components.index.exact import ExactIndex
 
     scores = bench.scores(ExactIndex("adapters", bench.item_ids, encoder.encode_items(bench.texts), encoder))
-    return {f"{name}_recall@10": float(scores.mean(name, "recall@10")) for name in SLICES}
+    return {f"{name}_recall@10": float(scores.population(f"{name}/recall@10").mean()) for name in SLICES}
 
 
 def markdown(rows: dict[str, dict[str, float]]) -> str:

@@ -1,10 +1,12 @@
 from datetime import datetime
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.contract.digests import hashed
-from components.release.fingerprint import overlap
+from components.release.fingerprint import Fingerprint, overlap
 
 T = datetime(2026, 1, 1)
 LATER = datetime(2026, 2, 1)
@@ -55,3 +57,30 @@ def test_undated_champion_must_not_know_a_judged_query(fingerprint):
     assert "1 of the requests" in overlap(champion, cutoff=None, requests=["q"], new_items=["i"])
     assert "1 of the requests" in overlap(champion, cutoff=T, requests=["q"], new_items=["i"])
     assert overlap(champion, cutoff=None, requests=["new"], new_items=["i"]) is None
+
+
+@pytest.mark.parametrize(
+    ("split", "baseline", "until"),
+    [
+        ({"judge_window_days": 14}, False, datetime(2026, 2, 15)),
+        ({"judge_window_days": 14, "validation_window_days": 7}, False, datetime(2026, 2, 22)),
+        ({"refit_on_validation": True}, False, datetime(2026, 3, 1)),
+        ({}, True, None),
+    ],
+)
+def test_a_candidate_knows_until_when_it_was_trained(
+    split: dict[str, Any], baseline: bool, until: datetime | None
+) -> None:
+    """The validation window lies before the cut-off, unless it was trained on in the end; version 0 was never
+    trained."""
+    fingerprint = Fingerprint(
+        data_digest="d",
+        encoder_digest="e",
+        base_digest="b",
+        lock_digest="l",
+        code_digest="c",
+        cutoff=datetime(2026, 3, 1),
+        settings={"split": split},
+        baseline=baseline,
+    )
+    assert fingerprint.learned_until == until

@@ -135,3 +135,32 @@ def test_no_pair_is_a_clear_error(tmp_path: Path, rows: dict[str, Any]) -> None:
             _split(tmp_path, **{name: values})
     with pytest.raises(DataError, match=r"no training pair.*split\.cutoff"):
         read_pairs(split, "train", TrainingSettings())
+
+
+def test_a_warm_start_takes_what_is_new_and_replays_some_of_the_rest(tmp_path: Path) -> None:
+    """Of 8 purchases with a past, 2 are dated at or after the moment until which the encoder was trained:
+    both are taken, and as many older ones (a share of one half); without replay none. What a user is known
+    to have bought stays all of it, so that no old purchase becomes a negative."""
+    rows = _bought("u", "0", "12", "34", "56", "7", "8")
+    split = _split(tmp_path, train_purchases=rows)
+    until = DAY + timedelta(days=4)
+    for share, replayed in ((0.5, 2), (0.0, 0), (0.99, 6)):
+        pairs = read_pairs(split, "train", TrainingSettings(replay_share=share), until)
+        assert {7, 8} <= set(pairs.positives.tolist())
+        assert len(pairs) == 2 + replayed
+        assert pairs.known[0].tolist() == list(range(9))
+    assert len(read_pairs(split, "train", TrainingSettings(), None)) == 8
+    assert (
+        len(read_pairs(split, "train", TrainingSettings(), DAY + timedelta(days=99))) == 8
+    )  # nothing is new
+
+
+def test_of_a_warm_start_too_at_most_max_pairs_are_taken(tmp_path: Path) -> None:
+    split = _split(tmp_path, train_purchases=_bought("u", "0", "12", "34", "56", "7", "8"))
+    settings = TrainingSettings(max_pairs=3)
+    assert len(read_pairs(split, "train", settings, DAY + timedelta(days=3))) == 3
+
+
+def test_undated_judgements_are_all_new_to_a_warm_start(tmp_path: Path) -> None:
+    split = _split(tmp_path, train_search=[("a", "i1"), ("b", "i2")])
+    assert len(read_pairs(split, "train", TrainingSettings(replay_share=0.0), DAY)) == 2

@@ -1,0 +1,163 @@
+"""Weekly retraining: a warm start with replay, one without, and from the base, over four successive weeks.
+
+    python tests/benchmarks/continual.py [--dataset online_retail] [--pairs 1500]
+
+The first week's encoder is trained from the base for all. Each later week every way trains on what was known
+before that week's cut-off, its warm starts on its own encoder of the week before, and is judged on the weeks
+after it, by vectors alone: new items, new items only, and established items that were trained on
+(forgetting). At most --pairs training pairs a week: a warm start with few fresh pairs costs less. The last
+line is the JSON.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flows.embedded import prepare_environment
+
+WEEKS = {
+    "online_retail": ("2011-09-01", "2011-09-08", "2011-09-15", "2011-09-22", "2011-09-29"),
+    "demo": ("2025-04-07", "2025-04-14", "2025-04-21", "2025-04-28", "2025-05-05"),
+}
+"""The first trains what the others begin with."""
+JUDGED_DAYS = {"online_retail": 28, "demo": 14}
+SLICES = ("new", "new_only", "established_trained", "established")
+WAYS = {"warm start with replay": 0.5, "warm start without replay": 0.0, "from the base": None}
+"""Each way's replay share; None: no warm start."""
+
+
+@dataclass(frozen=True)
+class Week:
+    bench: Any
+    cutoff: datetime
+
+
+def main() -> None:
+    prepare_environment(debug=False)  # before torch starts its threads
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", choices=list(WEEKS), default="online_retail")
+    parser.add_argument("--root", type=Path, help="folder of the data set's files")
+    parser.add_argument("--pairs", type=int, default=1_500, help="training pairs a week at most")
+    parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
+    chosen = parser.parse_args()
+    weeks = _weeks(chosen)
+    folder = chosen.cache / "continual" / f"{chosen.dataset}-{chosen.pairs}"
+    first = _trained(weeks[0], None, None, None, chosen.pairs, folder / "first")
+    ways: dict[str, list[dict[str, float]]] = {
+        "never again": [_recall(week.bench, first[0]) | {"seconds": 0.0, "pairs": 0.0} for week in weeks[1:]]
+    }
+    for way, replay in WAYS.items():
+        encoder, rows = first[0], []
+        for number, week in enumerate(weeks[1:], start=1):
+            known = None if replay is None else weeks[number - 1].cutoff
+            place = folder / f"{way}-{number}".replace(" ", "-")
+            encoder, cost = _trained(week, encoder, replay, known, chosen.pairs, place)
+            rows.append(_recall(week.bench, encoder) | cost)
+            sys.stderr.write(f"{way}, week {number}: {rows[-1]}\n")
+        ways[way] = rows
+    means = {way: {name: _mean(rows, name) for name in rows[0]} for way, rows in ways.items()}
+    sys.stdout.write(markdown(means) + "\n")
+    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "weeks": ways, "means": means}
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+def _mean(rows: list[dict[str, float]], name: str) -> float:
+    return sum(row[name] for row in rows) / len(rows)
+
+
+def _weeks(chosen: argparse.Namespace) -> list[Week]:
+    """All rows before the cut-off are trained on (refit); nothing is chosen on a validation window."""
+    from recall_shop import DATASETS, Dataset, open_bench
+
+    weeks = []
+    for day in WEEKS[chosen.dataset]:
+        split = {
+            "cutoff": day,
+            "judge_window_days": JUDGED_DAYS[chosen.dataset],
+            "validation_window_days": 7,
+            "refit_on_validation": True,
+        }
+        DATASETS[f"{chosen.dataset} {day}"] = Dataset(chosen.dataset, split)
+        bench = open_bench(f"{chosen.dataset} {day}", chosen.root, chosen.cache / f"{chosen.dataset}-{day}")
+        weeks.append(Week(bench, datetime.fromisoformat(day)))
+    return weeks
+
+
+def _trained(
+    week: Week, start: Path | None, replay: float | None, known: datetime | None, pairs: int, folder: Path
+) -> tuple[Path, dict[str, float]]:
+    """Folder of the encoder and its cost; a training that an earlier call finished is used again.
+
+    start: what a warm start begins with; known: until when that one was trained.
+    """
+    from components.contract.records import TrainedModel
+    from components.encoder.base import resolve_base, saved_settings
+    from components.encoder.transformer import TransformerEncoder
+    from components.training.launch import train
+    from components.training.prepare import prepare_examples
+    from components.training.spec import TrainingSpec
+
+    done = folder / "trained.json"
+    if not done.is_file():
+        shop = week.bench.settings
+        warm = start is not None and known is not None
+        base = start if warm and start else resolve_base(shop.encoder)
+        settings = shop.training.model_copy(update={"max_pairs": pairs, "replay_share": replay or 0.0})
+        of_base = saved_settings(base) if warm else shop.encoder
+        encoder = TransformerEncoder.load(base, of_base)
+        prepared = prepare_examples(
+            week.bench.split,
+            folder / "examples",
+            part="refit",
+            base=encoder,
+            training=settings,
+            augment=shop.augment,
+            champion=encoder,
+            learned_until=known,
+        )
+        spec = TrainingSpec(
+            base=str(base),
+            base_digest=encoder.digest,
+            encoder=of_base,
+            training=settings,
+            augment=shop.augment,
+            examples=str(folder / "examples"),
+            examples_digest=prepared.digest,
+            validation=None,
+            primary=week.bench.entrance,
+            epochs=settings.max_epochs,
+        )
+        done.write_text(train(spec, folder / "work", folder).model_dump_json())
+    trained = TrainedModel.model_validate_json(done.read_text())
+    return folder / "encoder", {"seconds": trained.seconds, "pairs": float(trained.pairs)}
+
+
+def _recall(bench: Any, folder: Path) -> dict[str, float]:
+    from components.encoder.transformer import TransformerEncoder
+    from components.index.exact import ExactIndex
+
+    encoder = TransformerEncoder.load_saved(folder)
+    scoring = "top3" if bench.entrance == "recommendation" else "mean"
+    vectors = encoder.encode_items(bench.texts)
+    scores = bench.scores(ExactIndex("continual", bench.item_ids, vectors, encoder, scoring))
+    return {f"{name}_recall@10": float(scores.population(f"{name}/recall@10").mean()) for name in SLICES}
+
+
+def markdown(means: dict[str, dict[str, float]]) -> str:
+    names = [f"{name}_recall@10" for name in SLICES]
+    head = [*(name.replace("_recall@10", "").replace("_", " ") for name in names), "pairs a week", "seconds"]
+    lines = ["| recall@10, mean over the weeks | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for way, row in means.items():
+        recalls = " | ".join(f"{row[name]:.4f}" for name in names)
+        lines.append(f"| {way} | {recalls} | {row['pairs']:.0f} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

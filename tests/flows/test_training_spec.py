@@ -1,0 +1,53 @@
+"""What a retrain fine-tunes: the base, or the champion's encoder."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.contract.errors import ConfigError
+from components.contract.settings import EncoderSettings, Settings, TrainingSettings
+from components.encoder.transformer import TransformerEncoder
+from flows.run import Run
+from flows.shop import Shop
+from flows.training_spec import Miner, start_of
+
+
+@pytest.fixture
+def settings(tiny_encoder: Path) -> Settings:
+    encoder = EncoderSettings(name=str(tiny_encoder), max_length=24, item_fields=("title",))
+    return Settings(shop="tiny", tables={"items": "SELECT 1"}, encoder=encoder)
+
+
+@pytest.fixture
+def miner(settings: Settings, tiny_encoder: Path, tmp_path: Path) -> Miner:
+    digest = TransformerEncoder.load(tiny_encoder, settings.encoder).save(tmp_path / "champion")
+    return Miner(digest, tmp_path / "champion", tmp_path / "vectors")
+
+
+def _warm(settings: Settings) -> Settings:
+    return settings.model_copy(update={"training": TrainingSettings(start="champion")})
+
+
+def _run(settings: Settings, tmp_path: Path) -> Run:
+    return Run(Shop(settings, tmp_path, tmp_path), "run", {"base_weights": "of the base"})
+
+
+def test_it_begins_with_the_base_or_with_the_champion(
+    settings: Settings, miner: Miner, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    run = _run(settings, tmp_path)
+    assert start_of(run, settings, miner) == (tiny_encoder, "of the base", settings.encoder)
+    assert start_of(run, _warm(settings), miner) == (miner.encoder, miner.digest, settings.encoder)
+
+
+@pytest.mark.parametrize("changes", [{"pooling": "cls"}, {"item_fields": ("title", "brand")}])
+def test_a_champion_that_was_made_otherwise_is_no_start(
+    settings: Settings, miner: Miner, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    """It reads texts in another way than the configuration says; which key differs is told."""
+    other = _warm(settings.model_copy(update={"encoder": settings.encoder.model_copy(update=changes)}))
+    [key] = changes
+    with pytest.raises(ConfigError, match=rf"made with another encoder\.{key}: retrain once with"):
+        start_of(_run(other, tmp_path), other, replace(miner))
