@@ -88,10 +88,13 @@ def _remove_source_lines(model: onnx.ModelProto) -> None:
 
 def reweight(graph: Path, start: TransformerEncoder, encoder: TransformerEncoder, out: Path) -> bool:
     """Writes the graph of `start` with the weights of `encoder`, a copy of it that was trained on: a second
-    instead of nine. False, and nothing written, where a weight is not found in the graph or not unique there.
+    instead of nine. False, and nothing written, where a weight is not found in the graph or not unique there,
+    or has another shape (a prompt adds words).
     """
-    model = onnx.load(graph)
     old, new = _weights(start), _weights(encoder)
+    if any(old[name].shape != new[name].shape for name in old):
+        return False
+    model = onnx.load(graph)
     names = _by_content(old)
     placed: set[str] = set()
     for tensor in model.graph.initializer:

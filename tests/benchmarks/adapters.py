@@ -16,7 +16,7 @@ from typing import Any
 
 from flows.embedded import prepare_environment
 
-RATES = {"full": (1e-4, 2e-4), "lora": (5e-4, 2e-3), "ia3": (5e-3, 2e-2), "prompt": (1e-2, 5e-2)}
+RATES = {"full": (2e-4, 1e-4), "lora": (2e-3, 5e-4), "ia3": (2e-2, 5e-3), "prompt": (5e-2, 1e-2)}
 SLICES = ("new", "new_only", "established")
 
 
@@ -31,12 +31,16 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder of the data set's files")
     parser.add_argument("--pairs", type=int, help="at most so many training pairs")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--rates", type=int, default=2, help="learning rates that are tried, at most 2")
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
     bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
     rows = {"untrained": _untrained(bench)}
     for method in RATES:
-        runs = [_best(bench, method, seed, chosen.pairs) for seed in range(chosen.seeds)]
+        runs = [
+            _best(bench, method, RATES[method][: chosen.rates], seed, chosen.pairs)
+            for seed in range(chosen.seeds)
+        ]
         rows[method] = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
         sys.stderr.write(f"{method}: {rows[method]}\n")
     sys.stdout.write(markdown(rows) + "\n")
@@ -55,12 +59,14 @@ def _untrained(bench: Any) -> dict[str, float]:
 _NOTHING_TRAINED = {"trained_mb": 0.0, "seconds": 0.0, "learning_rate": 0.0}
 
 
-def _best(bench: Any, method: str, seed: int, pairs: int | None) -> dict[str, float]:
+def _best(
+    bench: Any, method: str, rates: tuple[float, ...], seed: int, pairs: int | None
+) -> dict[str, float]:
     """The better learning rate of a method, by validation recall."""
     from components.encoder.transformer import TransformerEncoder
 
     found: list[tuple[float, dict[str, float]]] = []
-    for rate in RATES[method]:
+    for rate in rates:
         update = {"method": method, "learning_rate": rate, "seed": seed}
         settings = bench.settings.training.model_copy(update=update | ({"max_pairs": pairs} if pairs else {}))
         with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from components.contract.errors import ConfigError
 from components.contract.settings import EncoderSettings, TrainingSettings
-from components.encoder.onnx_export import export_onnx
+from components.encoder.onnx_export import export_onnx, reweight
 from components.encoder.prompt import add_prompt
 from components.encoder.transformer import TransformerEncoder
 from components.training import callbacks
@@ -92,12 +92,16 @@ def test_it_learns_on_a_shop(
     )
 
 
-def test_a_prompted_encoder_is_exported_as_any_other(tiny_encoder: Path, tmp_path: Path) -> None:
-    """The graph's vectors are the model's."""
+def test_a_prompted_encoder_is_exported_as_any_other(
+    tiny_encoder: Path, tiny_exported: Path, tmp_path: Path
+) -> None:
+    """The graph's vectors are the model's. It is not the base's graph with other weights: it has more words."""
     import onnxruntime
 
     encoder = _loaded(tiny_encoder)
     add_prompt(encoder, 3, seed=0)
+    base = TransformerEncoder.load_saved(tiny_exported / "encoder")
+    assert not reweight(tiny_exported / "onnx.onnx", base, encoder, tmp_path / "onnx.onnx")
     export_onnx(encoder, tmp_path / "onnx.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "onnx.onnx")
     [tokens] = encoder.tokenize(TEXTS[:1], "item")
