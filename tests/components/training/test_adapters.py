@@ -95,7 +95,7 @@ def test_it_learns_on_a_shop(
 def test_a_prompted_encoder_is_exported_as_any_other(
     tiny_encoder: Path, tiny_exported: Path, tmp_path: Path
 ) -> None:
-    """The graph's vectors are the model's. It is not the base's graph with other weights: it has more words."""
+    """The graph's vectors are the model's. It is not the base's graph with other weights."""
     import onnxruntime
 
     encoder = _loaded(tiny_encoder)
