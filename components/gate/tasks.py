@@ -21,6 +21,7 @@ from components.gate import statistics, wording
 from components.gate.gates import line
 from components.gate.statistics import Floats
 
+_WITH_MARGIN = ("non_inferior", "not_harmed")
 _POPULATION = {"new": "new items", "all": "all items"}
 
 
@@ -92,7 +93,7 @@ def _judged(
     policy: GatePolicy,
 ) -> Gate:
     margin = task.policy.margin * abs(found.theirs)
-    if requirement == "non_inferior":
+    if requirement in _WITH_MARGIN:
         low, high = statistics.one_sided_bounds(found.gains, policy.confidence)
     else:
         low, high = statistics.two_sided_interval(found.gains, policy.confidence)
@@ -105,7 +106,7 @@ def _judged(
     return line(
         "task", name, outcome, text,
         champion=found.theirs, challenger=found.ours, difference=found.ours - found.theirs,
-        margin=margin if requirement == "non_inferior" else None, requests=rows,
+        margin=margin if requirement in _WITH_MARGIN else None, requests=rows,
         **_ends(task, low, high),
     )  # fmt: skip
 
@@ -123,10 +124,12 @@ def _outcome(requirement: Requirement, low: float, high: float, margin: float) -
         if low > 0.0:
             return "pass", "shown better"
         return ("fail", "shown no better") if high <= 0.0 else ("unsure", "not shown better")
-    if low >= -margin:
-        return "pass", f"shown to lose no more than {margin:.3f}"
     if high < -margin:
         return "fail", f"shown to lose more than {margin:.3f}"
+    if low >= -margin:
+        return "pass", f"shown to lose no more than {margin:.3f}"
+    if requirement == "not_harmed":
+        return "pass", f"not shown to lose more than {margin:.3f}"
     return "unsure", f"not shown to lose no more than {margin:.3f}"
 
 

@@ -1,7 +1,7 @@
 """The scikit-learn adapter: what a team would try first, fitted on the same rows as a head.
 
 Word and word-pair TF-IDF with logistic regression or ridge regression, its strength chosen as a head's is: on
-a part of the training rows.
+training rows that were left out of the fit.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, ShuffleSplit
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 
 from components.contract.task import Task
+from components.tasks.fit import FEW_ROWS, FOLDS
 from components.tasks.heads import on_scale
 
 _STRENGTHS = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0], "ridge__alpha": [0.1, 1.0, 10.0]}
@@ -45,5 +46,8 @@ def _fitted(last: Any, train: pl.DataFrame, targets: Any) -> Any:
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     pipeline = make_pipeline(words, last)
     strengths = {name: values for name, values in _STRENGTHS.items() if name in pipeline.get_params()}
-    part = ShuffleSplit(n_splits=1, test_size=0.2, random_state=0)
-    return GridSearchCV(pipeline, strengths, cv=part).fit(train.get_column("text").to_list(), targets)
+    texts = train.get_column("text").to_list()
+    parts: Any = ShuffleSplit(n_splits=1, test_size=1 / FOLDS, random_state=0)
+    if len(texts) <= FEW_ROWS:
+        parts = KFold(min(FOLDS, len(texts)), shuffle=True, random_state=0)
+    return GridSearchCV(pipeline, strengths, cv=parts).fit(texts, targets)

@@ -20,9 +20,10 @@ from components.tasks.heads import Coding, Floats, Head, on_scale
 from components.tasks.modules import TaskHead
 from components.tasks.rows import read_rows
 
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Of the mean squared weight, from which one is chosen on a part of the training rows."""
-CHOSEN_ON = 0.2
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Of the sum of squared weights, from which one is chosen on parts of the training rows."""
+FOLDS, FEW_ROWS = 5, 2_000
+"""With more rows than these one fold decides: a fifth of so many is enough."""
 ITERATIONS = 200
 TEMPERATURES = (0.05, 20.0)
 
@@ -98,15 +99,19 @@ def _fitted(task: Task, coding: Coding, vectors: Vectors, codes: Codes, penalty:
 
 
 def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, seed: int) -> float:
-    """The penalty with the least loss on a part of the training rows that the others were fitted without."""
+    """The penalty with the least loss on training rows that were left out of the fit, fold by fold."""
     order = np.random.default_rng((seed, len(codes))).permutation(len(codes))
-    cut = max(1, round(CHOSEN_ON * len(codes)))
-    held, fitted = order[:cut], order[cut:]
+    folds = np.array_split(order, min(FOLDS, len(codes)))
 
     def loss(penalty: float) -> float:
-        module = _fitted(task, coding, vectors[fitted], codes[fitted], penalty)
-        with torch.inference_mode():
-            return float(module.loss(torch.from_numpy(vectors[held]), torch.from_numpy(codes[held])))
+        total = 0.0
+        for held in folds if len(codes) <= FEW_ROWS else folds[:1]:
+            fitted = np.setdiff1d(order, held)
+            module = _fitted(task, coding, vectors[fitted], codes[fitted], penalty)
+            with torch.inference_mode():
+                found = module.loss(torch.from_numpy(vectors[held]), torch.from_numpy(codes[held]))
+            total += float(found) * len(held)
+        return total
 
     return min(PENALTIES, key=loss)
 

@@ -61,6 +61,8 @@ def judged(cards):
         ("non_inferior", 0.9, 0.6, "pass"),
         ("non_inferior", 0.6, 0.9, "fail"),
         ("non_inferior", 0.77, 0.8, "unsure"),
+        ("not_harmed", 0.77, 0.8, "pass"),
+        ("not_harmed", 0.6, 0.9, "fail"),
         ("reported", 0.6, 0.9, "not applicable"),
     ],
 )
