@@ -6,19 +6,36 @@ from pydantic import Field, model_validator
 
 from components.contract.section import Section, Share
 
-HeadKind = Literal["classification", "regression"]
+HeadKind = Literal["classification", "nearest", "regression"]
+"""nearest: the target of the most similar training text, for targets that are many or texts themselves."""
 TaskMetric = Literal[
-    "accuracy", "macro_f1", "calibration_error", "absolute_error", "interval_coverage", "interval_width"
+    "accuracy",
+    "recall_at_5",
+    "macro_f1",
+    "calibration_error",
+    "answered_share",
+    "answered_accuracy",
+    "absolute_error",
+    "interval_coverage",
+    "interval_width",
 ]
 Requirement = Literal["better", "non_inferior", "not_harmed", "reported"]
 """better: shown better; non_inferior: shown to lose at most the margin; not_harmed: not shown to lose more
 than the margin, which few rows suffice for; reported: never blocks."""
 Population = Literal["new", "all"]
 
+_ANSWERED: tuple[TaskMetric, ...] = ("answered_share", "answered_accuracy")
 _METRICS: dict[HeadKind, tuple[TaskMetric, ...]] = {
     "classification": ("accuracy", "macro_f1", "calibration_error"),
+    "nearest": ("accuracy", "recall_at_5", "calibration_error"),
     "regression": ("absolute_error", "interval_coverage", "interval_width"),
 }
+_OTHERS: dict[HeadKind, tuple[TaskMetric, ...]] = {
+    "classification": ("recall_at_5",),
+    "nearest": ("macro_f1",),
+    "regression": (),
+}
+"""What may be measured besides."""
 
 
 class TaskPolicy(Section):
@@ -41,14 +58,17 @@ class Task(Section):
     says: str
     """What an answer tells, as people read it: "Department of an item"."""
     rows: str
-    """One SELECT over the contract's tables, after the checks. Its columns: item_id, target (null: unknown,
-    the row is left out), those of `text`; and `at`, where rows are dated."""
+    """One SELECT over the contract's tables, after the checks. Its columns: target (null: unknown, the row is
+    left out), those of `text`; item_id, where a row is about an item; and `at`, where rows are dated."""
     text: Annotated[tuple[str, ...], Field(min_length=1)]
     """Columns that are read, joined by spaces, in this order; never one that gives the target away. Where all
     are columns of items, the service answers for an item too."""
     prompt: str = ""
     """Put before the text: a description of the task, for encoders that were trained with such."""
     head: HeadKind
+    precision: Share | None = None
+    """classification, nearest: an answer that is less probable than a threshold abstains; the threshold is
+    chosen on validation so that this share of the others is right. None: never."""
     balanced: bool = False
     """classification: each class counts alike in the loss, however many rows it has."""
     log_scale: bool = False
@@ -63,10 +83,12 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _fits_its_head(self) -> Self:
-        unknown = [name for name in self.metrics if name not in _METRICS[self.head]]
+        known = (*self._usual, *_OTHERS[self.head])
+        unknown = [name for name in self.metrics if name not in known]
         if unknown:
-            known = ", ".join(_METRICS[self.head])
-            raise ValueError(f"metrics: {unknown[0]} is none of {self.head}: {known}")
+            raise ValueError(f"metrics: {unknown[0]} is none of this {self.head}'s: {', '.join(known)}")
+        if self.precision is not None and self.head == "regression":
+            raise ValueError("precision: a regression does not abstain; it has an interval")
         if self.balanced and self.head != "classification":
             raise ValueError("balanced: only for a classification")
         if self.log_scale and self.head != "regression":
@@ -75,4 +97,8 @@ class Task(Section):
 
     @property
     def measured(self) -> tuple[TaskMetric, ...]:
-        return self.metrics or _METRICS[self.head]
+        return self.metrics or self._usual
+
+    @property
+    def _usual(self) -> tuple[TaskMetric, ...]:
+        return _METRICS[self.head] + (_ANSWERED if self.precision is not None else ())

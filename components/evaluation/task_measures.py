@@ -1,7 +1,8 @@
 """Measures of a task's answers, each a function of sums over rows, so that a bootstrap needs only the sums.
 
-Answers come as a frame, one line per test row: item_id, is_new, target, answer, and – where the system gives
-them – probability, or low and high. Legend of shapes: n rows, m statistics of a measure, r resamples.
+Answers come as a frame, one line per test row: item_id, is_new, target, answer, in_best (whether the first
+five hold the target) and – where the system gives them – probability and abstained, or low and high. Legend
+of shapes: n rows, m statistics of a measure, r resamples.
 """
 
 from collections.abc import Callable
@@ -64,6 +65,18 @@ def _accuracy(_: Task, rows: pl.DataFrame) -> Floats:
     return _right(rows)[:, None]
 
 
+def _in_best(_: Task, rows: pl.DataFrame) -> Floats:
+    return rows.get_column("in_best").to_numpy().astype(np.float64)[:, None]
+
+
+def _answered(_: Task, rows: pl.DataFrame) -> Floats | None:
+    """Right and answered, answered; (n, 2)"""
+    if "abstained" not in rows.columns:
+        return None
+    answered = ~rows.get_column("abstained").to_numpy()
+    return np.stack([_right(rows) * answered, answered.astype(np.float64)], axis=1)
+
+
 def _confusion(_: Task, rows: pl.DataFrame) -> Floats:
     """Per class of the targets: right, answered, true; (n, 3 · classes)."""
     labels = rows.get_column("target").unique().sort().to_numpy()
@@ -124,6 +137,12 @@ def _mean(sums: Floats, n: int) -> Floats:
 
 MEASURES: dict[TaskMetric, Measure] = {
     "accuracy": Measure(_accuracy, _mean, True),
+    "recall_at_5": Measure(_in_best, _mean, True),
+    # 1 where everything abstains: what is not answered is not answered wrongly.
+    "answered_accuracy": Measure(
+        _answered, lambda sums, _: np.where(sums[:, 1] > 0, sums[:, 0] / np.maximum(sums[:, 1], 1), 1.0), True
+    ),
+    "answered_share": Measure(_answered, lambda sums, n: sums[:, 1] / n, True),
     "macro_f1": Measure(_confusion, _macro_f1, True),
     # Expected calibration error (Naeini et al. 2015), ten bins of equal width.
     "calibration_error": Measure(_calibration, lambda sums, n: np.abs(sums).sum(axis=1) / n, False),

@@ -22,16 +22,18 @@ from components.tasks.heads import on_scale
 _STRENGTHS = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0], "ridge__alpha": [0.1, 1.0, 10.0]}
 
 
-def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str]) -> NDArray[Any]:
-    """(n,) answers to n texts, as targets are written."""
+def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best: int = 1) -> NDArray[Any]:
+    """(n, best) answers to n texts, as targets are written, most probable first; of a regression (n, 1)."""
     if not texts:
-        return np.empty(0)
+        return np.empty((0, 1))
     targets = train.get_column("target").to_list()
-    if task.head == "classification":
+    if task.head != "regression":
         last: Any = LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
-        return np.asarray(_fitted(last, train, targets).predict(texts))
+        fitted = _fitted(last, train, targets)
+        order = np.argsort(-fitted.predict_proba(texts), axis=1, kind="stable")[:, :best]
+        return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
     found = np.asarray(_fitted(Ridge(), train, on_scale(task, targets)).predict(texts))
-    return np.exp(found) if task.log_scale else found
+    return (np.exp(found) if task.log_scale else found)[:, None]
 
 
 def constant_answer(task: Task, train: pl.DataFrame) -> str | float:

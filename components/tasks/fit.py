@@ -6,6 +6,7 @@ convergence on the vectors that the released encoder gives (the second stage of 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,9 @@ PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 FOLDS, FEW_ROWS = 5, 2_000
 """With more rows than these one fold decides: a fifth of so many is enough."""
 ITERATIONS = 200
-TEMPERATURES = (0.05, 20.0)
+TEMPERATURES = (0.005, 20.0)
+NEVER = 2.0
+"""A threshold that no probability reaches."""
 
 Codes = NDArray[np.int64] | Floats
 
@@ -53,6 +56,10 @@ def fit_head(task: Task, vectors: Vectors, targets: Sequence[str | float], seed:
     """(n, d) vectors and their n targets → a head, not calibrated yet."""
     coding = Coding.of(task, targets)
     codes = coding.encode(task, targets)
+    if task.head == "nearest":
+        order = np.argsort(codes, kind="stable")
+        bias, members = np.zeros(coding.outputs, dtype=np.float32), codes[order].astype(np.int64)
+        return Head(task, vectors[order], bias, coding.labels, members=members)
     penalty = _penalty(task, coding, vectors, codes, seed)
     module = _fitted(task, coding, vectors, codes, penalty)
     scale = coding.sd * vectors.shape[1] ** 0.5
@@ -71,13 +78,14 @@ def calibrated(head: Head, vectors: Vectors, targets: Sequence[str | float]) -> 
     """
     if head.task.head == "regression":
         errors = np.abs(head.outputs(vectors)[:, 0] - on_scale(head.task, targets))
-        return Head(head.task, head.weights, head.bias, half_width=_conformal(errors, head.task.coverage))
+        return replace(head, half_width=_conformal(errors, head.task.coverage))
     codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
     known = codes >= 0
-    if not known.any():
-        return head
-    temperature = _temperature(head.outputs(vectors[known]), codes[known])
-    return Head(head.task, head.weights, head.bias, head.labels, temperature)
+    if known.any():
+        head = replace(head, temperature=_temperature(head.outputs(vectors[known]), codes[known]))
+    if head.task.precision is not None:
+        head = replace(head, threshold=_threshold(head.probabilities(vectors), codes, head.task.precision))
+    return head
 
 
 def _fitted(task: Task, coding: Coding, vectors: Vectors, codes: Codes, penalty: float) -> TaskHead:
@@ -125,6 +133,17 @@ def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:
 
     found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
     return float(np.exp(found.x))
+
+
+def _threshold(probabilities: Floats, codes: NDArray[np.int64], precision: float) -> float:
+    """The lowest probability down to which at least `precision` of the most probable answers are right; NEVER
+    where there is none. (n, k); codes: (n,), -1 for a class that is not among the k, which is always
+    wrong."""
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best, kind="stable")
+    right = (probabilities.argmax(axis=1) == codes)[order]
+    enough = np.flatnonzero(np.cumsum(right) >= precision * np.arange(1, len(right) + 1))
+    return float(best[order[enough[-1]]]) if len(enough) else NEVER
 
 
 def _conformal(errors: Floats, coverage: float) -> float | None:

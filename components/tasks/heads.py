@@ -1,9 +1,10 @@
 """Heads as a release holds them: one matrix, run by numpy; no torch here.
 
-    heads/<task>/head.safetensors   weights (k, d), bias (k,)
+    heads/<task>/head.safetensors   weights (m, d), bias (k,), members (m,)
                  head.json          the task's declaration, its labels and what was calibrated on validation
 
-Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression).
+Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression), m rows of weights: k, or of
+"nearest" one per training text.
 """
 
 import json
@@ -43,6 +44,8 @@ class ClassAnswer(Record):
     probability: float
     alternatives: tuple[Label, ...]
     """The next ones, most probable first."""
+    abstained: bool = False
+    """Too improbable to be relied on, as the task's `precision` has it; the label is a guess."""
 
 
 class ValueAnswer(Record):
@@ -64,7 +67,7 @@ Answer = ClassAnswer | ValueAnswer
 class Head:
     task: Task
     weights: Vectors
-    """(k, d)"""
+    """(m, d)"""
     bias: Vectors
     """(k,)"""
     labels: tuple[str, ...] = ()
@@ -73,11 +76,18 @@ class Head:
     """Logits are divided by it: chosen on validation, so that probabilities are what they say."""
     half_width: float | None = None
     """Of a regression's interval, on the head's scale (of logarithms, where the task says so)."""
+    threshold: float = 0.0
+    """Answers that are less probable abstain."""
+    members: NDArray[np.int64] | None = None
+    """(m,) ascending numbers of the labels that rows of weights stand for; None: row r for label r."""
 
     def outputs(self, vectors: Vectors) -> Floats:
         """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale."""
-        raw = vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias
-        return np.asarray(raw / self.temperature)
+        raw = vectors.astype(np.float64) @ self.weights.T.astype(np.float64)  # (n, m)
+        if self.members is not None:  # of each label the most similar of its rows
+            starts = np.flatnonzero(np.diff(self.members, prepend=-1))
+            raw = np.maximum.reduceat(raw, starts, axis=1)
+        return np.asarray((raw + self.bias) / self.temperature)
 
     def probabilities(self, vectors: Vectors) -> Floats:
         """(n, k), of a classification."""
@@ -92,7 +102,7 @@ class Head:
         return value, low, high
 
     def answers(self, vectors: Vectors) -> list[Answer]:
-        if self.task.head == "classification":
+        if self.task.head != "regression":
             return [self._class_answer(line) for line in self.probabilities(vectors)]
         return [self._value_answer(*map(float, line)) for line in zip(*self.values(vectors), strict=True)]
 
@@ -105,6 +115,7 @@ class Head:
             label=found[0].label,
             probability=found[0].probability,
             alternatives=tuple(found[1:]),
+            abstained=found[0].probability < self.threshold,
         )
 
     def _value_answer(self, value: float, low: float, high: float) -> ValueAnswer:
@@ -122,8 +133,9 @@ class Head:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             arrays = {"weights": np.ascontiguousarray(self.weights, np.float32), "bias": self.bias}
-            save_file(arrays, folder / WEIGHTS)
-        names = ("labels", "temperature", "half_width")
+            members = {} if self.members is None else {"members": self.members}
+            save_file({**arrays, **members}, folder / WEIGHTS)
+        names = ("labels", "temperature", "half_width", "threshold")
         known = {name: getattr(self, name) for name in names}
         write_json(folder / DESCRIPTION, {"task": self.task.model_dump(mode="json"), **known})
 
@@ -136,7 +148,8 @@ class Head:
                 task = Task.model_validate(known.pop("task"))
                 labels = tuple(known.pop("labels"))
                 arrays = load_file(folder / WEIGHTS)
-                return cls(task, arrays["weights"], arrays["bias"], labels, **known)
+                members = arrays.get("members")
+                return cls(task, arrays["weights"], arrays["bias"], labels, members=members, **known)
             except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error
@@ -177,7 +190,7 @@ class Coding:
 
     @classmethod
     def of(cls, task: Task, targets: Sequence[str | float]) -> Self:
-        if task.head == "classification":
+        if task.head != "regression":
             return cls(labels=tuple(sorted({str(target) for target in targets})))
         scaled = on_scale(task, targets)
         return cls(mean=float(scaled.mean()), sd=float(scaled.std()) or 1.0)

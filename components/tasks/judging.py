@@ -3,9 +3,11 @@ them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from components.contract.ports import Encoder
 from components.contract.task import Task
@@ -13,6 +15,9 @@ from components.split.judged import JUDGE
 from components.tasks.baselines import baseline_answers, constant_answer
 from components.tasks.heads import Head, same_question
 from components.tasks.rows import read_rows
+
+BEST = 5
+"""Answers that `recall_at_5` looks at."""
 
 
 def judge_heads(
@@ -36,10 +41,18 @@ def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
         value, low, high = head.values(vectors)
         return known.with_columns(answer=pl.Series(value), low=pl.Series(low), high=pl.Series(high))
     probabilities = head.probabilities(vectors)
-    labels = np.asarray(head.labels, dtype=object)[probabilities.argmax(axis=1)]
-    return known.with_columns(
-        answer=pl.Series(labels.tolist(), dtype=pl.String), probability=pl.Series(probabilities.max(axis=1))
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :BEST]
+    probability = probabilities.max(axis=1)
+    return _with_answers(known, np.asarray(head.labels, dtype=object)[best]).with_columns(
+        probability=pl.Series(probability), abstained=pl.Series(probability < head.threshold)
     )
+
+
+def _with_answers(known: pl.DataFrame, best: NDArray[Any]) -> pl.DataFrame:
+    """best: (n, BEST or fewer) answers, the first one first."""
+    right = (best == known.get_column("target").to_numpy()[:, None]).any(axis=1)
+    answer = pl.Series(best[:, 0].tolist(), dtype=known.schema["target"])
+    return known.with_columns(answer=answer, in_best=pl.Series(right))
 
 
 def judge_baselines(tasks: Sequence[Task], rows: Path) -> dict[str, pl.DataFrame]:
@@ -50,9 +63,8 @@ def judge_baselines(tasks: Sequence[Task], rows: Path) -> dict[str, pl.DataFrame
         train = read_rows(rows, task, "train", reader=JUDGE)
         test = read_rows(rows, task, "test", reader=JUDGE)
         kind = test.schema["target"]
-        found = baseline_answers(task, train, test.get_column("text").to_list())
+        found = baseline_answers(task, train, test.get_column("text").to_list(), BEST)
         constant = pl.lit(constant_answer(task, train), dtype=kind)
-        answers[task.name] = test.select("item_id", "is_new", "target").with_columns(
-            answer=pl.Series(found.tolist(), dtype=kind), constant=constant
-        )
+        known = test.select("item_id", "is_new", "target")
+        answers[task.name] = _with_answers(known, found).with_columns(constant=constant)
     return answers

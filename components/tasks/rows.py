@@ -1,7 +1,8 @@
 """A task's rows, cut into parts as the split has it: learn on the training side, calibrate on validation,
 judge on the test.
 
-    <task>/<part>.parquet     item_id, text, target (text or number), is_new; part: train, validation, test
+    <task>/<part>.parquet     item_id (null: about no item), text, target (text or number), is_new; part:
+    train, validation, test
 
 Which part a row belongs to:
 - Dated rows (`at`): before the validation window, in it, or at and after T – and as its item says.
@@ -73,7 +74,11 @@ def cut(
     """The parts of conformed rows: item_id, text, target, at. items: the split's; cutoffs: start of the
     validation window, T, end of the judge window; None for undated data."""
     known = items.select("item_id", "group", "is_new", "is_validation_new")
-    rows = rows.join(known, on="item_id", how="inner", maintain_order="left")
+    rows = rows.join(known, on="item_id", how="left", maintain_order="left")
+    # A row about no item is its own group; one about an item that the checks took out is none.
+    rows = rows.filter(pl.col("item_id").is_null() | pl.col("group").is_not_null()).with_columns(
+        pl.col("group").fill_null(pl.col("text")), pl.col("is_new", "is_validation_new").fill_null(False)
+    )
     rows = rows.with_columns(part=_part(cutoffs)).filter(pl.col("part") != "none")
     held = rows.filter(pl.col("part") != "train")
     closed = items.filter(pl.col("is_new") | pl.col("is_validation_new")).get_column("group").unique()
@@ -122,7 +127,7 @@ def _share(group: str) -> float:
 
 
 def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
-    missing = [name for name in ("item_id", "target", *task.text) if name not in rows.columns]
+    missing = [name for name in ("target", *task.text) if name not in rows.columns]
     if missing:
         raise ConfigError(f"task {task.name}: its SELECT gives no column {missing[0]}; name it there.")
     kind = pl.Float64 if task.head == "regression" else pl.String
@@ -133,8 +138,9 @@ def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
             f"task {task.name}: a target is no number; its SELECT must give numbers or null."
         ) from error
     at = pl.col("at") if "at" in rows.columns else pl.lit(None)
+    item_id = pl.col("item_id") if "item_id" in rows.columns else pl.lit(None)
     conformed = rows.select(
-        pl.col("item_id").cast(pl.String),
+        item_id=item_id.cast(pl.String),
         at=at.cast(pl.Datetime("us")),
         text=pl.Series(text_of(task, rows), dtype=pl.String),
         target=target,
@@ -152,7 +158,7 @@ def _require_rows(task: Task, parts: dict[Part, pl.DataFrame]) -> None:
                 f"task {task.name}: {len(parts[part])} {part} rows with a target are too few to fit a head. "
                 f"Take the task out of `tasks`, or see what its SELECT and the quarantine leave."
             )
-    if task.head == "classification" and parts["train"].get_column("target").n_unique() < _FEWEST:
+    if task.head != "regression" and parts["train"].get_column("target").n_unique() < _FEWEST:
         raise DataError(
             f"task {task.name}: its training rows have a single class, so there is nothing to learn."
         )
@@ -165,4 +171,4 @@ def _moment(text: str | None) -> datetime | None:
 def trained_items(folder: Path) -> list[str]:
     """item_ids of all training rows of all tasks, sorted."""
     files = folder.glob("*/train.parquet")
-    return sorted({item for file in files for item in pl.read_parquet(file).get_column("item_id")})
+    return sorted({i for file in files for i in pl.read_parquet(file).get_column("item_id").drop_nulls()})

@@ -143,7 +143,7 @@ def _few_labels(task: Task, rows: Path, encoder: _Kept) -> dict[str, Any]:
             best = head.probabilities(encoder.encode_items(texts)).argmax(axis=1)
             answers = {
                 "untrained": np.asarray(head.labels)[best],
-                "baseline": baseline_answers(task, drawn, texts),
+                "baseline": baseline_answers(task, drawn, texts)[:, 0],
             }
             for name, answered in answers.items():
                 scores[name].append(float((answered == test["target"].to_numpy()).mean()))

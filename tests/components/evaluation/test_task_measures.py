@@ -79,3 +79,24 @@ def test_no_rows_give_no_figures() -> None:
     assert measured(KIND, answers().filter(~pl.col("is_new")))["new"] == {
         "rows": 0, "accuracy": None, "macro_f1": None, "calibration_error": None,
     }  # fmt: skip
+
+
+def test_what_abstains_counts_neither_as_right_nor_as_wrong() -> None:
+    """Of four answers two are given, one of them rightly; the first five hold three of the targets."""
+    answer = KIND.model_copy(update={"head": "nearest", "precision": 0.8})
+    frame = pl.DataFrame(
+        {
+            "item_id": [None] * 4,
+            "is_new": [False] * 4,
+            "target": ["x"] * 4,
+            "answer": ["x", "y", "x", "y"],
+            "in_best": [True, True, True, False],
+            "probability": [0.9, 0.8, 0.2, 0.1],
+            "abstained": [False, False, True, True],
+        }
+    )
+    found = measured(answer, frame)["all"]
+    assert (found["answered_share"], found["answered_accuracy"]) == (0.5, 0.5)
+    assert (found["accuracy"], found["recall_at_5"]) == (0.5, 0.75)
+    silent = measured(answer, frame.with_columns(abstained=pl.lit(True)))["all"]
+    assert (silent["answered_share"], silent["answered_accuracy"]) == (0.0, 1.0)

@@ -128,3 +128,37 @@ def test_another_select_is_another_question() -> None:
     """Answers are compared only where rows, kind and scale are the same; a policy may change."""
     assert same_question(task(), task(says="Else", weight=0.0))
     assert not same_question(task(), task(rows="SELECT 2"))
+
+
+def test_the_nearest_training_text_answers(tmp_path: Path) -> None:
+    """Each label by the most similar of its rows, after saving and loading, too."""
+    answer = task(head="nearest")
+    vectors = unit(60, 1)
+    targets = [f"answer {number % 20}" for number in range(60)]
+    fit_head(answer, vectors, targets).save(tmp_path / "heads" / "kind")
+    head = open_heads(tmp_path / "heads")["kind"]
+    asked = unit(200, 2)
+    nearest = [targets[row] for row in (asked @ vectors.T).argmax(axis=1)]
+    assert [one.label for one in head.answers(asked)] == nearest
+
+
+def test_answers_that_are_unsure_abstain() -> None:
+    """Questions near a known one are answered, as often rightly as was asked for; others are not; and where
+    nothing on validation is right everything abstains."""
+    answer = task(head="nearest", precision=0.9)
+    vectors = unit(50, 1)
+    targets = [f"answer {number}" for number in range(50)]
+
+    def asked(seed: int) -> tuple[Vectors, list[str]]:
+        near = vectors + 0.05 * np.random.default_rng(seed).normal(size=vectors.shape).astype(np.float32)
+        near /= np.linalg.norm(near, axis=1, keepdims=True)
+        return np.concatenate([near, unit(100, seed + 50)]), targets + ["unheard of"] * 100
+
+    head = calibrated(fit_head(answer, vectors, targets), *asked(5))
+    questions, true = asked(6)
+    answered = [(one.label, wanted) for one, wanted in zip(head.answers(questions), true, strict=True)
+                if not one.abstained]  # fmt: skip
+    assert len(answered) >= 40
+    assert np.mean([label == wanted for label, wanted in answered]) > 0.8
+    hopeless = calibrated(fit_head(answer, vectors, targets), unit(50, 8), ["unheard of"] * 50)
+    assert all(one.abstained for one in hopeless.answers(vectors))

@@ -123,6 +123,30 @@ def test_a_text_that_is_held_out_is_not_learned(
     assert "one text" not in learned.to_list()
 
 
+def test_rows_may_be_about_no_item(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    """Questions of customers: cut by date, and where they have none by a hash of their words."""
+    days = [-30, -29, -3, -2, 2, 3, None, None]
+    dialogues = pl.DataFrame(
+        {
+            "question": [f"question {number}" for number in range(len(days))],
+            "answer": ["yes", "no"] * 4,
+            "at": [None if day is None else CUTOFF + timedelta(days=day) for day in days],
+        }
+    )
+    answer = task(
+        name="answer",
+        rows='SELECT question, answer AS target, "at" FROM dialogues',
+        text=("question",),
+        head="nearest",
+    )
+    data = write_rows([answer], *shop(dated=True, dialogues=dialogues), tmp_path / "rows")
+    counts = data.counts["answer"]
+    assert counts["test_new"] == 0 and trained_items(tmp_path / "rows") == []
+    assert sum(counts[part] for part in ("train", "validation", "test")) == 8
+    train = read_rows(tmp_path / "rows", answer, "train", "fit")["text"].to_list()
+    assert {"question 0", "question 1"} <= set(train)
+
+
 def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
     """Whoever else asks is refused."""
     write_rows([task()], *shop(), tmp_path / "rows")
