@@ -294,6 +294,8 @@ def prediction(answer: dict[str, Any]) -> None:
     """A label with the next ones, or a value with its interval."""
     fact("asked", escape(answer["says"]))
     if "label" in answer:
+        if answer["abstained"]:
+            fact("unsure", "no answer is probable enough to be relied on; the likeliest are")
         for each in (answer, *answer["alternatives"]):
             fact(f"{each['probability']:.1%}", escape(each["label"]))
         return

@@ -26,7 +26,7 @@ import yaml
 
 from flows.embedded import prepare_environment
 
-TASKS = ("category", "category_path", "brand", "price", "sentiment")
+TASKS = ("category", "category_path", "brand", "price", "sentiment", "answer")
 RECALLS = ("new", "new_only", "established", "all")
 
 
