@@ -69,6 +69,9 @@ class Task(Section):
     precision: Share | None = None
     """classification, nearest: an answer that is less probable than a threshold abstains; the threshold is
     chosen on validation so that this share of the others is right. None: never."""
+    otherwise: str | None = None
+    """Where an answer abstains, what the service says instead: a text in which {items} becomes the titles of
+    the items that a search for the question finds first. None: nothing."""
     balanced: bool = False
     """classification: each class counts alike in the loss, however many rows it has."""
     log_scale: bool = False
@@ -89,6 +92,8 @@ class Task(Section):
             raise ValueError(f"metrics: {unknown[0]} is none of this {self.head}'s: {', '.join(known)}")
         if self.precision is not None and self.head == "regression":
             raise ValueError("precision: a regression does not abstain; it has an interval")
+        if self.otherwise is not None and (self.precision is None or "{items}" not in self.otherwise):
+            raise ValueError("otherwise: only with precision, and with {items} in it")
         if self.balanced and self.head != "classification":
             raise ValueError("balanced: only for a classification")
         if self.log_scale and self.head != "regression":

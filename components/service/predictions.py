@@ -5,15 +5,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path
 
+from components.contract.ports import Request
 from components.encoder.texts import item_text
+from components.index.columns import Filters
 from components.service.auth import Gatekeeper
 from components.service.explaining import known_row
 from components.service.problems import ProblemError, body_responses, responses
 from components.service.request_checks import json_body, known_parameters
-from components.service.schemas import ItemPredictions, PredictBody, Prediction
+from components.service.schemas import FoundItem, ItemPredictions, PredictBody, Prediction
 from components.service.serving import Release, Serving
-from components.tasks.heads import Answer, Head, prompted
+from components.tasks.heads import Answer, ClassAnswer, Head, prompted
 
+ITEMS = 3
+"""That stand in a composed answer."""
 ItemIdPath = Annotated[str, Path(min_length=1)]
 TaskName = Annotated[str, Path(min_length=1, max_length=40, description="A task of the release.")]
 
@@ -59,7 +63,21 @@ class PredictionRoutes:
             raise ProblemError(422, "text is empty: send at least one character.")
         text = prompted(head.task, body.text.encode("utf-8", "replace").decode())
         [answer] = await asyncio.to_thread(_answers, release, [head], [text])
-        return Prediction(release=release.digest, prediction=answer)
+        given = Prediction(release=release.digest, prediction=answer)
+        if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
+            given.items = await self._found(text)
+            titles = "; ".join(item.title for item in given.items)
+            given.composed = head.task.otherwise.replace("{items}", titles) if titles else None
+        return given
+
+    async def _found(self, text: str) -> list[FoundItem]:
+        search = self._serving.search(Request("predict", text=text), ITEMS, Filters())
+        found = await asyncio.wrap_future(search)
+        items = [found.index.item(row) for row in found.rows]
+        return [
+            FoundItem(item_id=item["item_id"], title=item["title"] or "", score=score)
+            for item, score in zip(items, found.scores, strict=True)
+        ]
 
 
 def _answers(release: Release, heads: list[Head], texts: list[str]) -> list[Answer]:

@@ -106,9 +106,19 @@ class PredictBody(Body):
     """What the task reads; the encoder cuts it at its `max_length` tokens."""
 
 
+class FoundItem(BaseModel):
+    item_id: str
+    title: str
+    score: float
+
+
 class Prediction(BaseModel):
     release: str
     prediction: ClassAnswer | ValueAnswer
+    composed: str | None = None
+    """Where the answer abstained and its task says so: a text made of what a search for it found."""
+    items: list[FoundItem] = []
+    """The items that stand in it."""
 
 
 class ItemPredictions(BaseModel):

@@ -23,6 +23,15 @@ PRICE = Task(
     coverage=0.5,
 )
 MOOD = Task(name="mood", says="Mood of a review", rows="SELECT 1", text=("text",), head="classification")
+ASKED = Task(
+    name="asked",
+    says="Answer",
+    rows="SELECT 1",
+    text=("question",),
+    head="nearest",
+    precision=0.9,
+    otherwise="Perhaps: {items}.",
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +42,7 @@ def digest(make_candidate: Callable[..., str], candidates: Path, tmp_path_factor
     colours = [title.split()[0] for title in TITLES]
     prices = [10.0 + 90.0 * ("lamp" in title) for title in TITLES]
     folder = tmp_path_factory.mktemp("heads")
+    calibrated(fit_head(ASKED, vectors, TITLES), vectors, ["unheard of"] * 9).save(folder / "asked")
     for task, targets in ((COLOUR, colours), (PRICE, prices), (MOOD, colours)):
         calibrated(fit_head(task, vectors, targets), vectors, targets).save(folder / task.name)
     return make_candidate(TITLES, RetrievalPlan(inference="onnx-int8"), heads=folder)
@@ -77,10 +87,20 @@ def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> 
     )
 
 
+def test_an_answer_that_abstains_is_composed_of_what_is_found(shop: Any) -> None:
+    """The titles that search puts first; an answer that is sure needs none."""
+    answer = shop.client.post("/predict/asked", json={"text": "blue lamp"}).json()
+    assert answer["prediction"]["abstained"]
+    titles = [item["title"] for item in answer["items"]]
+    assert titles[0] == "blue lamp" and answer["composed"] == f"Perhaps: {'; '.join(titles)}."
+    sure = shop.client.post("/predict/colour", json={"text": "blue lamp"}).json()
+    assert sure["composed"] is None and sure["items"] == []
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "told"),
     [
-        ("/predict/size", {"text": "red"}, 404, "its tasks: colour, mood, price"),
+        ("/predict/size", {"text": "red"}, 404, "its tasks: asked, colour, mood, price"),
         ("/predict/colour", {"text": "  "}, 422, "text is empty"),
         ("/predict/colour", {"text": ""}, 422, "values do not fit"),
         ("/predict/colour", {"texts": "red"}, 422, "values do not fit"),
