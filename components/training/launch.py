@@ -92,11 +92,12 @@ def train(
 
 
 def rank_count(settings: TrainingSettings) -> int:
-    """Ranks of a run: as configured, else one per GPU, else one."""
+    """Ranks of a run: as configured, else one per GPU, else `cpu_ranks`, but no more than cores."""
     import torch  # here, so that importing this module stays cheap
 
     gpus = torch.cuda.device_count()
-    ranks = max(1, gpus) if settings.ranks == "auto" else settings.ranks
+    on_cpu = min(settings.cpu_ranks, len(os.sched_getaffinity(0)))
+    ranks = (gpus or on_cpu) if settings.ranks == "auto" else settings.ranks
     if ranks < 1 or (gpus and ranks > gpus):
         raise ConfigError(
             f"training.ranks is {ranks}, but there are {gpus} GPUs; set auto or a smaller number."

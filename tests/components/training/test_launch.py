@@ -244,13 +244,17 @@ def test_half_written_lines_wait() -> None:
     assert found == [{"step": 1}, {"step": 2}]
 
 
-@pytest.mark.parametrize(("gpus", "setting", "ranks"), [(0, "auto", 1), (4, "auto", 4), (0, 3, 3), (4, 2, 2)])
+@pytest.mark.parametrize(
+    ("gpus", "setting", "on_cpu", "ranks"),
+    [(0, "auto", 1, 1), (4, "auto", 2, 4), (0, 3, 1, 3), (4, 2, 1, 2), (0, "auto", 2, 2), (0, "auto", 9, 4)],
+)
 def test_ranks_follow_the_devices(
-    monkeypatch: pytest.MonkeyPatch, gpus: int, setting: Any, ranks: int
+    monkeypatch: pytest.MonkeyPatch, gpus: int, setting: Any, on_cpu: int, ranks: int
 ) -> None:
-    """auto is one rank per GPU, else one; a number is taken as it is."""
+    """auto is one rank per GPU, else cpu_ranks, of which no core gets two; a number is taken as it is."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert rank_count(TrainingSettings(ranks=setting)) == ranks
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4))
+    assert rank_count(TrainingSettings(ranks=setting, cpu_ranks=on_cpu)) == ranks
 
 
 @pytest.mark.parametrize(("gpus", "setting"), [(2, 3), (0, 0)])
