@@ -1,17 +1,17 @@
 """Heads as a release holds them: one matrix, run by numpy; no torch here.
 
-    heads/<task>/head.safetensors   weights (m, d), bias (k,), members (m,)
+    heads/<task>/head.safetensors   weights (m, d), bias (k,), members or coefficients (m,)
                  head.json          the task's declaration, its labels and what was calibrated on validation
 
-Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression), m rows of weights: k, or of
-"nearest" one per training text.
+Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression), m rows of weights: k, or one
+per training text ("nearest", regression).
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,9 @@ class Head:
     """Of a regression's interval, on the head's scale (of logarithms, where the task says so)."""
     threshold: float = 0.0
     """Answers that are less probable abstain."""
+    coefficients: Vectors | None = None
+    """(m,) of a regression: what each training text adds, by its likeness exp(kernel · (cosine − 1))."""
+    kernel: float = 0.0
     members: NDArray[np.int64] | None = None
     """(m,) ascending numbers of the labels that rows of weights stand for; None: row r for label r."""
 
@@ -87,6 +90,8 @@ class Head:
         if self.members is not None:  # of each label the most similar of its rows
             starts = np.flatnonzero(np.diff(self.members, prepend=-1))
             raw = np.maximum.reduceat(raw, starts, axis=1)
+        if self.coefficients is not None:
+            raw = (np.exp(self.kernel * (raw - 1)) @ self.coefficients.astype(np.float64))[:, None]
         return np.asarray((raw + self.bias) / self.temperature)
 
     def probabilities(self, vectors: Vectors) -> Floats:
@@ -132,10 +137,14 @@ class Head:
     def save(self, folder: Path) -> None:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            arrays = {"weights": np.ascontiguousarray(self.weights, np.float32), "bias": self.bias}
-            members = {} if self.members is None else {"members": self.members}
-            save_file({**arrays, **members}, folder / WEIGHTS)
-        names = ("labels", "temperature", "half_width", "threshold")
+            arrays: dict[str, Any] = {
+                "weights": np.ascontiguousarray(self.weights, np.float32),
+                "bias": self.bias,
+            }
+            more = {"members": self.members, "coefficients": self.coefficients}
+            arrays |= {name: array for name, array in more.items() if array is not None}
+            save_file(arrays, folder / WEIGHTS)
+        names = ("labels", "temperature", "half_width", "threshold", "kernel")
         known = {name: getattr(self, name) for name in names}
         write_json(folder / DESCRIPTION, {"task": self.task.model_dump(mode="json"), **known})
 
@@ -147,9 +156,8 @@ class Head:
                 known = json.loads((folder / DESCRIPTION).read_bytes())
                 task = Task.model_validate(known.pop("task"))
                 labels = tuple(known.pop("labels"))
-                arrays = load_file(folder / WEIGHTS)
-                members = arrays.get("members")
-                return cls(task, arrays["weights"], arrays["bias"], labels, members=members, **known)
+                arrays: dict[str, Any] = load_file(folder / WEIGHTS)
+                return cls(task=task, labels=labels, **arrays, **known)
             except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error

@@ -38,6 +38,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shops", default=",".join([*SHOPS, "demo"]), help="by comma")
+    parser.add_argument("--reviews", type=int, help="at most so many of a real shop: a short run")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the real shops")
     parser.add_argument(
         "--out", type=Path, default=Path(".debut/bench-tasks"), help="folder of table and JSON"
@@ -49,7 +50,7 @@ def main() -> None:
         if shop == "demo":
             found = generated(chosen.out / "demo")
         elif (chosen.data / shop).is_dir():
-            found = frozen(shop, chosen.data / shop, chosen.out / shop)
+            found = frozen(shop, chosen.data / shop, chosen.out / shop, chosen.reviews)
         else:
             sys.stderr.write(f"{shop}: {chosen.data / shop} is absent; left out\n")
             continue

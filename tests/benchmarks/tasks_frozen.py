@@ -65,8 +65,8 @@ SHOPS = {
 }
 
 
-def frozen(name: str, root: Path, out: Path) -> dict[str, Any]:
-    """Figures per task: "untrained", "baseline", "constant"."""
+def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[str, Any]:
+    """Figures per task: "untrained", "baseline", "constant". most: reviews, drawn by seed; None: all."""
     wanted = SHOPS[name]
     settings = open_shop(name, str(root), str(out)).settings
     checked, cut = out / "checked", out / "split"
@@ -74,6 +74,9 @@ def frozen(name: str, root: Path, out: Path) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
     load(settings, root, out, out / "loaded")
     inspect(out / "loaded", settings.quality, checked)
+    reviews = checked / "reviews.parquet"
+    if most is not None and reviews.is_file():
+        pl.read_parquet(reviews).sample(most, seed=0).write_parquet(reviews)
     if wanted.judged:
         split(checked, settings.split, cut)
     else:
