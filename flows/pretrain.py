@@ -136,7 +136,7 @@ def _keep(run: Run, encoder: Path, digest: str) -> Path:
 
 def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) -> dict[str, Recall]:
     """Of the primary entrance, by vectors alone: as they are and – downstream – fine-tuned on the same pairs,
-    with negatives mined by the same encoder."""
+    with negatives mined by the same encoder; not by a warm start, which would begin with neither of them."""
     base_digest, base = releases.version_0(run)
     recalls = {
         "before": _recall(run, data, base, base_digest, "before"),
@@ -144,14 +144,17 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
     }
     if downstream:
         miner = current_miner(run, data)
-        encoder = run.shop.settings.encoder.model_copy(update={"name": str(kept)})
-        settings = run.shop.settings.model_copy(update={"encoder": encoder})
+        settings = run.shop.settings
+        training = settings.training.model_copy(update={"start": "base"})
+        encoder = settings.encoder.model_copy(update={"name": str(kept)})
+        settings = settings.model_copy(update={"training": training})
+        before = replace(run, shop=replace(run.shop, settings=settings))
         after = replace(
             run,
-            shop=replace(run.shop, settings=settings),
+            shop=replace(run.shop, settings=settings.model_copy(update={"encoder": encoder})),
             fingerprint=run.fingerprint | {"base_weights": folder_digest(kept, encoder)},
         )
-        for name, of in (("fine-tuned before", run), ("fine-tuned after", after)):
+        for name, of in (("fine-tuned before", before), ("fine-tuned after", after)):
             model, folder = fine_tuned(of, data, miner)
             recalls[name.replace("-", "_").replace(" ", "_")] = _recall(
                 run, data, folder / "encoder", model.encoder_digest, name

@@ -76,7 +76,10 @@ def task_figures(tasks: Sequence[Task], scorecards: dict[str, Scorecard]) -> dic
             role: card.tasks[task.name] for role, card in scorecards.items() if task.name in card.tasks
         }
         simple = answers.pop("bm25")
-        answers |= {"baseline": simple, "constant": simple.with_columns(answer=pl.col("constant"))}
+        constant = simple.with_columns(
+            answer=pl.col("constant"), in_best=pl.col("constant") == pl.col("target")
+        )
+        answers |= {"baseline": simple, "constant": constant}
         found[task.name] = {name: measured(task, frame) for name, frame in answers.items()}
     return found
 

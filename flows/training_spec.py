@@ -26,13 +26,15 @@ class Miner:
     vectors: Path
     """Folder of its catalogue."""
     learned_until: datetime | None = None
-    """Until when the rows were that it was trained on; None: the untrained one, or undated rows."""
+    """Until when the rows were that a warm start's encoder was trained on; None: no warm start, the untrained
+    one, or undated rows."""
 
 
 def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
     folder = run.shop.candidates / champion.digest
     vectors = releases.encoded_by(run, data, champion, "champion")
-    learned_until = candidates.load_fingerprint(folder).learned_until
+    warm = run.shop.settings.training.start == "champion"
+    learned_until = candidates.load_fingerprint(folder).learned_until if warm else None
     return Miner(champion.encoder_digest, folder / "encoder", vectors, learned_until)
 
 
@@ -54,7 +56,8 @@ def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, Enc
     if settings.training.start == "base":
         return resolve_base(settings.encoder), run.fingerprint["base_weights"], settings.encoder
     own = saved_settings(miner.encoder)
-    ignored = {"query_prefix", "item_prefix", "max_length"}  # a prompt stands in them
+    prompted = own.query_prefix.startswith("[PROMPT0]")
+    ignored = {"query_prefix", "item_prefix", "max_length"} if prompted else set()  # a prompt stands in them
     differing = [
         name
         for name, value in settings.encoder.model_dump(exclude=ignored).items()

@@ -30,11 +30,7 @@ def select_checked(checked: Path, sql: str, who: str) -> pl.DataFrame:
             connection.execute("BEGIN TRANSACTION READ ONLY")
             rows: pl.DataFrame = connection.sql(sql.rstrip("; \t\r\n")).pl()
             return rows
-        except (
-            duckdb.ConversionException,
-            duckdb.OutOfRangeException,
-            duckdb.InvalidInputException,
-        ) as error:
+        except _OF_A_VALUE as error:
             raise DataError(f"{who}: {_first_line(error)} (TRY_CAST makes such a value null.)") from error
         except duckdb.Error as error:
             raise ConfigError(

@@ -207,7 +207,6 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             kind = kind.model_fields[str(part)].annotation
         else:
-            kind = get_args(kind)[
-                0 if isinstance(part, int) else -1
-            ]  # tuple[Section, ...], dict[str, Section]
+            place = 0 if isinstance(part, int) else -1  # of tuple[Section, ...], dict[str, Section]
+            kind = get_args(kind)[place]
     return list(kind.model_fields)

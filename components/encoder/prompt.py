@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from tokenizers import AddedToken
 
+from components.contract.errors import ConfigError
 from components.encoder.transformer import TransformerEncoder
 
 
@@ -21,9 +22,15 @@ def add_prompt(encoder: TransformerEncoder, count: int, seed: int) -> None:
     """Puts `count` new tokens before the encoder's prefixes, in place; one that has them stays as it is.
 
     They begin as copies of words drawn by seed. `max_length` grows by as many, up to what the model takes.
+    Raises ConfigError for an encoder whose prompt has another length.
     """
-    tokens = prompt_tokens(count)
-    if tokens[0] in encoder.tokenizer.get_vocab():
+    tokens, words_known = prompt_tokens(count), encoder.tokenizer.get_vocab()
+    if tokens[0] in words_known:
+        if tokens[-1] not in words_known or prompt_tokens(count + 1)[-1] in words_known:
+            raise ConfigError(
+                f"training.prompt_tokens is {count}, but the encoder that training starts from has a prompt "
+                f"of another length: set the number it was trained with, or training.start: base."
+            )
         return
     words = len(encoder.tokenizer)
     encoder.tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in tokens])

@@ -78,7 +78,8 @@ def _gate(
         return line("task", name, "not judged", told, requests=len(ours))
     found = _compared(task, ours, theirs, policy)
     if found is None:
-        return line("task", name, "missing", f"{said}: {metric} could not be measured.")
+        outcome: Outcome = "not applicable" if requirement == "reported" else "missing"
+        return line("task", name, outcome, f"{said}: {metric} could not be measured.")
     return _judged(task, name, said, other_name, requirement, found, len(ours), policy)
 
 
@@ -151,6 +152,8 @@ def _compared(task: Task, ours: pl.DataFrame, theirs: pl.DataFrame, policy: Gate
         first, second = (measure.value(counts @ side, n) for side in sides if side is not None)
         chunks.append(first - second)
     gains = np.concatenate(chunks)
+    if not np.isfinite(gains).all():  # no bound would be below a margin, so that NaN would pass
+        return None
     return _Comparison(values[0], values[1], gains if measure.higher_is_better else -gains)
 
 

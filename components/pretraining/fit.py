@@ -15,7 +15,7 @@ from components.pretraining.batches import Batch, Masking, TextLoader, Tokens
 from components.pretraining.corpus import DESCRIPTION, PAIRS, TEXTS, Corpus
 from components.pretraining.held_out import HeldOut
 from components.pretraining.module import PretrainingModule
-from components.pretraining.spec import PROVENANCE, Pretrained, PretrainingSpec
+from components.pretraining.spec import PROVENANCE, Pretrained, PretrainingSpec, read_pretrained
 from components.pretraining.start import Start, load_start
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.callbacks import Metrics, StepCheckpoint
@@ -115,11 +115,12 @@ def _finish(
         start.model.save_pretrained(attempt.model)
         start.tokenizer.save_pretrained(attempt.model)
     write_json(attempt.model / SETTINGS_FILE, spec.encoder.model_dump(mode="json"))
+    earlier = read_pretrained(Path(spec.start))  # what it read, these weights have read too
     pretrained = Pretrained(
         start=spec.encoder.name if spec.pretraining.start == "encoder" else "scratch",
         start_digest=spec.start_digest,
         corpus_digest=spec.corpus_digest,
-        items=corpus.items,
+        items=tuple(sorted({*corpus.items, *(earlier.items if earlier else ())})),
         settings=spec.pretraining,
         head_steps=head_steps,
         before=held_out.before,

@@ -42,7 +42,7 @@ class Pretrained(Record):
     start_digest: str
     corpus_digest: str
     items: tuple[str, ...]
-    """`hashed` ids of the items whose text was read."""
+    """`hashed` ids of the items whose text was read, also by an earlier pretraining that it began with."""
     settings: PretrainingSettings
     head_steps: int
     """Steps before `before` was measured: they trained a new prediction head on an unchanged encoder."""

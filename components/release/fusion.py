@@ -59,9 +59,11 @@ class Populations:
         return {name: (np.isin(rows, some), len(some)) for name, some in populations.items()}
 
     def best_rows(self, request: Request, parts: NDArray[np.float32]) -> Rows:
-        """(p, n) scores → the rows that are among the first DEPTH of any part; changes `parts`."""
-        parts[:, [self.row_of[item] for item in request.exclude if item in self.row_of]] = -np.inf
-        return np.unique(np.concatenate([top_columns(part, DEPTH) for part in parts]))
+        """(p, n) scores → the rows that are among the first DEPTH of any part, without those that the request
+        excludes; changes `parts`."""
+        excluded = [self.row_of[item] for item in request.exclude if item in self.row_of]
+        parts[:, excluded] = -np.inf
+        return np.setdiff1d(np.concatenate([top_columns(part, DEPTH) for part in parts]), excluded)
 
 
 def scored_queries(

@@ -61,8 +61,8 @@ class PredictionRoutes:
             raise ProblemError(404, f"This release answers no task {task[:40]!r}; its tasks: {known}.")
         if not body.text.strip():
             raise ProblemError(422, "text is empty: send at least one character.")
-        text = prompted(head.task, body.text.encode("utf-8", "replace").decode())
-        [answer] = await asyncio.to_thread(_answers, release, [head], [text])
+        text = body.text.encode("utf-8", "replace").decode()
+        [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
         given = Prediction(release=release.digest, prediction=answer)
         if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
             given.items = await self._found(text)

@@ -139,13 +139,16 @@ def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
         ) from error
     at = pl.col("at") if "at" in rows.columns else pl.lit(None)
     item_id = pl.col("item_id") if "item_id" in rows.columns else pl.lit(None)
-    conformed = rows.select(
-        item_id=item_id.cast(pl.String),
-        at=at.cast(pl.Datetime("us")),
-        text=pl.Series(text_of(task, rows), dtype=pl.String),
-        target=target,
-    )
+    texts = pl.Series(text_of(task, rows), dtype=pl.String)
+    try:
+        conformed = rows.select(
+            item_id=item_id.cast(pl.String), at=at.cast(pl.Datetime("us")), text=texts, target=target
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"task {task.name}: `at` is no date; its SELECT must give timestamps.") from error
     conformed = conformed.filter(pl.col("target").is_not_null(), pl.col("text") != "")
+    if task.head == "regression" and not conformed.get_column("target").is_finite().all():
+        raise DataError(f"task {task.name}: a target is NaN or infinite; make it null.")
     if task.log_scale and (conformed.get_column("target") <= 0).any():
         raise DataError(f"task {task.name}: a target is 0 or less and has no logarithm; make it null.")
     return conformed.sort("item_id", "at", "text", maintain_order=True)

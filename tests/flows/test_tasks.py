@@ -1,16 +1,20 @@
 """A task that is declared in a file of the shop's, from the file to an answer of the service."""
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
 from components.contract.errors import LeakageError
 from components.contract.settings import Settings
+from components.contract.task import Task
 from components.data.configuration import load_settings
 from components.tasks.rows import read_rows
+from flows.results import task_figures
 from flows.serving import shop_app
 from flows.shop import open_shop
 
@@ -37,6 +41,17 @@ def test_the_run_tells_each_systems_figures(finished: tuple[Any, Any]) -> None:
     assert 0 < thing["challenger"]["new"]["rows"] < thing["challenger"]["all"]["rows"]
     assert thing["challenger"]["new"]["accuracy"] > thing["constant"]["new"]["accuracy"] + 0.3
     assert found["price"]["challenger"]["all"]["interval_coverage"] is not None
+
+
+def test_the_constant_answer_has_no_other_guesses() -> None:
+    """Its recall@5 is its accuracy, whatever TF-IDF's first five hold."""
+    task = Task(name="kind", says="Kind", rows="SELECT 1", text=("title",), head="nearest")
+    answers = {"target": ["a", "b"], "answer": ["a", "b"], "in_best": [True, True], "constant": ["a", "a"]}
+    frame = pl.DataFrame({"item_id": ["1", "2"], "is_new": [False, False], **answers})
+    scorecards: Any = {"bm25": SimpleNamespace(tasks={"kind": frame})}
+    figures = task_figures([task], scorecards)["kind"]
+    assert figures["baseline"]["all"]["recall_at_5"] == 1.0
+    assert figures["constant"]["all"]["recall_at_5"] == figures["constant"]["all"]["accuracy"] == 0.5
 
 
 def test_the_gate_judges_tasks_by_their_policies(finished: tuple[Any, Any]) -> None:

@@ -130,6 +130,26 @@ def test_missing_answers_never_promote_and_a_new_task_is_not_compared(cards, pol
     assert {gate.outcome for gate in fresh.gates if gate.kind == "task"} == {"not applicable"}
 
 
+def test_what_is_no_number_passes_no_policy(cards) -> None:
+    """A price that is infinite has no interval; no bound of it is below a margin either."""
+    price = task(head="regression", policy={"populations": ["all"], "against_baseline": "reported"})
+    frame = answers(1.0, 1).with_columns(target=pl.lit(1.0), answer=pl.lit(1.0))
+    broken = frame.with_columns(answer=pl.lit(float("nan")))
+    challenger, champion = (replace(cards.promoted()[0], tasks={"kind": one}) for one in (broken, frame))
+    first, reported = task_gates([price], challenger, champion, champion, GatePolicy(resamples=400))
+    assert (first.outcome, reported.outcome) == ("missing", "not applicable")
+
+
+def test_a_baseline_that_is_only_reported_need_not_have_the_measure(cards) -> None:
+    """TF-IDF gives no probabilities, so its calibration is no reason to promote nothing for ever."""
+    one = task(metrics=["calibration_error"], policy={"populations": ["all"]})
+    challenger, champion = cards.promoted()
+    challenger, champion = (replace(c, tasks={"kind": answers(0.8, 1)}) for c in (challenger, champion))
+    tfidf = replace(champion, tasks={"kind": answers(0.8, 1).drop("probability")})
+    first, reported = task_gates([one], challenger, champion, tfidf, GatePolicy(resamples=400))
+    assert (first.outcome, reported.outcome) == ("pass", "not applicable")
+
+
 def test_a_tasks_harm_rejects_only_by_its_policy(cards, policy) -> None:
     """The same loss rejects under the default policy and is told under one that only reports."""
     challenger, champion = cards.promoted()

@@ -15,7 +15,7 @@ from components.contract.settings import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.pretraining.corpus import collect
 from components.pretraining.fit import run_rank
-from components.pretraining.spec import PretrainingSpec, check_base, read_pretrained
+from components.pretraining.spec import PROVENANCE, PretrainingSpec, check_base, read_pretrained
 from components.training.attempts import Attempt, begin_attempt, newest_checkpoint, read_result
 from components.training.launch import train
 
@@ -78,6 +78,16 @@ def test_it_learns_the_words_and_which_description_belongs_to_a_title(
     _hold_out("i00", text.split, tmp_path / "other")
     with pytest.raises(LeakageError, match=r"texts of 1 items that are held out now, first 'i00'"):
         check_base(attempt.model, tmp_path / "other")
+
+
+def test_what_an_earlier_pretraining_read_is_not_forgotten(spec: PretrainingSpec, tmp_path: Path) -> None:
+    """A base that is pretrained again knows both texts."""
+    once = spec.model_copy(update={"pretraining": spec.pretraining.model_copy(update={"epochs": 1})})
+    first = _run(once, tmp_path / "first").model
+    told = json.loads((first / PROVENANCE).read_text())
+    (first / PROVENANCE).write_text(json.dumps(told | {"items": ["elsewhere"]}))
+    again = read_pretrained(_run(once.model_copy(update={"start": str(first)}), tmp_path / "again").model)
+    assert again is not None and set(again.items) == {"elsewhere", *told["items"]}
 
 
 def _hold_out(item: str, split: Path, other: Path) -> None:

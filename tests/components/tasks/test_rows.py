@@ -172,6 +172,16 @@ def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], 
             "has no logarithm",
         ),
         ({"rows": "SELECT item_id, title, CAST(title AS INT) AS target FROM items"}, DataError, "TRY_CAST"),
+        (
+            {"head": "regression", "rows": "SELECT item_id, title, 'inf'::DOUBLE AS target FROM items"},
+            DataError,
+            "NaN or infinite",
+        ),
+        (
+            {"rows": """SELECT item_id, title, brand AS target, 'soon' AS "at" FROM items"""},
+            DataError,
+            "no date",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_task_ends_in_one_sentence(

@@ -61,6 +61,9 @@ def test_a_prompt_stands_before_queries_and_items_and_costs_them_no_words(tiny_e
     for kind in ("query", "item"):
         assert encoder.tokenize(TEXTS, kind) == [[row[0], *new, *row[1:]] for row in before[kind]]
     assert encoder.settings.max_length == 27
+    for count in (2, 4):
+        with pytest.raises(ConfigError, match=rf"prompt_tokens is {count}, but the encoder"):
+            add_prompt(encoder, count, seed=0)
 
 
 @pytest.mark.parametrize(("method", "rate"), [("ia3", 0.05), ("prompt", 0.1)])
