@@ -90,6 +90,11 @@ class Task(Section):
         unknown = [name for name in self.metrics if name not in known]
         if unknown:
             raise ValueError(f"metrics: {unknown[0]} is none of this {self.head}'s: {', '.join(known)}")
+        if self.measured[0] in _ANSWERED:
+            first = self.measured[0]
+            raise ValueError(
+                f"metrics: {first} cannot come first and decide: alone it says nothing of the answers"
+            )
         if self.precision is not None and self.head == "regression":
             raise ValueError("precision: a regression does not abstain; it has an interval")
         if self.otherwise is not None and (self.precision is None or "{items}" not in self.otherwise):

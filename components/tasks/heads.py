@@ -176,8 +176,9 @@ def prompted(task: Task, text: str) -> str:
 
 
 def same_question(one: Task, other: Task) -> bool:
-    """Whether two declarations ask the same of the same rows, so that their answers can be compared."""
-    names = {"rows", "head", "log_scale"}
+    """Whether two declarations ask the same of the same texts, so that their answers can be compared: a head
+    that is asked about other texts than those it was fitted on would lose for that alone."""
+    names = {"rows", "text", "prompt", "head", "log_scale"}
     return one.model_dump(include=names) == other.model_dump(include=names)
 
 

@@ -8,7 +8,7 @@ otherwise. What ranks write to metrics.jsonl comes here through the tracker, so 
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,15 +42,17 @@ def open_loggers(settings: Settings, workspace: Path, name: str) -> Iterator[tup
     status = "FAILED"
     try:
         with disk_errors(workspace):
-            loggers.extend(make(settings, workspace, name) for make in makers)
+            for make in makers:
+                loggers.append(make(settings, workspace, name))
         yield tuple(loggers)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         raise
     finally:
-        for logger in loggers:
-            logger.close(status)
+        with ExitStack() as closing:  # one that fails to close leaves no other open
+            for logger in loggers:
+                closing.callback(logger.close, status)
 
 
 class TensorBoardLogger:

@@ -172,7 +172,6 @@ def settings_of(encoder: Path) -> dict[str, Any]:
             "precision": "fp32",
         },
         "gate": {"resamples": 500},
-        "tasks": ["thing.yaml", "price"],
         "tracking": {"system_metrics": False},
     }
 
@@ -184,13 +183,14 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def write_shop(folder: Path, encoder: Path) -> TinyShop:
+def write_shop(folder: Path, encoder: Path, tasks: tuple[str, ...] = ()) -> TinyShop:
     folder.mkdir(parents=True, exist_ok=True)
     rows = item_rows()
     write_csv(folder / "items.csv", rows)
     event_rows(rows[:-BAD_ITEMS]).write_parquet(folder / "events.parquet")
     (folder / "thing.yaml").write_text(TASK_FILE)
-    (folder / "debut.yaml").write_text(yaml.safe_dump(settings_of(encoder), sort_keys=False))
+    settings = settings_of(encoder) | {"tasks": list(tasks)}
+    (folder / "debut.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return TinyShop(folder)
 
 
@@ -218,7 +218,7 @@ def debut_process() -> Callable[..., Outcome]:
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> tuple[TinyShop, Outcome]:
     """The shop after one `debut retrain --json` with the embedded server. Tests that change the workspace
     take `workspace_copy`."""
-    shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder)
+    shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder, ("thing.yaml", "price"))
     outcome = run_process("retrain", *shop.arguments, "--json")
     assert outcome.code == 0, outcome.err
     return shop, outcome

@@ -127,7 +127,8 @@ def test_rare_classes_count_alike_where_the_task_says_so() -> None:
 def test_another_select_is_another_question() -> None:
     """Answers are compared only where rows, kind and scale are the same; a policy may change."""
     assert same_question(task(), task(says="Else", weight=0.0))
-    assert not same_question(task(), task(rows="SELECT 2"))
+    for other in ({"rows": "SELECT 2"}, {"prompt": "What is it?"}, {"text": ("description",)}):
+        assert not same_question(task(), task(**other))
 
 
 def test_the_nearest_training_text_answers(tmp_path: Path) -> None:
