@@ -1,7 +1,8 @@
 """The scikit-learn adapter: what a team would try first, fitted on the same rows as a head.
 
 Word and word-pair TF-IDF with logistic regression or ridge regression, its strength chosen as a head's is: on
-training rows that were left out of the fit.
+training rows that were left out of the fit. Of many classes, as brands can be, the nearest neighbours by
+cosine: a logistic regression has classes × words weights, 0.8 GB for 2,000 and 50,000.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,19 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from components.contract.task import Task
 from components.tasks.fit import FEW_ROWS, FOLDS
 from components.tasks.heads import on_scale
 
-_STRENGTHS = {"logisticregression__C": [0.1, 1.0, 10.0, 100.0], "ridge__alpha": [0.1, 1.0, 10.0]}
+MANY_CLASSES = 500
+_STRENGTHS = {
+    "logisticregression__C": [0.1, 1.0, 10.0, 100.0],
+    "kneighborsclassifier__n_neighbors": [1, 5, 20],
+    "ridge__alpha": [0.1, 1.0, 10.0],
+}
 
 
 def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best: int = 1) -> NDArray[Any]:
@@ -29,6 +36,8 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
     targets = train.get_column("target").to_list()
     if task.head != "regression":
         last: Any = LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
+        if len(set(targets)) > MANY_CLASSES:
+            last = KNeighborsClassifier(metric="cosine", weights="distance")
         fitted = _fitted(last, train, targets)
         order = np.argsort(-fitted.predict_proba(texts), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
