@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
-from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch import Callback, Trainer
 
 from components.contract.files import disk_errors, write_json
 from components.encoder.base import SETTINGS_FILE, folder_digest
 from components.encoder.transformer import TransformerEncoder
-from components.pretraining.batches import Batch, Masking, TextLoader, Tokens
+from components.pretraining.batches import Masking, TextLoader, Tokens
 from components.pretraining.corpus import DESCRIPTION, PAIRS, TEXTS, Corpus
 from components.pretraining.held_out import HeldOut
 from components.pretraining.module import PretrainingModule
@@ -19,22 +19,9 @@ from components.pretraining.spec import PROVENANCE, Pretrained, PretrainingSpec,
 from components.pretraining.start import Start, load_start
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.callbacks import Metrics, StepCheckpoint
+from components.training.data import OneLoader
 from components.training.fit import trainer_of
 from components.training.spec import read_spec
-
-
-class _Texts(LightningDataModule):  # type: ignore[misc]  # lightning ships no types that mypy follows here
-    """Hands the loader to the trainer, which must not wrap it: the ranks' shards are cut already."""
-
-    def __init__(self, loader: TextLoader) -> None:
-        super().__init__()
-        self._loader = loader
-
-    def train_dataloader(self) -> TextLoader:
-        return self._loader
-
-    def transfer_batch_to_device(self, batch: Batch, _device: object, _dataloader: int) -> Batch:
-        return batch
 
 
 def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
@@ -78,7 +65,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     )
     trainer = trainer_of(attempt.precision, spec.training, ranks, [*extra, metrics, held_out, checkpoint])
     module = PretrainingModule(start.model, encoder, settings, len(loader), head_steps)
-    trainer.fit(module, datamodule=_Texts(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
+    trainer.fit(module, datamodule=OneLoader(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, spec, start, trainer, held_out, metrics, head_steps)
 

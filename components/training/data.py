@@ -1,7 +1,8 @@
 """The run's batches as Lightning takes them, with a position that a checkpoint can hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,15 +95,15 @@ class PairLoader:
         self._position = state["position"]
 
 
-class PairData(LightningDataModule):  # type: ignore[misc]  # lightning ships no types that mypy follows here
+class OneLoader(LightningDataModule):  # type: ignore[misc]  # lightning ships no types that mypy follows here
     """Hands the one loader to the trainer, which must not wrap it: the ranks' shards are cut already."""
 
-    def __init__(self, loader: PairLoader) -> None:
+    def __init__(self, loader: Iterable[Any]) -> None:
         super().__init__()
         self._loader = loader
 
-    def train_dataloader(self) -> PairLoader:
+    def train_dataloader(self) -> Iterable[Any]:
         return self._loader
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
         return batch  # its arrays become tensors where they are used

@@ -20,7 +20,7 @@ from components.training.adapters import merge_adapters, with_prompt
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
 from components.training.callbacks import EpochEnd, Metrics, StepCheckpoint, interim_steps
-from components.training.data import PairData, PairLoader
+from components.training.data import OneLoader, PairLoader
 from components.training.examples import read_examples
 from components.training.module import ContrastiveModule
 from components.training.precision import settled_precision
@@ -60,7 +60,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     )
     callbacks = _callbacks(attempt, spec, per_epoch)
     trainer = trainer_of(attempt.precision, spec.training, ranks, [*extra, *callbacks])
-    trainer.fit(module, datamodule=PairData(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
+    trainer.fit(module, datamodule=OneLoader(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, trainer, module, callbacks, base=Path(spec.base), pairs=len(examples))
 
