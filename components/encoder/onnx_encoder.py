@@ -90,15 +90,14 @@ class OnnxEncoder:
         """Text by text: an 8-bit graph takes one scale for all numbers of a call, so that a vector would
         depend on the texts beside it (cosines down to 0.96, measured), and the judge would rank by other
         vectors than the service. It costs a third of the time."""
-        if self._pool is None:
-            return np.concatenate([self._vector(ids) for ids in batch])
         vectors = np.empty((len(batch), self._dimensions), dtype=np.float32)
 
         def encode(first: int) -> None:  # lengths are in order: all threads get alike
             for row in range(first, len(batch), self._threads):
                 vectors[row] = self._vector(batch[row])
 
-        list(self._pool.map(encode, range(self._threads)))  # a list: it raises what a thread raised
+        each = map if self._pool is None else self._pool.map
+        list(each(encode, range(self._threads)))  # a list: it raises what a thread raised
         return vectors
 
     def _vector(self, ids: list[int]) -> Vectors:
