@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-adapters bench-continual lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-adapters bench-ablation bench-continual lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,10 @@ bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,
 
 bench-adapters: setup  ## full, LoRA, IA³ and prompt tuning beside each other: DATASET=demo PAIRS=2000
 	$(BIN)/python tests/benchmarks/adapters.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-ablation: setup  ## what each part of the training brings, on validation: DATASET=home_depot PAIRS=6000 SEEDS=1
+	$(BIN)/python tests/benchmarks/ablation.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS)) \
+	  $(if $(SEEDS),--seeds $(SEEDS))
 
 bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
 	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))

@@ -49,66 +49,38 @@ def main() -> None:
 
 
 def _untrained(bench: Any) -> dict[str, float]:
-    from components.encoder.base import resolve_base
-    from components.encoder.transformer import TransformerEncoder
+    from trainings import base_encoder
 
-    settings = bench.settings.encoder
-    return _recall(bench, TransformerEncoder.load(resolve_base(settings), settings)) | _NOTHING_TRAINED
-
-
-_NOTHING_TRAINED = {"trained_mb": 0.0, "seconds": 0.0, "learning_rate": 0.0}
+    return _recall(bench, base_encoder(bench)) | {"trained_mb": 0.0, "seconds": 0.0, "learning_rate": 0.0}
 
 
 def _best(
     bench: Any, method: str, rates: tuple[float, ...], seed: int, pairs: int | None
 ) -> dict[str, float]:
     """The better learning rate of a method, by validation recall."""
-    from components.encoder.transformer import TransformerEncoder
+    from trainings import train_from_base
 
     found: list[tuple[float, dict[str, float]]] = []
     for rate in rates:
         update = {"method": method, "learning_rate": rate, "seed": seed}
         settings = bench.settings.training.model_copy(update=update | ({"max_pairs": pairs} if pairs else {}))
         with tempfile.TemporaryDirectory() as folder:
-            trained, megabytes = _train(bench, settings, Path(folder))
-            figures = {"trained_mb": megabytes, "seconds": trained.seconds, "learning_rate": rate}
-            encoder = TransformerEncoder.load_saved(Path(folder) / "out" / "encoder")
+            encoder, trained = train_from_base(bench, Path(folder), settings)
+            figures = {"trained_mb": _megabytes(bench, settings), "seconds": trained.seconds}
+            figures["learning_rate"] = rate
             found.append((trained.best_validation_recall or 0.0, _recall(bench, encoder) | figures))
     return max(found, key=lambda one: one[0])[1]
 
 
-def _train(bench: Any, settings: Any, folder: Path) -> tuple[Any, float]:
-    """The record of the training, and the megabytes of fp32 weights that it changed."""
-    from components.encoder.base import base_digest, resolve_base
-    from components.encoder.transformer import TransformerEncoder
-    from components.training.launch import train
-    from components.training.module import prepare_model
-    from components.training.prepare import prepare_examples
-    from components.training.spec import TrainingSpec
+def _megabytes(bench: Any, settings: Any) -> float:
+    """Of the fp32 weights that the method changes."""
+    from trainings import base_encoder
 
-    shop = bench.settings
-    base = resolve_base(shop.encoder)
-    encoder = TransformerEncoder.load(base, shop.encoder)
-    augment = shop.augment
-    prepared = prepare_examples(
-        bench.split, folder / "examples", base=encoder, training=settings, augment=augment, champion=encoder
-    )
-    spec = TrainingSpec(
-        base=str(base),
-        base_digest=base_digest(shop.encoder),
-        encoder=shop.encoder,
-        training=settings,
-        augment=augment,
-        examples=str(folder / "examples"),
-        examples_digest=prepared.digest,
-        validation=str(bench.split),
-        primary=bench.entrance,
-        epochs=settings.max_epochs,
-    )
-    counted = TransformerEncoder.load(base, shop.encoder)
-    prepare_model(counted, settings)
-    parameters = sum(weight.numel() for weight in counted.model.parameters() if weight.requires_grad)
-    return train(spec, folder / "work", folder / "out"), parameters * 4 / 1e6
+    from components.training.module import prepare_model
+
+    encoder = base_encoder(bench)
+    prepare_model(encoder, settings)
+    return sum(weight.numel() for weight in encoder.model.parameters() if weight.requires_grad) * 4 / 1e6
 
 
 def _recall(bench: Any, encoder: Any) -> dict[str, float]:

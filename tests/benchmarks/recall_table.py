@@ -32,7 +32,7 @@ def compared(systems: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
     """systems: name → measure → seed means. `best_peer` has the highest new-item recall; the gain over it,
     and per measure over the peer that is best in that one, where ours and a peer are there."""
     figures = {
-        name: {measure: _figure(values) for measure, values in measures.items()}
+        name: {measure: interval(values) for measure, values in measures.items()}
         for name, measures in systems.items()
     }
     peers = [name for name in systems if name not in OURS]
@@ -44,13 +44,13 @@ def compared(systems: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
         best = max(peers, key=lambda name: figures[name][measure]["value"])
         gains[measure] = {"peer": best}
         if "debut" in systems:
-            gains[measure] |= _figure(systems["debut"][measure], systems[best][measure])
+            gains[measure] |= interval(systems["debut"][measure], systems[best][measure])
     found["best_peer"] = gains["new_recall@10"]["peer"]
     found["gain_over_best_peer_ci95"] = gains["new_recall@10"].get("ci95")
     return found | {"best_peer_by_measure": gains}
 
 
-def _figure(values: Values, less: Values | None = None) -> dict[str, Any]:
+def interval(values: Values, less: Values | None = None) -> dict[str, Any]:
     judged = ~np.isnan(values)
     if not judged.any():
         raise SystemExit("No request has a relevant item in a slice: there is nothing to compare.")

@@ -1,0 +1,200 @@
+"""What each part of the training brings: one change at a time, judged on the validation part.
+
+    python tests/benchmarks/ablation.py [--dataset home_depot] [--pairs 6000] [--seeds 1] [--only a,b]
+
+Every variant is trained by the product's own call on the same pairs, and ranks the validation requests among
+the validation's items (`training.validation_items` of them) by vectors alone, and with the lexical side at
+the weight that is best on those same requests. The test part is not read. Differences to "as set" are paired
+by request, with 95 % intervals. Finished variants are kept in --cache. The last line is the JSON.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.embedded import prepare_environment
+
+AS_SET, UNTRAINED, MINED_AGAIN = "as set", "untrained", "negatives mined again"
+VARIANTS: dict[str, dict[str, Any]] = {
+    AS_SET: {},
+    "no hard negatives": {"hard_negatives": 0},
+    "4 hard negatives": {"hard_negatives": 4},
+    "negatives whatever they score": {"positive_ceiling": 1.0},
+    MINED_AGAIN: {},
+    "no typing errors": {"typo_share": 0.0},
+    "typing errors in 30 %": {"typo_share": 0.3},
+    "temperature 0.02": {"temperature": 0.02},
+    "temperature 0.1": {"temperature": 0.1},
+    "learning rate 2e-4": {"learning_rate": 2e-4},
+    "learning rate 5e-5": {"learning_rate": 5e-5},
+    "batch of 64": {"batch_size": 64},
+    "batch of 512": {"batch_size": 512, "encode_chunk": 256},
+    "two epochs": {"max_epochs": 2},
+    "half of the base's weights": {"fine_tuned_share": 0.5},
+    "no logQ correction": {"logq_correction": False},
+    "no dropout": {"dropout": 0.0},
+}
+"""Settings of `training` and `augment` that differ."""
+MEASURES = ("new/recall@10", "new_only/recall@10", "established/recall@10")
+
+
+def main() -> None:
+    prepare_environment(debug=False)  # before torch starts its threads
+    from recall_shop import DATASETS, open_bench
+
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", choices=list(DATASETS), default="home_depot")
+    parser.add_argument("--root", type=Path, help="folder of the data set's files")
+    parser.add_argument("--pairs", type=int, default=6_000, help="at most so many training pairs")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", help=f"these variants besides {AS_SET!r}, by comma")
+    parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
+    chosen = parser.parse_args()
+    names = (
+        [AS_SET, *(name for name in chosen.only.split(",") if name != AS_SET)] if chosen.only else VARIANTS
+    )
+    unknown = sorted(set(names) - set(VARIANTS))
+    if unknown:
+        parser.error(f"--only: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
+    folder = chosen.cache / "ablation" / f"{chosen.dataset}-{chosen.pairs}"
+    ours = _Ablation(bench, folder, chosen.pairs)
+    found = {UNTRAINED: [ours.untrained()]}
+    for name in names:
+        found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
+    rows = {name: _row(of_seeds, found[AS_SET]) for name, of_seeds in found.items()}
+    sys.stdout.write(markdown(rows) + "\n")
+    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "seeds": chosen.seeds, "variants": rows}
+    sys.stdout.write(json.dumps(figures) + "\n")
+
+
+class _Ablation:
+    """Judges encoders on the validation part; values per request of both ways of ranking."""
+
+    def __init__(self, bench: Any, folder: Path, pairs: int) -> None:
+        import polars as pl
+
+        from components.training.validation import read_validation
+
+        self._bench, self._folder, self._pairs = bench, folder, pairs
+        self._validation = read_validation(bench.split, bench.settings.encoder, bench.settings.training)
+        of_validation = pl.col("item_id").is_in(list(self._validation.item_ids))
+        self._items = bench.catalogue.filter(of_validation).with_columns(is_new=pl.col("is_validation_new"))
+
+    def untrained(self) -> dict[str, Any]:
+        from trainings import base_encoder
+
+        return self._judged(base_encoder(self._bench)) | {"seconds": 0.0}
+
+    def variant(self, name: str, seed: int) -> dict[str, Any]:
+        from trainings import train_from_base
+
+        from components.encoder.transformer import TransformerEncoder
+
+        place = self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}-{seed}"
+        kept = place / "judged.json"
+        if not kept.is_file():
+            settings = self._bench.settings
+            training, augment = (
+                _changed(one, VARIANTS[name]) for one in (settings.training, settings.augment)
+            )
+            training = training.model_copy(update={"max_pairs": self._pairs, "seed": seed})
+            miner = None
+            if name == MINED_AGAIN:
+                miner = TransformerEncoder.load_saved(self._folder / f"as-set-{seed}" / "out" / "encoder")
+            encoder, trained = train_from_base(self._bench, place, training, augment, miner)
+            kept.write_text(json.dumps(self._judged(encoder) | {"seconds": trained.seconds}))
+        judged: dict[str, Any] = json.loads(kept.read_text())
+        sys.stderr.write(f"{name}, seed {seed}: {_means(judged)}\n")
+        return judged
+
+    def _judged(self, encoder: Any) -> dict[str, Any]:
+        from components.contract.records import RetrievalPlan
+        from components.index.lexical import LexicalSnapshot
+        from components.index.live import LiveIndex, Snapshot
+        from components.release.fusion import best_fusion, scored_queries
+        from components.release.plan import SHARES, WEIGHTS
+
+        fields, language = encoder.settings.item_fields, encoder.settings.language
+        vectors = encoder.encode_items(self._validation.texts)
+        lexical = LexicalSnapshot.build(list(self._validation.texts), language)
+        snapshot = Snapshot(self._items, vectors, lexical)
+        plan = RetrievalPlan()
+        found = {"vectors": self._measures(LiveIndex("vectors", snapshot, encoder, plan, fields, exact=True))}
+        if "search" in self._validation.judged:
+            judged, new = self._validation.judged["search"], self._validation.new
+            best = best_fusion(scored_queries(judged, new, snapshot, encoder), WEIGHTS, SHARES)
+            plan = RetrievalPlan(lexical_weight=best.weight, grams_share=best.share)
+            found["fused"] = self._measures(LiveIndex("fused", snapshot, encoder, plan, fields, exact=True))
+        return found
+
+    def _measures(self, index: Any) -> dict[str, list[float]]:
+        from components.evaluation.judge import judge
+
+        bench = self._bench
+        judged = {bench.entrance: self._validation.judged[bench.entrance]}
+        card = judge(
+            index, judged, self._items, bench.settings.judge, primary=bench.entrance, digest=None, trained=()
+        )
+        measures = card.entrances[bench.entrance].measures
+        return {name: measures[name].tolist() for name in MEASURES}
+
+
+def _changed(section: Any, change: Mapping[str, Any]) -> Any:
+    return section.model_copy(
+        update={key: value for key, value in change.items() if key in type(section).model_fields}
+    )
+
+
+def _means(judged: Mapping[str, Any]) -> dict[str, list[float]]:
+    ways = [way for way in ("vectors", "fused") if way in judged]
+    return {way: [round(float(np.nanmean(judged[way][name])), 4) for name in MEASURES] for way in ways}
+
+
+def _row(of_seeds: list[Any], reference: list[Any]) -> dict[str, Any]:
+    """Per way of ranking the means over seeds, and the differences to the reference with their intervals."""
+    from recall_table import interval
+
+    row: dict[str, Any] = {"seconds": float(np.mean([one["seconds"] for one in of_seeds]))}
+    for way in ("vectors", "fused"):
+        if way in of_seeds[0]:
+            means = {name: _mean_of(of_seeds, way, name) for name in MEASURES}
+            less = {name: _mean_of(reference, way, name) for name in MEASURES}
+            row[way] = {name: interval(values) for name, values in means.items()}
+            row[f"{way}_difference"] = {name: interval(values, less[name]) for name, values in means.items()}
+    return row
+
+
+def _mean_of(of_seeds: list[Any], way: str, name: str) -> Any:
+    return np.mean([np.asarray(one[way][name], dtype=np.float64) for one in of_seeds], axis=0)
+
+
+def markdown(rows: Mapping[str, Any]) -> str:
+    """New / new only / established; the difference of the new items' recall to "as set" by vectors alone."""
+    lines = [
+        "| variant | vectors alone | new: difference | with the lexical side | new: difference | seconds |"
+    ]
+    lines.append("|---|---|---|---|---|--:|")
+    for name, row in rows.items():
+        cells = []
+        for way in ("vectors", "fused"):
+            if way not in row:
+                cells += ["–", "–"]
+                continue
+            cells.append(" / ".join(f"{row[way][measure]['value']:.3f}" for measure in MEASURES))
+            found = row[f"{way}_difference"][MEASURES[0]]
+            low, high = found["ci95"]
+            cells.append(f"{found['value']:+.3f} [{low:+.3f}, {high:+.3f}]")
+        lines.append(f"| {name} | {' | '.join(cells)} | {row['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
