@@ -23,6 +23,10 @@ Requirement = Literal["better", "non_inferior", "not_harmed", "reported"]
 """better: shown better; non_inferior: shown to lose at most the margin; not_harmed: not shown to lose more
 than the margin, which few rows suffice for; reported: never blocks."""
 Population = Literal["new", "all"]
+Facet = Literal["category", "brand", "price", "attributes"]
+"""What of an item a query may imply: columns of the contract's items."""
+QUERY = "query"
+"""The column whose text is a query's."""
 
 _ANSWERED: tuple[TaskMetric, ...] = ("answered_share", "answered_accuracy")
 _METRICS: dict[HeadKind, tuple[TaskMetric, ...]] = {
@@ -66,6 +70,10 @@ class Task(Section):
     prompt: str = ""
     """Put before the text: a description of the task, for encoders that were trained with such."""
     head: HeadKind
+    facet: Facet | None = None
+    """Where the text is a query: which column of items an answer speaks of. The ranking may then prefer items
+    that have what the query implies. An answer names a category path or the start of one, a brand, a price or
+    an attribute "name: value"."""
     precision: Share | None = None
     """classification, nearest: an answer that is less probable than a threshold abstains; the threshold is
     chosen on validation so that this share of the others is right. None: never."""
@@ -104,6 +112,21 @@ class Task(Section):
         if self.log_scale and self.head != "regression":
             raise ValueError("log_scale: only for a regression")
         return self
+
+    @model_validator(mode="after")
+    def _ranks_by_queries(self) -> Self:
+        if QUERY in self.text and (len(self.text) > 1 or self.prompt):
+            raise ValueError("text: a query is read alone and without a prompt, as search reads it")
+        if self.facet is not None and not self.of_queries:
+            raise ValueError("facet: only where the text is [query]")
+        if self.facet is not None and (self.facet == "price") != (self.head == "regression"):
+            raise ValueError("facet: price goes with a regression, the others with a classification")
+        return self
+
+    @property
+    def of_queries(self) -> bool:
+        """Whether its text is a query: encoded as searches are, and held out as judged queries are."""
+        return self.text == (QUERY,)
 
     @property
     def measured(self) -> tuple[TaskMetric, ...]:

@@ -17,6 +17,7 @@ from components.contract.live import LiveItem, UtcTime
 from components.contract.ports import Rows
 from components.contract.records import Record
 from components.index.growing import GrowingArray
+from components.understanding.implied import plain_path
 
 Mask = NDArray[np.bool_]
 TIME = "datetime64[us]"
@@ -61,7 +62,7 @@ class _Codes:
         return fewer
 
     def _number(self, value: str | None) -> int:
-        text = _plain(value)
+        text = plain_path(value)
         return self.numbers.setdefault(text, len(self.numbers)) if text else -1
 
     def mask(self, wanted: set[int]) -> Mask:
@@ -112,9 +113,9 @@ class Columns:
         """(n,) true where a row may be shown; None where nothing is filtered."""
         parts: list[Mask] = []
         if filters.category is not None:
-            parts.append(self._category.mask(self._below(_plain(filters.category))))
+            parts.append(self._category.mask(self._below(plain_path(filters.category))))
         if filters.brand is not None:
-            number = self._brand.numbers.get(_plain(filters.brand))
+            number = self._brand.numbers.get(plain_path(filters.brand))
             parts.append(self._brand.mask(set() if number is None else {number}))
         if filters.min_price is not None:
             parts.append(self._price.values >= filters.min_price)
@@ -135,11 +136,6 @@ class Columns:
             for text, number in self._category.numbers.items()
             if path and f"{text} > ".startswith(f"{path} > ")
         }
-
-
-def _plain(value: str | None) -> str:
-    parts = (" ".join(part.split()) for part in (value or "").casefold().split(">"))
-    return " > ".join(part for part in parts if part)
 
 
 def _times(values: Sequence[datetime | None]) -> NDArray[np.datetime64]:
