@@ -70,11 +70,12 @@ def build(
     encoder_digest: str,
     *,
     plan: RetrievalPlan | None = None,
+    champion: Candidate | None = None,
     baseline: bool = False,
 ) -> Candidate:
     """Encodes the catalogue and puts encoder, index and retrieval plan into one immutable folder.
 
-    plan: chosen on validation unless it is given.
+    plan: chosen on validation unless it is given. champion: whose encoder a warm start began with.
     """
     model = "version 0" if baseline else "challenger"
     vectors = encoded(run, data, encoder, encoder_digest, model)
@@ -94,6 +95,8 @@ def build(
         items=hashed(items),
         baseline=baseline,
     )
+    if champion is not None and run.shop.settings.training.start == "champion":
+        fingerprint = fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
     graphs = exported(run, encoder, encoder_digest, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
     heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)

@@ -92,7 +92,8 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         champion = releases.serving_release(run, data, tracker)
         trained, plan = fine_tune(run, data, champion)
         model, folder = trained
-        challenger = releases.build(run, data, folder / "encoder", model.encoder_digest, plan=plan)
+        encoder = folder / "encoder"
+        challenger = releases.build(run, data, encoder, model.encoder_digest, plan=plan, champion=champion)
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)

@@ -7,14 +7,18 @@ of shapes: n rows, m statistics of a measure, r resamples.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from components.contract.task import Population, Task, TaskMetric
 
 Floats = NDArray[np.float64]
+Statistics: TypeAlias = Floats | csr_array
+"""(n, m); sparse where m grows with the classes, of which there may be thousands."""
 POPULATIONS: tuple[Population, ...] = ("all", "new")
 BINS = 10
 GRID = 2.0**20
@@ -23,8 +27,8 @@ GRID = 2.0**20
 
 @dataclass(frozen=True)
 class Measure:
-    statistics: Callable[[Task, pl.DataFrame], Floats | None]
-    """(n, m); None: the system does not give what the measure is of."""
+    statistics: Callable[[Task, pl.DataFrame], Statistics | None]
+    """None: the system does not give what the measure is of."""
     value: Callable[[Floats, int], Floats]
     """(r, m) sums over n rows each → (r,)"""
     higher_is_better: bool
@@ -48,13 +52,15 @@ def value_of(task: Task, metric: TaskMetric, rows: pl.DataFrame) -> float | None
     found = statistics_of(task, metric, rows) if len(rows) else None
     if found is None:
         return None
-    return float(MEASURES[metric].value(found.sum(axis=0, keepdims=True), len(rows))[0])
+    return float(MEASURES[metric].value(np.ones((1, len(rows))) @ found, len(rows))[0])
 
 
-def statistics_of(task: Task, metric: TaskMetric, rows: pl.DataFrame) -> Floats | None:
-    """(n, m), on the grid."""
+def statistics_of(task: Task, metric: TaskMetric, rows: pl.DataFrame) -> Statistics | None:
+    """On the grid."""
     found = MEASURES[metric].statistics(task, rows)
-    return None if found is None else np.rint(found * GRID) / GRID
+    if found is None or isinstance(found, csr_array):  # a sparse one counts: whole numbers
+        return found
+    return np.rint(found * GRID) / GRID
 
 
 def _right(rows: pl.DataFrame) -> Floats:
@@ -77,12 +83,16 @@ def _answered(_: Task, rows: pl.DataFrame) -> Floats | None:
     return np.stack([_right(rows) * answered, answered.astype(np.float64)], axis=1)
 
 
-def _confusion(_: Task, rows: pl.DataFrame) -> Floats:
+def _confusion(_: Task, rows: pl.DataFrame) -> csr_array:
     """Per class of the targets: right, answered, true; (n, 3 · classes)."""
-    labels = rows.get_column("target").unique().sort().to_numpy()
-    true = rows.get_column("target").to_numpy()[:, None] == labels
-    answered = rows.get_column("answer").to_numpy()[:, None] == labels
-    return np.concatenate([true & answered, answered, true], axis=1).astype(np.float64)
+    targets, answers = (rows.get_column(name).to_numpy() for name in ("target", "answer"))
+    labels, true = np.unique(targets, return_inverse=True)
+    answered = np.minimum(np.searchsorted(labels, answers), len(labels) - 1)
+    known = np.flatnonzero(labels[answered] == answers)
+    right = np.flatnonzero(targets == answers)
+    columns = [true[right], len(labels) + answered[known], 2 * len(labels) + true]
+    places = np.concatenate([right, known, np.arange(len(rows))]), np.concatenate(columns)
+    return csr_array((np.ones(len(places[0])), places), shape=(len(rows), 3 * len(labels)))
 
 
 def _macro_f1(sums: Floats, _: int) -> Floats:

@@ -25,11 +25,16 @@ class Fingerprint(Record):
     """T: dated rows at or after it were not used. None: undated data, split by item and query."""
     settings: dict[str, Any]
     requests: tuple[str, ...] = ()
-    """`hashed` request_ids of all training rows."""
+    """`hashed` request_ids of all training rows, its own and those of the encoders it was trained from."""
     items: tuple[str, ...] = ()
-    """`hashed` item_ids of all training rows."""
+    """`hashed` item_ids, likewise."""
     baseline: bool = False
     """Version 0: the untrained encoder."""
+
+    def after(self, start: "Fingerprint") -> "Fingerprint":
+        """The same of a training that began with the encoder of `start`, whose rows it has learned, too."""
+        both = {name: (*getattr(self, name), *getattr(start, name)) for name in ("requests", "items")}
+        return self.model_copy(update={name: tuple(sorted(set(hashes))) for name, hashes in both.items()})
 
     @property
     def learned_until(self) -> datetime | None:

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from components.contract.task import Task
-from components.evaluation.task_measures import measured, value_of
+from components.evaluation.task_measures import measured, statistics_of, value_of
 
 KIND = Task(name="kind", says="Kind", rows="SELECT 1", text=("title",), head="classification")
 PRICE = Task(name="price", says="Price", rows="SELECT 1", text=("title",), head="regression", log_scale=True)
@@ -37,6 +37,16 @@ def test_classification_measures_are_scikit_learns() -> None:
         assert found[population]["accuracy"] == pytest.approx(accuracy_score(true, answered), abs=1e-6)
         expected = f1_score(true, answered, labels=["a", "b", "c"], average="macro")
         assert found[population]["macro_f1"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_macro_f1_of_thousands_of_classes_keeps_a_few_numbers_a_row() -> None:
+    """20,000 rows of 8,000 brands: at most three statistics a row, not three per brand."""
+    names = np.random.default_rng(0).integers(0, 8_000, (2, 20_000)).astype(str)
+    frame = pl.DataFrame({"target": names[0].tolist(), "answer": names[1].tolist()})
+    found = statistics_of(KIND, "macro_f1", frame)
+    assert found is not None
+    assert found.shape == (20_000, 3 * len(np.unique(names[0])))
+    assert found.nnz <= 3 * 20_000
 
 
 def test_calibration_error_is_the_mean_gap_of_its_bins() -> None:

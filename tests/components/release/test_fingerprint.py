@@ -84,3 +84,11 @@ def test_a_candidate_knows_until_when_it_was_trained(
         baseline=baseline,
     )
     assert fingerprint.learned_until == until
+
+
+def test_a_warm_start_has_learned_what_its_champion_learned(fingerprint):
+    """An item that the champion was trained on is no new one for its successor either."""
+    champion = trained(fingerprint, None, ["q"], ["i"])
+    successor = trained(fingerprint, None, ["p"], ["j"]).after(champion)
+    assert successor == trained(fingerprint, None, ["p", "q"], ["i", "j"])
+    assert "1 of the items" in overlap(successor, cutoff=None, requests=[], new_items=["i"])
