@@ -3,7 +3,7 @@
 from components.contract.errors import ConfigError
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
 from components.release import candidate as candidates
-from components.tasks.heads import Answer, open_heads, prompted
+from components.tasks.heads import Answer, encoded, open_heads, prompted
 from flows.shop import Shop
 
 
@@ -24,5 +24,6 @@ def predict(shop: Shop, task: str, text: str) -> Answer:
     if not text.strip():
         raise ConfigError("The text is empty: give at least one character.")
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
-    [answer] = heads[task].answers(encoder.encode_items([prompted(heads[task].task, text)]))
+    asked = heads[task].task
+    [answer] = heads[task].answers(encoded(asked, encoder, [prompted(asked, text)]))
     return answer

@@ -50,9 +50,10 @@ def prepare(run: Run) -> Data:
         tasks = run.cached(
             stages.prepare_task_rows,
             "tasks",
-            [checked.digest, prepared.digest, settings.tasks],
+            [checked.digest, prepared.digest, settings.tasks, settings.split.relevant_grade],
             tasks=settings.tasks,
             checked=checked_folder,
             split_folder=split,
+            relevant_grade=settings.split.relevant_grade,
         )
     return Data(loaded, checked, prepared, loaded_folder, checked_folder, split, lost, tasks)

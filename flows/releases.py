@@ -22,7 +22,7 @@ from components.release.judging import JudgedTasks
 from components.release.plan import graph_of
 from components.split.judged import JUDGE, read_judged
 from components.split.trained_on import trained_on
-from components.tasks.rows import trained_items
+from components.tasks.rows import trained_items, trained_queries
 from components.tracking.client import without_secrets
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord
@@ -83,6 +83,7 @@ def build(
     requests, items = ([], []) if baseline else trained_on(data.split)
     if data.task_rows is not None:  # version 0's heads learn, too
         items = [*items, *trained_items(data.task_rows)]
+        requests = [*requests, *trained_queries(data.task_rows, run.shop.settings.tasks)]
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
         encoder_digest=encoder_digest,

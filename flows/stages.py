@@ -116,10 +116,11 @@ def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: st
 
 @task(name="prepare the tasks' rows")
 def prepare_task_rows(
-    folder: Path, tasks: tuple[ShopTask, ...], checked: Path, split_folder: Path
+    folder: Path, tasks: tuple[ShopTask, ...], checked: Path, split_folder: Path, relevant_grade: float
 ) -> TaskData:
     with stage_folder(folder) as out:
-        return write_rows(tasks, checked, split_folder, out).model_copy(update={"path": folder.name})
+        written = write_rows(tasks, checked, split_folder, out, relevant_grade)
+    return written.model_copy(update={"path": folder.name})
 
 
 @task(name="enforce the tolerance")

@@ -316,7 +316,8 @@ class Settings(Section):
     gate: GatePolicy = GatePolicy()
     tasks: tuple[Task, ...] = ()
     """What else the encoder answers. In debut.yaml: names of those that come with Debut (category,
-    category_path, brand, price, sentiment, answer), paths of files like theirs, or what such a file holds."""
+    category_path, brand, price, sentiment, answer; of queries query_category, query_brand, query_price,
+    query_attribute), paths of files like theirs, or what such a file holds."""
     tracking: TrackingSettings = TrackingSettings()
     serving: ServingSettings = ServingSettings()
     signing: SigningSettings = SigningSettings()

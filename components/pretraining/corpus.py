@@ -105,7 +105,8 @@ def _queries(split: Path) -> pl.DataFrame:
     path = split / "train" / "search.parquet"
     queries = pl.read_parquet(path, columns=["query"]) if path.is_file() else pl.DataFrame({"query": []})
     queries = queries.cast(pl.String).unique().sort("query")
-    kept = queries.filter(~normalised("query").is_in(list(judged_queries(split))))
+    judged = sorted(set().union(*judged_queries(split).values()))
+    kept = queries.filter(~normalised("query").is_in(judged))
     return kept.select(item_id=pl.lit(None, dtype=pl.String), text="query", kind=pl.lit("query"))
 
 

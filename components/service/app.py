@@ -74,9 +74,10 @@ def create_app(parts: Parts) -> FastAPI:
     answering = Answering(parts.settings, parts.privacy, parts.log)
     search = SearchRoutes(parts.serving, answering, parts.settings.max_query_characters)
     operations = OperationRoutes(parts.serving, parts.settings, parts.privacy, parts.log, parts.metrics)
+    predictions = PredictionRoutes(parts.serving, parts.settings.max_query_characters)
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
-    app.include_router(PredictionRoutes(parts.serving).router(parts.gatekeeper))
+    app.include_router(predictions.router(parts.gatekeeper))
     for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
         app.include_router(router)
     if parts.chat is not None:

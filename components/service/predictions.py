@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 
 from components.contract.ports import Request
 from components.encoder.texts import item_text
@@ -12,6 +12,7 @@ from components.service.auth import Gatekeeper
 from components.service.explaining import known_row
 from components.service.problems import ProblemError, body_responses, responses
 from components.service.request_checks import json_body, known_parameters
+from components.service.routes import RELEASE_HEADER
 from components.service.schemas import FoundItem, ItemPredictions, PredictBody, Prediction
 from components.service.serving import Release, Serving
 from components.tasks.heads import Answer, ClassAnswer, Head, prompted
@@ -25,8 +26,9 @@ TaskName = Annotated[str, Path(min_length=1, max_length=40, description="A task 
 class PredictionRoutes:
     """GET /predictions/{item_id}, POST /predict/{task}."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, max_query_characters: int) -> None:
         self._serving = serving
+        self._max_characters = max_query_characters
 
     def router(self, gatekeeper: Gatekeeper) -> APIRouter:
         router = APIRouter(
@@ -43,18 +45,21 @@ class PredictionRoutes:
         )(self.of_text)
         return router
 
-    async def of_item(self, item_id: ItemIdPath) -> ItemPredictions:
+    async def of_item(self, item_id: ItemIdPath, response: Response) -> ItemPredictions:
         """What every task that reads an item's own columns answers about it."""
         release = self._serving.release()
+        response.headers[RELEASE_HEADER] = release.digest
         item = release.index.item(known_row(release, item_id))
         heads = [head for head in release.heads.values() if head.of_items]
         texts = [prompted(head.task, item_text(item, head.task.text)) for head in heads]
         answers = await asyncio.to_thread(_answers, release, heads, texts)
         return ItemPredictions(release=release.digest, item_id=item["item_id"], predictions=answers)
 
-    async def of_text(self, task: TaskName, body: PredictBody) -> Prediction:
-        """What a task answers about a text."""
+    async def of_text(self, task: TaskName, body: PredictBody, response: Response) -> Prediction:
+        """What a task answers about a text. Where it abstains, `serving.max_query_characters` of the text are
+        searched; longer queries are refused, as by search."""
         release = self._serving.release()
+        response.headers[RELEASE_HEADER] = release.digest
         head = release.heads.get(task)
         if head is None:
             known = ", ".join(release.heads) or "none"
@@ -62,13 +67,27 @@ class PredictionRoutes:
         if not body.text.strip():
             raise ProblemError(422, "text is empty: send at least one character.")
         text = body.text.encode("utf-8", "replace").decode()
-        [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
+        if head.task.of_queries:
+            answer = await self._of_query(release, head, text)
+        else:
+            [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
         given = Prediction(release=release.digest, prediction=answer)
         if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
-            given.items = await self._found(text)
+            given.items = await self._found(text[: self._max_characters])
             titles = "; ".join(item.title for item in given.items)
             given.composed = head.task.otherwise.replace("{items}", titles) if titles else None
         return given
+
+    async def _of_query(self, release: Release, head: Head, text: str) -> Answer:
+        if len(text) > self._max_characters:
+            raise ProblemError(
+                422, f"text has {len(text)} characters; at most {self._max_characters} of a query are read."
+            )
+        # In the index thread, the only one that asks the cache of queries.
+        encoder = release.index.encoder
+        vectors = self._serving.run(lambda: encoder.encode_queries([text]))
+        [answer] = head.answers(await asyncio.wrap_future(vectors))
+        return answer
 
     async def _found(self, text: str) -> list[FoundItem]:
         search = self._serving.search(Request("predict", text=text), ITEMS, Filters())

@@ -12,6 +12,7 @@ from components.contract.records import Entrance
 from components.split.catalogue import normalised
 
 Part = Literal["validation", "test"]
+PARTS: tuple[Part, ...] = ("validation", "test")
 JUDGE = "judge"
 
 
@@ -54,11 +55,13 @@ def read_judged(split: Path, part: Part, reader: str) -> dict[Entrance, JudgedSe
     }
 
 
-def judged_queries(split: Path) -> set[str]:
-    """Normalised texts of all judged queries, of validation and test: what pretraining leaves out."""
-    parts: tuple[Part, ...] = ("validation", "test")
-    requests = [pl.read_parquet(split / part / "requests.parquet") for part in parts]
-    texts = pl.concat([frame.filter(pl.col("entrance") == "search").select("text") for frame in requests])
+def judged_queries(split: Path) -> dict[Part, set[str]]:
+    """Normalised texts of all judged queries by part: what nothing may learn from."""
+    return {part: _queries(pl.read_parquet(split / part / "requests.parquet")) for part in PARTS}
+
+
+def _queries(requests: pl.DataFrame) -> set[str]:
+    texts = requests.filter(pl.col("entrance") == "search")
     return set(texts.select(key=normalised("text")).get_column("key").drop_nulls())
 
 

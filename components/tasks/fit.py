@@ -5,12 +5,13 @@ convergence on the vectors that the released encoder gives (the second stage of 
 "Efficient few-shot learning without prompts", section 3), and calibrated through the path that serves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve
@@ -19,7 +20,7 @@ from scipy.special import log_softmax
 
 from components.contract.ports import Encoder, Vectors
 from components.contract.task import Task
-from components.tasks.heads import Coding, Floats, Head, on_scale
+from components.tasks.heads import Coding, Floats, Head, encoded, on_scale
 from components.tasks.modules import TaskHead
 from components.tasks.rows import read_rows
 
@@ -45,16 +46,30 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
     serves, which encodes the validation rows.
     """
     train = {task.name: read_rows(rows, task, "train", reader="fit") for task in tasks}
-    texts = sorted({text for frame in train.values() for text in frame.get_column("text")})
-    place = {text: row for row, text in enumerate(texts)}
-    vectors = learn.encode_items(texts)
+    vectors = _Vectors(tasks, train, learn)
     for task in tasks:
         frame = train[task.name]
-        own = vectors[[place[text] for text in frame.get_column("text")]]
+        own = vectors.of(task, frame.get_column("text").to_list())
         held = read_rows(rows, task, "validation", reader="fit")
         head = fit_head(task, own, frame.get_column("target").to_list())
-        of_held = serve.encode_items(held.get_column("text").to_list())
+        of_held = encoded(task, serve, held.get_column("text").to_list())
         calibrated(head, of_held, held.get_column("target").to_list()).save(out / task.name)
+
+
+class _Vectors:
+    """Of the training texts of all tasks, each encoded once: those of items, and those that are queries."""
+
+    def __init__(self, tasks: Sequence[Task], train: Mapping[str, pl.DataFrame], encoder: Encoder) -> None:
+        self._found: dict[bool, tuple[dict[str, int], Vectors]] = {}
+        for of_queries in {task.of_queries for task in tasks}:
+            alike = [task for task in tasks if task.of_queries == of_queries]
+            texts = sorted({text for task in alike for text in train[task.name].get_column("text")})
+            place = {text: row for row, text in enumerate(texts)}
+            self._found[of_queries] = place, encoded(alike[0], encoder, texts)
+
+    def of(self, task: Task, texts: Sequence[str]) -> Vectors:
+        place, vectors = self._found[task.of_queries]
+        return vectors[[place[text] for text in texts]]
 
 
 def fit_head(task: Task, vectors: Vectors, targets: Sequence[str | float], seed: int = 0) -> Head:

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from components.contract.errors import DataError
 from components.contract.files import disk_errors, write_json
-from components.contract.ports import Vectors
+from components.contract.ports import Encoder, Vectors
 from components.contract.records import Record
 from components.contract.tables import TABLES
 from components.contract.task import Task
@@ -173,6 +173,11 @@ def open_heads(folder: Path) -> dict[str, Head]:
 def prompted(task: Task, text: str) -> str:
     """A text as the head reads it: with the task's prompt before it; an empty one stays empty."""
     return f"{task.prompt} {text}" if task.prompt and text else text
+
+
+def encoded(task: Task, encoder: Encoder, texts: Sequence[str]) -> Vectors:
+    """(n, d) of texts that the head reads: queries as search encodes them, so that one vector serves both."""
+    return encoder.encode_queries(texts) if task.of_queries else encoder.encode_items(texts)
 
 
 def same_question(one: Task, other: Task) -> bool:

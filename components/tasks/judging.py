@@ -13,7 +13,7 @@ from components.contract.ports import Encoder
 from components.contract.task import Task
 from components.split.judged import JUDGE
 from components.tasks.baselines import baseline_answers, constant_answer
-from components.tasks.heads import Head, same_question
+from components.tasks.heads import Head, encoded, same_question
 from components.tasks.rows import read_rows
 
 BEST = 5
@@ -35,7 +35,7 @@ def judge_heads(
 
 
 def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
-    vectors = encoder.encode_items(test.get_column("text").to_list())
+    vectors = encoded(head.task, encoder, test.get_column("text").to_list())
     known = test.select("item_id", "is_new", "target")
     if head.task.head == "regression":
         value, low, high = head.values(vectors)

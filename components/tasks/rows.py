@@ -9,6 +9,7 @@ Which part a row belongs to:
 - A new item's rows are test rows, a validation-new item's are validation rows, whatever their date.
 - Undated rows of established items: HELD_OUT of the duplicate groups for the test, as many for validation, by
   a hash of the group, so that a group is on the same side in every run.
+- Rows whose text is a query: query_rows.py.
 - On the training side stay only rows whose duplicate group has no held-out item and whose text is in no
   held-out row: both would give answers away.
 """
@@ -18,7 +19,6 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
@@ -28,25 +28,31 @@ from components.contract.records import TaskData
 from components.contract.task import Task
 from components.data.checked_tables import select_checked
 from components.encoder.texts import item_texts
-from components.split.judged import JUDGE
+from components.split.catalogue import normalised
+from components.split.judged import JUDGE, judged_queries
 from components.tasks.heads import prompted
+from components.tasks.query_rows import Part, cut_queries
 
-Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 HELD_OUT = 0.1
 _FEWEST = 2
 
 
-def write_rows(tasks: Sequence[Task], checked: Path, split: Path, out: Path) -> TaskData:
-    """Writes every task's rows into `out`. Raises ConfigError (SELECT, columns), DataError (nothing to
-    learn)."""
+def write_rows(
+    tasks: Sequence[Task], checked: Path, split: Path, out: Path, relevant_grade: float = 1.0
+) -> TaskData:
+    """Writes every task's rows into `out`. relevant_grade: from which an item answers a query. Raises
+    ConfigError (SELECT, columns), DataError (nothing to learn)."""
     items = pl.read_parquet(split / "items.parquet")
     description = json.loads((split / "split.json").read_text())
     cutoffs = tuple(_moment(description[name]) for name in ("validation_cutoff", "cutoff", "judged_until"))
     counts = {}
     for task in tasks:
-        rows = select_checked(checked, task.rows, f"task {task.name}")
-        parts = cut(_conformed(task, rows), items, cutoffs)
+        rows = _conformed(task, select_checked(checked, task.rows, f"task {task.name}", relevant_grade))
+        if task.of_queries:
+            parts = cut_queries(task, rows, items, cutoffs, judged_queries(split))
+        else:
+            parts = cut(rows, items, cutoffs)
         new = int(parts["test"].get_column("is_new").sum())
         counts[task.name] = {**{str(name): len(frame) for name, frame in parts.items()}, "test_new": new}
         _require_rows(task, parts)
@@ -175,3 +181,10 @@ def trained_items(folder: Path) -> list[str]:
     """item_ids of all training rows of all tasks, sorted."""
     files = folder.glob("*/train.parquet")
     return sorted({i for file in files for i in pl.read_parquet(file).get_column("item_id").drop_nulls()})
+
+
+def trained_queries(folder: Path, tasks: Sequence[Task]) -> list[str]:
+    """Normalised texts of the training rows of tasks whose text is a query, sorted."""
+    files = [folder / task.name / "train.parquet" for task in tasks if task.of_queries]
+    keys = [pl.read_parquet(file).select(normalised("text")).to_series() for file in files]
+    return sorted({key for of in keys for key in of})

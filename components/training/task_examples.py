@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from components.contract.files import disk_errors
 from components.contract.task import Task
+from components.encoder.batches import TextKind
 from components.encoder.transformer import TransformerEncoder
 from components.tasks.heads import Coding
 from components.tasks.rows import read_rows
@@ -65,7 +66,8 @@ def prepare_task_examples(tasks: Sequence[Task], rows: Path, base: TransformerEn
         targets = frame.get_column("target").to_list()
         coding = Coding.of(task, targets)
         codes = coding.encode(task, targets)
-        tokens = Ragged.of(base.tokenize(frame.get_column("text").to_list(), "item"))
+        kind: TextKind = "query" if task.of_queries else "item"
+        tokens = Ragged.of(base.tokenize(frame.get_column("text").to_list(), kind))
         arrays = {"values": tokens.values, "offsets": tokens.offsets, "targets": codes}
         arrays["class_weights"] = coding.class_weights(task, codes)
         with disk_errors(out):

@@ -20,6 +20,10 @@ KIND = {"name": "kind", "says": "Kind", "rows": "SELECT 1", "text": ["title"], "
         ({"otherwise": "See {items}."}, "only with precision"),
         ({"head": "nearest", "balanced": True}, "only for a classification"),
         ({"log_scale": True}, "only for a regression"),
+        ({"text": ["query", "title"]}, "a query is read alone"),
+        ({"text": ["query"], "prompt": "Say:"}, "without a prompt"),
+        ({"facet": "brand"}, r"only where the text is \[query\]"),
+        ({"text": ["query"], "facet": "price"}, "price goes with a regression"),
     ],
 )
 def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:

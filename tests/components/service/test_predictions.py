@@ -23,6 +23,14 @@ PRICE = Task(
     coverage=0.5,
 )
 MOOD = Task(name="mood", says="Mood of a review", rows="SELECT 1", text=("text",), head="classification")
+WISH = Task(
+    name="wish",
+    says="Colour that a query is after",
+    rows="SELECT 1",
+    text=("query",),
+    head="classification",
+    facet="attributes",
+)
 ASKED = Task(
     name="asked",
     says="Answer",
@@ -43,7 +51,7 @@ def digest(make_candidate: Callable[..., str], candidates: Path, tmp_path_factor
     prices = [10.0 + 90.0 * ("lamp" in title) for title in TITLES]
     folder = tmp_path_factory.mktemp("heads")
     calibrated(fit_head(ASKED, vectors, TITLES), vectors, ["unheard of"] * 9).save(folder / "asked")
-    for task, targets in ((COLOUR, colours), (PRICE, prices), (MOOD, colours)):
+    for task, targets in ((COLOUR, colours), (PRICE, prices), (MOOD, colours), (WISH, colours)):
         calibrated(fit_head(task, vectors, targets), vectors, targets).save(folder / task.name)
     return make_candidate(TITLES, RetrievalPlan(inference="onnx-int8"), heads=folder)
 
@@ -52,7 +60,8 @@ def digest(make_candidate: Callable[..., str], candidates: Path, tmp_path_factor
 def shop(digest: str, make_releases: Any, running_service: Any, tmp_path_factory: Any) -> Iterator[Any]:
     releases = make_releases()
     releases.promote(digest)
-    with running_service(releases, tmp_path_factory.mktemp("serving")) as running:
+    folder = tmp_path_factory.mktemp("serving")
+    with running_service(releases, folder, max_query_characters=100) as running:
         yield running
 
 
@@ -63,6 +72,7 @@ def test_an_items_predictions_are_typed_by_task(shop: Any, digest: str) -> None:
     assert answer.status_code == 200, answer.text
     body = answer.json()
     assert (body["release"], body["item_id"]) == (digest, "100")
+    assert answer.headers["X-Debut-Release"] == digest
     colour, price = body["predictions"]
     assert (colour["task"], colour["label"]) == ("colour", "red")
     assert colour["probability"] > max(other["probability"] for other in colour["alternatives"])
@@ -80,6 +90,7 @@ def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> 
     """Both entrances go through one encoder and one head."""
     answer = shop.client.post("/predict/colour", json={"text": "red chair"})
     assert answer.status_code == 200 and answer.json()["release"] == digest
+    assert answer.headers["X-Debut-Release"] == digest
     of_item = shop.client.get("/predictions/100").json()["predictions"][0]
     assert answer.json()["prediction"] == of_item
     assert (
@@ -93,6 +104,8 @@ def test_an_answer_that_abstains_is_composed_of_what_is_found(shop: Any) -> None
     assert answer["prediction"]["abstained"]
     titles = [item["title"] for item in answer["items"]]
     assert titles[0] == "blue lamp" and answer["composed"] == f"Perhaps: {'; '.join(titles)}."
+    longer = shop.client.post("/predict/asked", json={"text": f"blue lamp{' ' * 91}green mug"}).json()
+    assert longer["items"] == answer["items"]  # only as much as a search reads
     sure = shop.client.post("/predict/colour", json={"text": "blue lamp"}).json()
     assert sure["composed"] is None and sure["items"] == []
 
@@ -100,8 +113,9 @@ def test_an_answer_that_abstains_is_composed_of_what_is_found(shop: Any) -> None
 @pytest.mark.parametrize(
     ("path", "body", "status", "told"),
     [
-        ("/predict/size", {"text": "red"}, 404, "its tasks: asked, colour, mood, price"),
+        ("/predict/size", {"text": "red"}, 404, "its tasks: asked, colour, mood, price, wish"),
         ("/predict/colour", {"text": "  "}, 422, "text is empty"),
+        ("/predict/wish", {"text": "x" * 101}, 422, "at most 100 of a query are read"),
         ("/predict/colour", {"text": ""}, 422, "values do not fit"),
         ("/predict/colour", {"texts": "red"}, 422, "values do not fit"),
         ("/predict/colour", {"text": "x" * 20_001}, 422, "values do not fit"),
@@ -116,6 +130,16 @@ def test_what_does_not_fit_is_a_problem(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert told in answer.json()["detail"]
+
+
+def test_a_query_is_answered_by_the_vector_that_search_uses(shop: Any) -> None:
+    """Through the cache of queries; a search for it then encodes nothing."""
+    cache = shop.parts.serving.release().cache
+    answer = shop.client.post("/predict/wish", json={"text": "something green"}).json()
+    assert answer["prediction"]["label"] == "green"
+    hits = cache.hits
+    shop.client.get("/search", params={"q": "something green"})
+    assert cache.hits == hits + 1
 
 
 def test_an_unknown_item_is_not_found(shop: Any) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from components.contract.errors import ConfigError, DataError, LeakageError
 from components.contract.task import Task
-from components.tasks.rows import read_rows, trained_items, write_rows
+from components.data.configuration import load_task
+from components.tasks.rows import read_rows, trained_items, trained_queries, write_rows
 
 CUTOFF = datetime(2026, 3, 1)
 WINDOW = timedelta(days=7)
@@ -195,3 +196,40 @@ def test_a_bad_task_ends_in_one_sentence(
     with pytest.raises(error, match=told) as raised:
         write_rows([task(**changes)], *shop(), tmp_path / "rows")
     assert str(raised.value).startswith("task kind:")
+
+
+def test_debuts_own_query_tasks_read_whatever_says_what_answers_a_query(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Judgements from the shop's relevant grade on, and clicks; the judged queries stay out of training."""
+    judgements = {f"q{n}": (f"i{n:03d}", 3.0 if n % 3 else 1.0) for n in range(60)}
+    clicks = {f"c{n}": (f"i{n:03d}", -30 if n < 50 else -3) for n in range(60)}
+    checked, split = shop(
+        dated=True,
+        judgements=pl.DataFrame(
+            [(query, item, grade) for query, (item, grade) in judgements.items()],
+            schema=["query", "item_id", "grade"],
+            orient="row",
+        ),
+        events=pl.DataFrame(
+            [
+                (query, item, "purchase", CUTOFF + timedelta(days=day))
+                for query, (item, day) in clicks.items()
+            ],
+            schema=["query", "item_id", "kind", "at"],
+            orient="row",
+        ),
+    )
+    for part, query in (("validation", "Q1"), ("test", "q2")):
+        (split / part).mkdir()
+        requests = pl.DataFrame({"entrance": ["search"], "text": [query]})
+        requests.write_parquet(split / part / "requests.parquet")
+    own = load_task("query_brand")
+    data = write_rows([own], checked, split, tmp_path / "rows", relevant_grade=3.0)
+    train = read_rows(tmp_path / "rows", own, "train", "fit")
+    answered = {query for query, (_, grade) in judgements.items() if grade == 3.0}
+    learned = {query for query, (_, day) in clicks.items() if day == -30} | answered - {"q1", "q2"}
+    assert set(train.get_column("text")) == learned == set(trained_queries(tmp_path / "rows", [own]))
+    assert data.counts["query_brand"]["test"] == 1 and data.counts["query_brand"]["validation"] == 11
+    by_query = dict(train.select("text", "target").rows())
+    assert (by_query["c1"], by_query["c2"]) == ("oak", "steel")

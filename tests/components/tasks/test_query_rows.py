@@ -1,0 +1,106 @@
+"""Rows of tasks whose text is a query: which part they belong to, and one answer per query."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from components.contract.task import Task
+from components.tasks.query_rows import cut_queries
+
+T = datetime(2026, 3, 1)
+WEEK = timedelta(days=7)
+CUTOFFS = (T - WEEK, T, T + WEEK)
+UNDATED = (None, None, None)
+ITEMS = pl.DataFrame(
+    {
+        "item_id": ["old", "other", "waiting", "new"],
+        "is_new": [False, False, False, True],
+        "is_validation_new": [False, False, True, False],
+    }
+)
+NONE: dict[Any, set[str]] = {"validation": set(), "test": set()}
+
+
+def task(head: str = "classification") -> Task:
+    return Task(name="kind", says="Kind", rows="SELECT 1", text=("query",), head=head)  # type: ignore[arg-type]
+
+
+def rows(*given: tuple[str, str, int | None, Any]) -> pl.DataFrame:
+    """query, item, day after T (None: undated), target."""
+    return pl.DataFrame(
+        {
+            "text": [query for query, *_ in given],
+            "item_id": [item for _, item, *_ in given],
+            "at": [None if day is None else T + timedelta(days=day) for *_, day, _ in given],
+            "target": [target for *_, target in given],
+        },
+        schema_overrides={"at": pl.Datetime("us")},
+    )
+
+
+def queries(parts: dict[Any, pl.DataFrame]) -> dict[str, set[str]]:
+    return {part: set(frame.get_column("text")) for part, frame in parts.items()}
+
+
+def test_dated_queries_follow_the_cut_off_and_are_learned_in_one_part_only() -> None:
+    """By their date; a query that comes again in a later part is left out of the earlier ones, in whatever
+    spelling."""
+    given = rows(
+        ("lamp", "old", -30, "a"),
+        ("oak desk", "old", -3, "a"),
+        ("Red  Mug", "old", -30, "a"),
+        ("red mug", "old", 2, "a"),
+        ("oak desk", "old", -30, "a"),
+        ("late", "old", 9, "a"),
+    )
+    found = queries(cut_queries(task(), given, ITEMS, CUTOFFS, NONE))
+    assert found == {"train": {"lamp"}, "validation": {"oak desk"}, "test": {"red mug"}}
+
+
+def test_a_judged_query_is_learned_at_no_date() -> None:
+    """Its rows of the judge's window are judged, older ones are nobody's; also where it is only judged, and
+    asked in no event of the window."""
+    given = rows(("lamp", "old", -30, "a"), ("lamp", "old", 1, "b"), ("mug", "old", -30, "a"))
+    parts = cut_queries(task(), given, ITEMS, CUTOFFS, {"validation": set(), "test": {"lamp", "mug"}})
+    assert queries(parts) == {"train": set(), "validation": set(), "test": {"lamp"}}
+    assert parts["test"].get_column("target").to_list() == ["b"]
+
+
+def test_undated_judgements_are_held_out_by_query() -> None:
+    """As the split does: judged queries in their part, all others learned; a query judged in both is the
+    test's."""
+    given = rows(*[(query, "old", None, "a") for query in ("one", "two", "three", "both")])
+    judged: Any = {"validation": {"two", "both"}, "test": {"three", "both"}}
+    found = queries(cut_queries(task(), given, ITEMS, UNDATED, judged))
+    assert found == {"train": {"one"}, "validation": {"two"}, "test": {"three", "both"}}
+
+
+def test_nothing_of_a_new_item_is_learned_and_other_rows_of_its_query_are() -> None:
+    """A training query about a new item too teaches by its established ones; the test tells them apart."""
+    given = rows(
+        ("one", "old", None, "a"),
+        ("one", "new", None, "b"),
+        ("one", "waiting", None, "b"),
+        ("two", "waiting", None, "c"),
+        ("two", "new", None, "d"),
+        ("three", "old", None, "a"),
+        ("three", "new", None, "d"),
+        ("three", "gone", None, "e"),
+    )
+    parts = cut_queries(task(), given, ITEMS, UNDATED, {"validation": {"two"}, "test": {"three"}})
+    told = {part: frame.select("text", "target", "is_new").rows() for part, frame in parts.items()}
+    assert told == {
+        "train": [("one", "a", False)],
+        "validation": [("two", "c", False)],
+        "test": [("three", "a", False), ("three", "d", True)],
+    }
+
+
+def test_a_query_has_the_target_of_most_of_its_rows() -> None:
+    """Of equal counts the first in order; of numbers the median."""
+    given = rows(*[("lamp", "old", None, target) for target in "abbcc"])
+    assert cut_queries(task(), given, ITEMS, UNDATED, NONE)["train"].get_column("target").to_list() == ["b"]
+    prices = rows(*[("lamp", "old", None, target) for target in (1.0, 2.0, 90.0)])
+    found = cut_queries(task("regression"), prices, ITEMS, UNDATED, NONE)["train"]
+    assert found.get_column("target").to_list() == [2.0]
