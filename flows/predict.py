@@ -2,24 +2,21 @@
 
 from components.contract.errors import ConfigError
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
-from components.release import candidate as candidates
 from components.tasks.heads import Answer, encoded, open_heads, prompted
+from flows.acts import verify_by_hand
 from flows.shop import Shop
 
 
 def predict(shop: Shop, task: str, text: str) -> Answer:
-    """By the release that serves, its files verified. Raises ConfigError for a task that it does not
-    answer."""
-    digest = shop.decision_log().champion()
-    if digest is None:
-        raise ConfigError("There is no champion yet: run `debut retrain` first.")
-    folder = shop.candidates / candidates.read(shop.candidates, digest).digest
+    """By the release that serves, its files and signature verified. Raises ConfigError for a task that it
+    does not answer."""
+    folder = verify_by_hand(shop, None)
     heads = open_heads(folder / HEADS)
     if task not in heads:
         known = ", ".join(heads) or "none"
         raise ConfigError(
-            f"The champion {digest[:12]} answers no task {task!r}; its tasks: {known}. Tasks are named under "
-            f"`tasks:` in debut.yaml and come with the next promoted retrain."
+            f"The champion {folder.name[:12]} answers no task {task!r}; its tasks: {known}. Tasks are named "
+            f"under `tasks:` in debut.yaml and come with the next promoted retrain."
         )
     if not text.strip():
         raise ConfigError("The text is empty: give at least one character.")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from components.contract.errors import ConfigError
+from components.contract.errors import ConfigError, TrackingError
 from components.contract.files import disk_errors
 from components.contract.settings import Settings
 
@@ -85,14 +85,21 @@ class WandbLogger:
 
         folder = workspace / "wandb"
         folder.mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            project=settings.tracking.experiment or settings.shop,
-            name=name,
-            dir=str(workspace),
-            mode=None if os.environ.get("WANDB_MODE") else "offline",
-            reinit="create_new",  # trials of a search run side by side in one process
-            settings=wandb.Settings(silent=True, console="off", save_code=False, disable_git=True),
-        )
+        try:
+            self._run = wandb.init(
+                project=settings.tracking.experiment or settings.shop,
+                name=name,
+                dir=str(workspace),
+                mode=None if os.environ.get("WANDB_MODE") else "offline",
+                reinit="create_new",  # trials of a search run side by side in one process
+                settings=wandb.Settings(silent=True, console="off", save_code=False, disable_git=True),
+            )
+        except (wandb.errors.Error, ValueError) as error:  # a ValueError: WANDB_… holds what it does not know
+            reason = " ".join(str(error).split())
+            raise TrackingError(
+                f"Weights & Biases cannot start ({reason}): set WANDB_MODE=offline, or take wandb out of "
+                f"tracking.loggers in debut.yaml."
+            ) from error
         self._run.define_metric("*", step_metric="step")
 
     def texts(self, values: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.contract.errors import ConfigError, TrainingError
+from components.contract.errors import ConfigError, TrackingError, TrainingError
 from components.contract.settings import Settings
 from components.tracking.run import start
 
@@ -105,6 +105,17 @@ def test_weights_and_biases_is_written_offline_and_sends_nothing(
     )
     assert b"secret" not in files[1].read_bytes()
     assert proxy == []
+
+
+def test_weights_and_biases_that_cannot_start_is_one_sentence(
+    make_settings: Callable[..., Settings], workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mode that it does not know; the run is marked failed in MLflow."""
+    pytest.importorskip("wandb", reason="the extra `loggers` is not installed")
+    monkeypatch.setenv("WANDB_MODE", "nonsense")
+    refused = pytest.raises(TrackingError, match=r"cannot start .*set WANDB_MODE=offline")
+    with refused, start(_with(make_settings(), "wandb"), workspace, name="refused"):
+        pytest.fail("the run began")
 
 
 def _records(file: Path) -> list[Any]:
