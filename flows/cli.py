@@ -192,6 +192,24 @@ def predict(
         console.json_line(answer.model_dump_json())
 
 
+@app.command()
+def profile(
+    user: Annotated[str, typer.Argument(help="A user_id of the shop's events.")],
+    config: Config = "debut.yaml",
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """A user's tastes, activity and brands to recommend, by the newest data and the champion."""
+    shop = opened(config, None, workspace, as_json)
+    from flows import console_profile
+    from flows.profile import profile as profile_of
+
+    found = profile_of(shop, user)
+    console_profile.profile(found)
+    if as_json:
+        console.json_line(found.model_dump_json())
+
+
 @quarantine.command("list")
 def list_quarantine(
     config: Config = "debut.yaml",

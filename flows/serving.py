@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import polars as pl
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
@@ -22,6 +21,7 @@ from components.contract.errors import ConfigError, DataError
 from components.contract.records import Decision
 from components.data.storage import open_store
 from components.index.items_table import ItemsTable
+from components.profiles.behaviour import Behaviour
 from components.release.decision_log import last_change
 from components.release.discoverability import CSV
 from components.release.promotion import aliases
@@ -59,7 +59,7 @@ class ShopReleases:
         self._decisions = open_store(shop.decisions)
         self._champion: tuple[list[str], str | None] | None = None
         self._runs = JudgedRuns(shop.runs)
-        self._checked: tuple[Path, dict[str, list[str]]] | None = None
+        self._checked: tuple[Path, Behaviour | None] | None = None
         self._reading = Lock()
 
     def champion(self) -> str | None:
@@ -113,28 +113,19 @@ class ShopReleases:
         return acts.roll_back(self._shop, actor, to=to, reason=reason)
 
     def history_of(self, user_id: str) -> Sequence[str]:
-        return self._histories.get(user_id, ())
+        known = self.behaviour()
+        return known.past(user_id) if known is not None else ()
 
-    @property
-    def _histories(self) -> dict[str, list[str]]:
-        """Of the newest check, read again when there is a newer one; empty where releases came here alone."""
+    def behaviour(self) -> Behaviour | None:
+        """Of the newest check, read again when there is a newer one; None where releases came here alone."""
         try:
             check = self._shop.newest_check()
         except DataError:
-            return {}
+            return None
         with self._reading:  # many may ask at once after a start
             if self._checked is None or self._checked[0] != check:
-                self._checked = check, _histories(check / "events.parquet")
+                self._checked = check, Behaviour.read(check)
             return self._checked[1]
-
-
-def _histories(events: Path) -> dict[str, list[str]]:
-    """Per user the distinct items of all acts, oldest first."""
-    if not events.is_file():
-        return {}
-    acts_of = pl.read_parquet(events, columns=["user_id", "item_id", "at"]).drop_nulls().sort("at")
-    by_user = acts_of.group_by("user_id").agg(pl.col("item_id").unique(maintain_order=True))
-    return dict(by_user.iter_rows())
 
 
 def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:

@@ -73,6 +73,14 @@ class Histories:
             wide, wide_past = centred(wide, self._mean), centred(wide_past, self._mean)
         return top_mean((wide_past @ wide.T).astype(np.float32), TOP[self._scoring])
 
+    def user_vector(self, past: Vectors) -> Vectors:
+        """(h, d) past items → (d,) float32, the direction of their mean: what "mean" ranks by, and the middle
+        of what the others compare items with, in the space where they do."""
+        wide = past.astype(np.float64)
+        if is_centred(self._scoring):
+            wide = centred(wide, self._mean)
+        return unit(wide.mean(axis=0)).astype(np.float32)
+
     def _centre(self, cosines: Scores, vectors: Vectors, past: list[int]) -> None:
         """Turns cosines of unit vectors a, b, in place, into those of a − m and b − m:
         (a·b − a·m − b·m + m·m) / (|a − m| |b − m|)."""

@@ -185,6 +185,11 @@ class LiveIndex:
         found: NDArray[np.float32] = self._vectors[row]
         return found
 
+    def user_vector(self, history: Sequence[str]) -> NDArray[np.float32] | None:
+        """Of a user with these past items; None where the index has none of them."""
+        past = self._past(history)
+        return self._histories.user_vector(self._vectors[past]) if past else None
+
     def mask(self, filters: Filters) -> Mask | None:
         return self._columns.mask(filters)
 
@@ -336,7 +341,7 @@ class LiveIndex:
         self._place(ranking, n, rows, exact.astype(np.float32))
 
     def _rank_history(self, ranking: Ranking, n: int, request: Request, among: Mask | None) -> None:
-        past = sorted({self._row_of[item] for item in request.history if item in self._row_of})
+        past = self._past(request.history)
         if not past:
             return
         scanned, bought = self._scan_history(past), None
@@ -346,6 +351,10 @@ class LiveIndex:
         rows = self._proposed(scanned, request, among, ranking.rows.shape[1])
         exact = self._histories.exact(self._vectors[rows], self._vectors[past])
         self._place(ranking, n, rows, exact if bought is None else exact + bought[rows])
+
+    def _past(self, history: Sequence[str]) -> list[int]:
+        """Ascending rows of the past items that the index has."""
+        return sorted({self._row_of[item] for item in history if item in self._row_of})
 
     def _scan_history(self, past: list[int]) -> Scores:
         if self._exact:

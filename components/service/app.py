@@ -23,6 +23,7 @@ from components.service.operations import OperationRoutes
 from components.service.pages import page_routers
 from components.service.predictions import PredictionRoutes
 from components.service.privacy import LogPrivacy
+from components.service.profiles import ProfileRoutes
 from components.service.routes import SearchRoutes
 from components.service.serving import NoReleaseError, Serving
 from components.service.traffic import TrafficLog
@@ -78,6 +79,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
     app.include_router(predictions.router(parts.gatekeeper))
+    app.include_router(ProfileRoutes(parts.serving).router(parts.gatekeeper))
     for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
         app.include_router(router)
     if parts.chat is not None:

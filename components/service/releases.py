@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from components.contract.records import Decision
 from components.evaluation.age import RecallPoint
+from components.profiles.behaviour import Behaviour
 
 
 @dataclass(frozen=True)
@@ -82,4 +83,8 @@ class Releases(Protocol):
 
     def history_of(self, user_id: str) -> Sequence[str]:
         """A user's past items, oldest first; empty for a user nobody knows."""
+        ...
+
+    def behaviour(self) -> Behaviour | None:
+        """What all users did, for profiles; None where releases came here without the shop's data."""
         ...

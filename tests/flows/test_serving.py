@@ -181,11 +181,15 @@ def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
         check = shop.workspace / "stages" / f"check-{number}"
         check.mkdir(parents=True)
         at = [datetime(2026, 1, day) for day in range(1, len(items) + 1)]
-        acts = pl.DataFrame({"user_id": "u", "item_id": items, "at": at})
+        acts = pl.DataFrame({"user_id": "u", "item_id": items, "at": at, "kind": "view"})
         acts.write_parquet(check / "events.parquet")
+        of_items = {"item_id": ["a"], "brand": ["x"], "category": [None], "price": [1.0]}
+        pl.DataFrame(of_items, schema_overrides={"category": pl.String()}).write_parquet(
+            check / "items.parquet"
+        )
         shop.remember_check(check)
         assert list(releases.history_of("u")) == list(dict.fromkeys(items))
-    assert releases.history_of("nobody") == ()
+    assert not releases.history_of("nobody")
 
 
 def test_keys_are_listed_without_secrets_and_revoked(retrained: Any, debut: Any) -> None:

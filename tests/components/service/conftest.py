@@ -23,6 +23,7 @@ from components.contract.settings import EncoderSettings, ServingSettings
 from components.contract.tables import TABLES
 from components.index.items_table import ItemsTable
 from components.index.vectors import encode_catalogue
+from components.profiles.behaviour import Behaviour
 from components.release.candidate import build, verify
 from components.release.decision_log import champion_of
 from components.release.fingerprint import Fingerprint
@@ -47,6 +48,7 @@ class FakeReleases(Releases):
         self.candidates = candidates
         self.decisions: list[Decision] = []
         self.histories: dict[str, list[str]] = {}
+        self.known: Behaviour | None = None
         self.measured: dict[str, dict[str, Any]] = {}
         self.files: dict[str, Path] = {}
         """"report" and "undiscoverable", of every release."""
@@ -89,6 +91,9 @@ class FakeReleases(Releases):
 
     def history_of(self, user_id: str) -> Sequence[str]:
         return self.histories.get(user_id, ())
+
+    def behaviour(self) -> Behaviour | None:
+        return self.known
 
     def _decide(self, kind: str, digest: str | None, *, actor: str, reason: str) -> Decision:
         decision = Decision(
