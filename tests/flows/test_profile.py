@@ -13,13 +13,13 @@ def test_the_command_and_the_service_tell_the_same_profile(retrained: Any, debut
     """By the champion and the newest check; a stranger is one sentence that repeats no id."""
     outcome = debut("profile", "u01", *retrained.arguments, "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json["activity"]["acts"] > 0 and len(outcome.json["vector"]) > 1
-    with TestClient(
-        shop_app(open_shop(str(retrained.config), None, str(retrained.workspace.parent)), anonymous_read=True)
-    ) as client:
+    told = outcome.json
+    assert told["activity"]["acts"] > 0 and len(told["vector"]) > 1
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    with TestClient(shop_app(shop, anonymous_read=True)) as client:
         answer = client.get("/profile/u01").json()
-    assert answer.pop("vector") == pytest.approx(outcome.json.pop("vector"), abs=1e-5)
-    assert answer == outcome.json
+    assert answer.pop("vector") == pytest.approx(told.pop("vector"), abs=1e-5)
+    assert answer == told
     refused = debut("profile", "stranger", *retrained.arguments)
     assert refused.code == 1 and "Nothing is known of this user" in refused.sentence
     assert "stranger" not in refused.sentence
