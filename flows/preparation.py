@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from components.contract.records import CheckedData, LoadedData
 from components.encoder.base import resolve_base
 from components.pretraining.spec import check_base
+from components.understanding.knowledge import check_knowledge
 from flows import stages
 from flows.run import Data, Run
 
@@ -45,6 +48,8 @@ def prepare(run: Run) -> Data:
     )
     check_base(resolve_base(settings.encoder), split)
     lost = stages.count_lost_items(loaded_folder, checked_folder, prepared)
+    if settings.knowledge is not None:
+        check_knowledge(settings.knowledge, pl.read_parquet(split / "items.parquet"))
     tasks = None
     if settings.tasks:
         tasks = run.cached(

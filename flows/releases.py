@@ -101,7 +101,10 @@ def build(
     graphs = exported(run, encoder, encoder_digest, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
     heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
-    built = stages.build_candidate(run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads)
+    knowledge = run.shop.settings.knowledge
+    built = stages.build_candidate(
+        run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads, knowledge
+    )
     sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
     return built
 
@@ -154,7 +157,39 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
         settings=settings,
         model=model,
     )
-    return plan  # type: ignore[no-any-return]  # a task's result has no type
+    return _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
+
+
+def _with_implied(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graphs: Path | None,
+    plan: RetrievalPlan,
+    model: str,
+) -> RetrievalPlan:
+    """The plan with its weights of what queries imply, by heads of the encoder that it was chosen with."""
+    settings = run.shop.settings
+    if settings.knowledge is None and not any(task.facet for task in settings.tasks):
+        return plan
+    sections = {"retrieval", "encoder", "training", "tasks", "knowledge"}
+    read = settings.model_dump(mode="json", include=sections)
+    graph = graph_of(graphs, plan.inference)
+    weighed, _ = run.cached(
+        stages.weigh_what_queries_imply,
+        "implied",
+        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
+        plan=plan,
+        encoder=encoder,
+        graph=graph,
+        vectors=encoded(run, data, encoder, encoder_digest, model),
+        split_folder=data.split,
+        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        settings=settings,
+        model=model,
+    )
+    return weighed  # type: ignore[no-any-return]  # a task's result has no type
 
 
 def exported(run: Run, encoder: Path, encoder_digest: str, model: str) -> Path:

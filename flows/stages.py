@@ -23,6 +23,7 @@ from prefect.tasks import Task
 
 from components.contract.errors import StorageError, TrackingError
 from components.contract.files import stage_folder, write_bytes, write_json
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.operations import MonitoringSettings
 from components.contract.records import (
     Candidate,
@@ -68,7 +69,7 @@ from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.heads import fit_release_heads
 from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_unjudged
-from components.release.plan import choose_plan, export_graphs
+from components.release.plan import choose_plan, export_graphs, weigh_implied
 from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
 from components.split.split import split
@@ -300,6 +301,24 @@ def fit_heads(
     return folder.name
 
 
+@task(name="weigh what queries imply", task_run_name="weigh what queries imply: {model}")
+def weigh_what_queries_imply(
+    folder: Path,
+    plan: RetrievalPlan,
+    encoder: Path,
+    graph: Path | None,
+    vectors: Path,
+    split_folder: Path,
+    heads: Path | None,
+    settings: Settings,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> RetrievalPlan:
+    weighed = weigh_implied(plan, encoder, graph, vectors, split_folder, heads, settings)
+    with stage_folder(folder) as out:
+        write_json(out / "retrieval.json", weighed.model_dump(mode="json"))
+    return weighed
+
+
 @task(name="build candidate")
 def build_candidate(
     candidates: Path,
@@ -309,6 +328,7 @@ def build_candidate(
     plan: RetrievalPlan,
     fingerprint: Fingerprint,
     heads: Path | None = None,
+    knowledge: KnowledgeSettings | None = None,
 ) -> Candidate:
     return build(
         candidates,
@@ -318,6 +338,7 @@ def build_candidate(
         plan=plan,
         fingerprint=fingerprint,
         heads=heads,
+        knowledge=knowledge,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from components.contract.settings import HistoryScoring, Inference
+from components.contract.task import Facet
 
 Verdict = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
 Outcome = Literal["pass", "fail", "unsure", "not judged", "not applicable", "missing"]
@@ -108,6 +109,11 @@ class RetrievalPlan(Record):
     """Of runs of three characters in the lexical score; the rest are words."""
     co_purchase_weight: float = 0.0
     """Added to the score by a history's texts per unit of that by co-purchases; 0: texts alone."""
+    implied_weights: dict[Facet, float] = {}
+    """Added to a query's score per unit of an item's match with what the query implies; a facet that is not
+    named adds nothing."""
+    synonym_share: float = 0.0
+    """Of the lexical score that an item has by a synonym of the query's words; 0: no synonyms."""
 
 
 class Candidate(Record):

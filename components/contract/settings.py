@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.operations import ChatSettings, CostSettings, MonitoringSettings, ReviewSettings
 from components.contract.pretraining import PretrainingSettings
 from components.contract.section import Section, Share
 from components.contract.tables import TableName
-from components.contract.task import Task
+from components.contract.task import Facet, Task
 from components.contract.tuning import Parameter, TuneSettings
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
@@ -188,6 +189,13 @@ class RetrievalSettings(Section):
     co_purchase_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     """Added to that similarity per unit of the score by what the same users bought before the cut-off; 0:
     texts alone; auto: chosen on validation, 0 where new or established items would lose by it."""
+    implied_weights: dict[Facet, Annotated[float, Field(ge=0, allow_inf_nan=False)]] | Literal["auto"] = (
+        "auto"
+    )
+    """Per facet, added to a query's score per unit of an item's match with what the query implies; auto:
+    chosen on validation, 0 where it does not help."""
+    synonym_share: Share | Literal["auto"] = "auto"
+    """Of the lexical score that an item has by a synonym of the query's words; auto: chosen on validation."""
 
 
 class JudgeSettings(Section):
@@ -318,6 +326,8 @@ class Settings(Section):
     """What else the encoder answers. In debut.yaml: names of those that come with Debut (category,
     category_path, brand, price, sentiment, answer; of queries query_category, query_brand, query_price,
     query_attribute), paths of files like theirs, or what such a file holds."""
+    knowledge: KnowledgeSettings | None = None
+    """Synonyms, category tree and rules: here, or the path of a file that holds them."""
     tracking: TrackingSettings = TrackingSettings()
     serving: ServingSettings = ServingSettings()
     signing: SigningSettings = SigningSettings()

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from components.contract.errors import ConfigError
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.settings import Settings
 from components.contract.task import Task
 
@@ -53,6 +54,8 @@ def parse_settings(text: str, name: str, root: Path | None = None) -> Settings:
     if isinstance(values.get("tasks"), list):
         tasks = [load_task(one, root) if isinstance(one, str) else one for one in values["tasks"]]
         values = values | {"tasks": tasks}
+    if isinstance(values.get("knowledge"), str):
+        values = values | {"knowledge": _load_knowledge(values["knowledge"], root)}
     return _with_utc_cutoff(_validated(Settings, values, node, name))
 
 
@@ -74,6 +77,17 @@ def load_task(task: str, root: Path | None = None) -> Task:
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: expected keys such as `name:` and `rows:` at the top of the file.")
     return _validated(Task, values, node, name)
+
+
+def _load_knowledge(file: str, root: Path | None) -> KnowledgeSettings:
+    path = (root or Path.cwd()) / Path(file).expanduser()
+    if not path.is_file():
+        raise ConfigError(f"knowledge: there is no file {path}.")
+    text, name, _ = _read(str(path))
+    node, values = _read_yaml(text, name)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{name}: expected keys such as `synonyms:` and `rules:` at the top of the file.")
+    return _validated(KnowledgeSettings, values, node, name)
 
 
 def _read_yaml(text: str, name: str) -> tuple[yaml.Node | None, Any]:

@@ -26,15 +26,19 @@ from components.contract.live import Change, LiveItem
 from components.contract.ports import Encoder, Ranking, Request, Rows, Vectors
 from components.contract.records import RetrievalPlan
 from components.contract.settings import Language
+from components.contract.task import Facet
 from components.encoder.texts import item_text
 from components.index.co_purchases import CoPurchases, CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
 from components.index.columns import Columns, Filters, Mask
+from components.index.facets import Facets
 from components.index.growing import GrowingArray
 from components.index.histories import Histories
 from components.index.lexical import Lexical, LexicalSnapshot
 from components.index.topk import Scores, catalogue_rows, empty_ranking, top_columns
 from components.index.vectors import check_finite
+from components.understanding.implied import Implied
+from components.understanding.understanding import Understanding
 
 PROPOSALS = 200
 """Rows per request that the scan proposes, at least twice k."""
@@ -75,9 +79,11 @@ class LiveIndex:
         plan: RetrievalPlan,
         fields: Sequence[str],
         exact: bool = False,
+        understanding: Understanding | None = None,
     ) -> None:
         """fields: the columns that make up an item's text; exact: scan in float64 instead of 8 bits, as the
-        reference that the fast scan is measured against. Raises ValueError where the parts do not fit,
+        reference that the fast scan is measured against; understanding: what the plan's weights of implied
+        facets and synonyms are about. Raises ValueError where the parts do not fit,
         EncoderError where a vector is not finite."""
         if len(snapshot.items) != len(snapshot.vectors) or snapshot.lexical.items != len(snapshot.items):
             raise ValueError(f"{len(snapshot.items)} items, but vectors or postings of another catalogue")
@@ -99,6 +105,8 @@ class LiveIndex:
         self._coded = CodedVectors(vectors)
         self._lexical = Lexical(snapshot.lexical, plan.grams_share)
         self._columns = Columns.of(snapshot.items)
+        self.understanding = understanding
+        self._facets = Facets.of(snapshot.items, plan.implied_weights.keys())
         self._histories = Histories(plan.history_scoring, vectors)
         bought = self.co_purchases
         self._co_purchases = CoPurchaseScores(bought, vectors) if bought is not None else None
@@ -158,6 +166,7 @@ class LiveIndex:
         fresh._coded = self._coded.as_built()
         fresh._coded.append(self._vectors[live])
         fresh._lexical, fresh._columns = self._lexical.kept(kept), self._columns.kept(kept)
+        fresh._facets = self._facets.kept(kept)
         fresh._co_purchases = self._co_purchases and self._co_purchases.kept(kept)
         fresh._changed = {new: self._changed[row] for new, row in enumerate(live, start=first)}
         fresh._dead, fresh._seq = 0, dict(self._seq)
@@ -247,15 +256,22 @@ class LiveIndex:
         texts, vectors = self._last_queries or ([], ())
         return vectors[texts.index(text)] if text in texts else None
 
+    def implied(self, query: str) -> Implied:
+        """What a query implies, also of facets that the plan does not weigh."""
+        known = self.understanding
+        return () if known is None else known.imply(query, self._query_vectors([query])[0])
+
     def parts(self, query: str, row: int) -> dict[str, float]:
-        """What a query's score of an item is made of."""
-        cosine = float(self._vectors[row].astype(np.float64) @ self._query_vectors([query])[0])
-        lexical = self._lexical.scores(query)
+        """What a query's score of an item is made of; "implied <facet>" with its weight in it."""
+        vector = self._query_vectors([query])[0]
+        cosine = float(self._vectors[row].astype(np.float64) @ vector)
+        lexical = self._lexical_scores(query)
         shared = 0.0 if lexical is None else float(lexical[row])
         weight = self.plan.lexical_weight
-        return {"cosine": cosine, "lexical": shared, "lexical_weight": weight} | {
-            "score": cosine + weight * shared
-        }
+        matches = self._matches(query, vector, np.asarray([row]))
+        implied = {f"implied {facet}": float(added[0]) for facet, added in matches.items()}
+        score = cosine + weight * shared + sum(implied.values())
+        return {"cosine": cosine, "lexical": shared, "lexical_weight": weight} | implied | {"score": score}
 
     def _item_vectors(self, items: Sequence[LiveItem]) -> list[NDArray[np.float32]]:
         """Reads what no change changes."""
@@ -297,6 +313,7 @@ class LiveIndex:
         self._coded.append(vectors)
         self._lexical.append([item_text(item.model_dump(), self.fields) for item in items])
         self._columns.append(items)
+        self._facets.append(items)
         if self._co_purchases is not None:
             nearest = np.asarray([one.nearest for one in encoded], dtype=np.int32)
             self._co_purchases.append(nearest, self._own(items))
@@ -331,14 +348,41 @@ class LiveIndex:
         cosines: Scores,
         among: Mask | None,
     ) -> None:
-        weight = np.float32(self.plan.lexical_weight)
-        lexical = self._lexical.scores(str(request.text)) if weight else None
-        scanned = cosines if lexical is None else cosines + weight * lexical
+        added = self._added(str(request.text), vector)
+        scanned = cosines if added is None else cosines + added
         rows = self._proposed(scanned, request, among, ranking.rows.shape[1])
         exact = self._vectors[rows].astype(np.float64) @ vector.astype(np.float64)
-        if lexical is not None:
-            exact += weight * lexical[rows]
+        if added is not None:
+            exact += added[rows]
         self._place(ranking, n, rows, exact.astype(np.float32))
+
+    def _added(self, query: str, vector: NDArray[np.float32]) -> Scores | None:
+        """(n,) what a query's cosines are added to; None: nothing."""
+        weight = np.float32(self.plan.lexical_weight)
+        lexical = self._lexical_scores(query) if weight else None
+        parts = list(self._matches(query, vector).values())
+        if lexical is not None:
+            parts.append(weight * lexical)
+        return sum(parts[1:], start=parts[0]) if parts else None
+
+    def _lexical_scores(self, query: str) -> Scores | None:
+        """As `Lexical.scores`; by the query's own words or by a synonym, whichever an item has more of."""
+        best, share = self._lexical.scores(query), np.float32(self.plan.synonym_share)
+        for variant in self.understanding.variants(query) if self.understanding and share else ():
+            scores = self._lexical.scores(variant)
+            if scores is not None:
+                best = share * scores if best is None else np.maximum(best, share * scores)
+        return best
+
+    def _matches(
+        self, query: str, vector: NDArray[np.float32], rows: Rows | None = None
+    ) -> dict[Facet, Scores]:
+        """Per facet that the plan weighs and the query implies what it adds to each row's score."""
+        weights = self.plan.implied_weights
+        if not weights or self.understanding is None:
+            return {}
+        found = self._facets.match(self.understanding.imply(query, vector, weights), rows)
+        return {facet: np.float32(weights[facet]) * scores for facet, scores in found.items()}
 
     def _rank_history(self, ranking: Ranking, n: int, request: Request, among: Mask | None) -> None:
         past = self._past(request.history)

@@ -3,6 +3,7 @@
 encoder/      settings, tokenizer and fp32 weights
 inference/    encoder.onnx, where the plan says so
 index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them
+heads/, knowledge.json   what queries imply, where the release knows any of it
 retrieval.json
 """
 
@@ -20,10 +21,13 @@ from components.contract.ports import Encoder
 from components.contract.records import RetrievalPlan
 from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE
+from components.index.analysis import Analyzer
 from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import ITEMS_FILE, read_vectors
+from components.understanding.knowledge import KNOWLEDGE_FILE
+from components.understanding.understanding import Understanding
 
 ENCODER, INFERENCE, INDEX, HEADS = "encoder", "inference", "index", "heads"
 ONNX_FILE = "encoder.onnx"
@@ -41,7 +45,8 @@ def open_candidate(candidate: Path, name: str, index: Path | None = None, thread
     if index is None and plan.co_purchase_weight and snapshot.co_purchases is None:
         path = candidate / INDEX / CO_PURCHASES_FILE
         raise DataError(f"{path} is missing, but the plan weighs co-purchases: restore it or build it again.")
-    return LiveIndex(name, snapshot, encoder, plan, item_fields(candidate / ENCODER))
+    fields, understanding = item_fields(candidate / ENCODER), open_understanding(candidate, snapshot)
+    return LiveIndex(name, snapshot, encoder, plan, fields, understanding=understanding)
 
 
 def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
@@ -50,7 +55,16 @@ def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
     plan = read_plan(candidate).model_copy(update={"inference": "torch"})
     encoder = open_encoder(candidate / ENCODER, candidate, plan)
     fields = item_fields(candidate / ENCODER)
-    return LiveIndex(name, read_snapshot(index), encoder, plan, fields, exact=True)
+    snapshot = read_snapshot(index)
+    understanding = open_understanding(candidate, snapshot)
+    return LiveIndex(name, snapshot, encoder, plan, fields, exact=True, understanding=understanding)
+
+
+def open_understanding(candidate: Path, snapshot: Snapshot) -> Understanding | None:
+    """What the candidate knows of queries, its category tree being the snapshot's; None: nothing."""
+    categories = snapshot.items.get_column("category").unique().to_list()
+    words = Analyzer(snapshot.lexical.language).words
+    return Understanding.open(candidate / HEADS, candidate / KNOWLEDGE_FILE, categories, words)
 
 
 def open_encoder(encoder: Path, graph: Path, plan: RetrievalPlan, threads: int = 1) -> Encoder:

@@ -7,6 +7,7 @@
                           lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,
                           where the plan weighs them
       heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks)
+      knowledge.json      the shop's synonyms and rules, where it has some
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
@@ -28,11 +29,13 @@ from typing import Any
 from components.contract.digests import canonical_json, sha256_bytes, sha256_file
 from components.contract.errors import PromotionError
 from components.contract.files import disk_errors, write_bytes, write_json
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Candidate, RetrievalPlan
 from components.index.co_purchases import CO_PURCHASES_FILE
 from components.index.retrieval import ENCODER, HEADS, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
 from components.index.vectors import INDEX_FILES
 from components.release.fingerprint import Fingerprint
+from components.understanding.knowledge import KNOWLEDGE_FILE
 
 MANIFEST = "manifest.json"
 # What a candidate may hold. Pickles (*.pkl, *.pt, *.bin, *.ckpt) run code when they are read; a list of
@@ -49,13 +52,15 @@ def build(
     fingerprint: Fingerprint,
     graph: Path | None = None,
     heads: Path | None = None,
+    knowledge: KnowledgeSettings | None = None,
 ) -> Candidate:
     """Writes `candidates/<D>/` whole or not at all and returns its record.
 
     encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it;
     graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that
-    encoder. An equal candidate that is already there is verified and returned. Raises PromotionError (a file
-    of a kind that is not allowed; a damaged older copy) and StorageError (disk).
+    encoder; knowledge: of what queries imply. An equal candidate that is already there is verified and
+    returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older copy) and
+    StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))
@@ -66,6 +71,8 @@ def build(
             _place(graph, folder / INFERENCE / ONNX_FILE)
         if heads is not None:
             _copy(heads, folder / HEADS, _names(heads))
+        if knowledge is not None:
+            write_json(folder / KNOWLEDGE_FILE, knowledge.model_dump(mode="json"))
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         write_json(folder / "fingerprint.json", fingerprint.model_dump(mode="json"))
         manifest = canonical_json({"format": 1, "files": _files_of(folder)})

@@ -95,10 +95,15 @@ def fused_recall(requests: list[ScoredRequest], weights: Sequence[float]) -> flo
 
 def recalls(requests: list[ScoredRequest], weights: Sequence[float]) -> dict[str, float]:
     """Recall@10 per population that has a relevant item; weights: (p,) of the parts."""
-    found: dict[str, list[float]] = {}
+    return {name: float(np.mean(values)) for name, values in found(requests, weights).items()}
+
+
+def found(requests: Sequence[ScoredRequest], weights: Sequence[float]) -> dict[str, NDArray[np.float64]]:
+    """The same of each request that has a relevant item in the population."""
+    shares: dict[str, list[float]] = {}
     for request in requests:
         best = top_columns(np.asarray(weights, dtype=np.float32) @ request.parts, K)
         for name, (relevant, count) in request.relevant.items():
             if count:
-                found.setdefault(name, []).append(relevant[best].sum() / count)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+                shares.setdefault(name, []).append(relevant[best].sum() / count)
+    return {name: np.asarray(values) for name, values in shares.items()}

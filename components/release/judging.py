@@ -160,12 +160,16 @@ def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFr
     dropped = [field for field in index.fields if field not in kept]
     if not any(catalogue.get_column(field).is_not_null().any() for field in dropped):
         return None
+    # What the ranking knows of facets goes with their words.
+    nothing = (pl.lit(None, dtype=catalogue.schema[field]).alias(field) for field in dropped)
+    catalogue = catalogue.with_columns(nothing)
     texts = item_texts(catalogue, kept)
     assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
     lexical, vectors = LexicalSnapshot.build(texts, index.language), encoder.encode_catalogue(texts)
     purchases = index.co_purchases and index.co_purchases.with_texts(vectors)
     snapshot = Snapshot(catalogue, vectors, lexical, purchases)
-    return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept)
+    known = index.understanding
+    return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept, understanding=known)
 
 
 def _threads() -> int:

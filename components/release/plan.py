@@ -21,6 +21,7 @@ from components.contract.settings import (
 from components.encoder.onnx_export import export_onnx, quantise, reweight
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
+from components.index.analysis import Analyzer
 from components.index.co_purchases import CoPurchases
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
@@ -28,8 +29,12 @@ from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
 from components.release.fusion import Fusion, best_fusion, scored_queries
 from components.release.history_mix import HistoryMix, best_mix, scored_users
+from components.release.implied_weights import ImpliedParts, chosen_synonym_share, chosen_weights
 from components.split.purchases import read_purchases
+from components.tasks.heads import open_heads
 from components.training.validation import Validation, read_validation, recall_of, stopping_recall
+from components.understanding.knowledge import Knowledge
+from components.understanding.understanding import Understanding
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES = (0.0, 0.25, 0.5, 0.75)
@@ -127,6 +132,43 @@ def _fused(
     # Without a lexical score its share says nothing.
     share = best.share if best.weight else 0.0
     return plan.model_copy(update={"lexical_weight": best.weight, "grams_share": share})
+
+
+def weigh_implied(
+    plan: RetrievalPlan,
+    encoder: Path,
+    graph: Path | None,
+    vectors: Path,
+    split: Path,
+    heads: Path | None,
+    settings: Settings,
+) -> RetrievalPlan:
+    """The plan with its weights of what queries imply, and its share of synonyms; unchanged where nothing
+    says what a query implies, or no query is judged and the settings give no weights.
+
+    graph: what the plan's inference runs; heads: folder of the heads that were fitted on this encoder.
+    """
+    wanted = settings.retrieval
+    everything = settings.training.model_copy(update={"validation_items": None})
+    validation = _only(read_validation(split, settings.encoder, everything), "search")
+    snapshot = _snapshot(validation, split, vectors, settings.encoder)
+    categories = snapshot.items.get_column("category").to_list()
+    words = Analyzer(settings.encoder.language).words
+    known = None if settings.knowledge is None else Knowledge(settings.knowledge, categories, words)
+    understanding = Understanding((open_heads(heads) if heads else {}).values(), known)
+    if not understanding:
+        return plan
+    share, weights = wanted.synonym_share, wanted.implied_weights
+    scored = []
+    if validation.judged and "auto" in (share, weights):
+        parts = ImpliedParts(plan, validation.judged["search"], validation.new, snapshot)
+        scored = parts.scored(open_encoder(encoder, graph or encoder, plan), understanding)
+    if share == "auto":
+        share = chosen_synonym_share(scored)
+    if weights == "auto":
+        weights = chosen_weights(scored, share)
+    weights = {facet: weight for facet, weight in weights.items() if weight}
+    return plan.model_copy(update={"synonym_share": share, "implied_weights": weights})
 
 
 class _Encoders:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from components.contract import ports
 from components.contract.live import UtcTime
 from components.index.columns import Filters
+from components.index.live import LiveIndex
 from components.service.answering import Answering, Asked
 from components.service.auth import Gatekeeper
 from components.service.explaining import explain
@@ -158,7 +160,15 @@ class SearchRoutes:
             lambda: {hit.item_id: release.index.parts(query, rows[hit.item_id]) for hit in hits}
         )
         parts = await asyncio.wrap_future(act)
-        return {"plan": release.index.plan.model_dump(), "filters": filters.active(), "parts": parts}
+        implied = await asyncio.wrap_future(self._serving.run(lambda: _implied(release.index, query)))
+        plan = release.index.plan.model_dump()
+        return {"plan": plan, "filters": filters.active(), "parts": parts, **implied}
+
+
+def _implied(index: LiveIndex, query: str) -> dict[str, Any]:
+    known = index.understanding
+    synonyms = known.variants(query) if known else []
+    return {"implied": [asdict(one) for one in index.implied(query)], "synonyms": synonyms}
 
 
 def _asked(request: Request, entrance: Any, k: int, filters: Filters, **known: Any) -> Asked:

@@ -5,8 +5,9 @@ from typing import Literal
 
 from components.contract.task import Facet
 
-Source = Literal["learned", "tree", "rule"]
-"""learned: by a task's head; tree: the query names a category; rule: one of the shop's."""
+Source = Literal["learned", "tree", "rule", "synonym"]
+"""learned: by a task's head; tree: the query names a category; rule: one of the shop's; synonym: tree or rule
+would say so of the query in other words."""
 
 
 @dataclass(frozen=True, slots=True)

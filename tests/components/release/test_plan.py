@@ -21,7 +21,7 @@ from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release import plan as planning
-from components.release.plan import WEIGHTS, choose_plan, export_graphs, graph_of
+from components.release.plan import WEIGHTS, choose_plan, export_graphs, graph_of, weigh_implied
 from components.training.validation import read_validation, recall_of, stopping_recall
 
 COLOURS, THINGS = (
@@ -218,6 +218,44 @@ def test_without_judged_users_histories_are_scored_by_their_mean(
     choose: Callable[..., RetrievalPlan], titles_split: Path, own_vectors: np.ndarray
 ) -> None:
     assert choose(titles_split, own_vectors, inference="torch").history_scoring == "mean"
+
+
+def test_what_is_known_of_queries_is_weighed_where_it_helps(
+    tiny_exported: Path, tmp_path: Path, own_vectors: np.ndarray
+) -> None:
+    """Each query names a colour in a word that no title has; vectors that say nothing cannot tell. The rule,
+    or the synonym, does, and the plan weighs what there is; a number in the settings stays; without any
+    knowledge the plan is as it was."""
+    words = dict(zip(COLOURS, ("crimson", "azure", "jade", "alloy", "timber", "pane"), strict=True))
+    said = [" ".join([words[colour], thing]) for colour, thing in map(str.split, TITLES)]
+    split = write_split(tmp_path / "split", dict(zip(said, IDS, strict=True)))
+    colour = pl.col("title").str.split(" ").list.first()
+    items = pl.read_parquet(split / "items.parquet").with_columns(brand=colour)
+    items.write_parquet(split / "items.parquet")
+    vectors = write_vectors(tmp_path / "vectors", np.random.default_rng(0).normal(size=own_vectors.shape))
+
+    def weighed(knowledge: dict[str, Any] | None, **retrieval: Any) -> RetrievalPlan:
+        settings = Settings.model_validate(
+            {
+                "shop": "shop",
+                "tables": {"items": "SELECT 1"},
+                "encoder": {"name": "x", "max_length": 16, "item_fields": ["title"]},
+                "retrieval": retrieval,
+                "knowledge": knowledge,
+            }
+        )
+        plan = RetrievalPlan(lexical_weight=0.5)
+        encoder = tiny_exported / "encoder"
+        return weigh_implied(plan, encoder, None, vectors, split, None, settings)
+
+    rules = [{"words": [word], "brand": colour} for colour, word in words.items()]
+    assert weighed(None) == RetrievalPlan(lexical_weight=0.5)
+    by_rules = weighed({"rules": rules})
+    assert set(by_rules.implied_weights) == {"brand"} and by_rules.synonym_share == 0
+    by_words = weighed({"synonyms": [list(pair) for pair in words.items()]})
+    assert by_words.synonym_share > 0 and by_words.implied_weights == {}
+    given = weighed({"rules": rules}, implied_weights={"brand": 0.25, "price": 0.0}, synonym_share=0.3)
+    assert (given.implied_weights, given.synonym_share) == ({"brand": 0.25}, 0.3)
 
 
 def test_without_judged_queries_the_encoder_runs_in_fp32(

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from components.contract.errors import PromotionError
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Decision, RetrievalPlan
 from components.contract.settings import EncoderSettings, ServingSettings
 from components.contract.tables import TABLES
@@ -240,6 +241,7 @@ def make_candidate(
         cutoff: datetime | None = None,
         purchases: pl.DataFrame | None = None,
         heads: Path | None = None,
+        knowledge: KnowledgeSettings | None = None,
     ) -> str:
         plan, folder = plan or RetrievalPlan(), tmp_path_factory.mktemp("parts")
         settings = EncoderSettings(name="tiny", pooling=pooling, max_length=16, item_fields=("title",))
@@ -266,6 +268,7 @@ def make_candidate(
             fingerprint=fingerprint,
             graph=graph,
             heads=heads,
+            knowledge=knowledge,
         ).digest
 
     return make

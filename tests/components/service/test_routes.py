@@ -166,7 +166,10 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
         "lexical_weight": WEIGHT,
         "grams_share": 0.0,
         "co_purchase_weight": 1.0,
+        "implied_weights": {},
+        "synonym_share": 0.0,
     }
+    assert (debug["implied"], debug["synonyms"]) == ([], [])
     assert debug["filters"] == {"max_price": 13.0}
     assert list(debug["parts"]) == [hit["item_id"] for hit in answer["results"]]
     for hit in answer["results"]:

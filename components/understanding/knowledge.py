@@ -1,0 +1,139 @@
+"""The shop's own knowledge at query time: synonyms, the category tree and rules."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Generic, TypeVar
+
+import polars as pl
+
+from components.contract.errors import ConfigError
+from components.contract.knowledge import KnowledgeSettings, Rule
+from components.contract.task import Facet
+from components.understanding.implied import Implication, Source, labels_of, plain, plain_path
+
+MOST_VARIANTS = 8
+"""Of a query by synonyms; each costs a lexical search."""
+KNOWLEDGE_FILE = "knowledge.json"
+T = TypeVar("T")
+_WORD = re.compile(r"\w+")
+Analyze = Callable[[str], Sequence[str]]
+"""A word → its terms, as the lexical side cuts it; none of a stop word."""
+
+
+@dataclass(frozen=True)
+class _Word:
+    key: tuple[str, ...]
+    start: int
+    end: int
+    """Characters of the text."""
+
+
+class Phrases(Generic[T]):
+    """What phrases mean, found in a text whatever their words' endings."""
+
+    def __init__(self, analyze: Analyze) -> None:
+        self._analyze = analyze
+        self._meanings: dict[tuple[tuple[str, ...], ...], list[T]] = {}
+        self._longest = 0
+
+    def add(self, phrase: str, meaning: T) -> None:
+        key = tuple(word.key for word in self._words(phrase))
+        if key:
+            self._meanings.setdefault(key, []).append(meaning)
+            self._longest = max(self._longest, len(key))
+
+    def found(self, text: str) -> Iterator[tuple[int, int, T]]:
+        """First and last character (exclusive) and the meanings of every phrase, from left to right."""
+        words = self._words(text) if self._meanings else []
+        for first in range(len(words)):
+            for last in range(first, min(len(words), first + self._longest)):
+                key = tuple(word.key for word in words[first : last + 1])
+                for meaning in self._meanings.get(key, ()):
+                    yield words[first].start, words[last].end, meaning
+
+    def _words(self, text: str) -> list[_Word]:
+        cut = (_Word(tuple(self._analyze(one.group())), *one.span()) for one in _WORD.finditer(text))
+        return [word for word in cut if word.key]
+
+
+class Knowledge:
+    """Not for use by two threads at once, as `analyze` is not."""
+
+    def __init__(
+        self, settings: KnowledgeSettings, categories: Iterable[str | None], analyze: Analyze
+    ) -> None:
+        """categories: of the catalogue's items."""
+        self._synonyms: Phrases[tuple[str, ...]] = Phrases(analyze)
+        for group in settings.synonyms:
+            for phrase in group:
+                self._synonyms.add(phrase, tuple(other for other in group if other != phrase))
+        self._said: Phrases[Implication] = Phrases(analyze)
+        for rule in settings.rules:
+            for phrase in rule.words:
+                for implication in _of_rule(rule, phrase):
+                    self._said.add(phrase, implication)
+        if settings.tree:
+            paths = {path for category in categories for path in labels_of("category", category)}
+            for path in sorted(paths):
+                name = path.rsplit(" > ", 1)[-1]
+                self._said.add(name, Implication("category", 1.0, "tree", name, path))
+
+    def variants(self, query: str) -> list[str]:
+        """The query with one phrase replaced by a synonym, at most MOST_VARIANTS of them."""
+        return [variant for variant, _ in self._replaced(query)]
+
+    def implies(self, query: str) -> list[Implication]:
+        told = [implication for _, _, implication in self._said.found(query)]
+        for variant, because in self._replaced(query):
+            for _, _, one in self._said.found(variant):
+                if all(known.value != one.value or known.facet != one.facet for known in told):
+                    told.append(_by(one, "synonym", because))
+        return told
+
+    def _replaced(self, query: str) -> Iterator[tuple[str, str]]:
+        """Variants, and what was replaced: "sofa for couch"."""
+        found = (
+            (f"{query[:start]}{other}{query[end:]}", f"{other} for {query[start:end]}")
+            for start, end, others in self._synonyms.found(query)
+            for other in others
+        )
+        return islice(found, MOST_VARIANTS)
+
+
+def check_knowledge(settings: KnowledgeSettings, items: pl.DataFrame) -> None:
+    """Raises ConfigError for a rule that names what no item of the catalogue has."""
+    for number, rule in enumerate(settings.rules, start=1):
+        for facet, value in _labels(rule):
+            known = {label for text in items.get_column(facet).unique() for label in labels_of(facet, text)}
+            if value not in known:
+                close = difflib.get_close_matches(value, sorted(known), n=1)
+                hint = f"; did you mean {close[0]!r}?" if close else "."
+                told = f"rule {number} ({rule.words[0]!r}) implies the {_NAMES[facet]} {value!r}"
+                raise ConfigError(f"knowledge: {told}, which no item has{hint}")
+
+
+_NAMES: dict[Facet, str] = {"category": "category", "brand": "brand", "attributes": "attribute"}
+
+
+def _labels(rule: Rule) -> list[tuple[Facet, str]]:
+    given: list[tuple[Facet, str]] = [("attributes", plain(one)) for one in rule.attributes]
+    if rule.brand is not None:
+        given.append(("brand", plain(rule.brand)))
+    if rule.category is not None:
+        given.append(("category", plain_path(rule.category)))
+    return given
+
+
+def _of_rule(rule: Rule, phrase: str) -> list[Implication]:
+    told = [Implication(facet, rule.probability, "rule", phrase, value) for facet, value in _labels(rule)]
+    if rule.min_price is not None or rule.max_price is not None:
+        band = Implication("price", rule.probability, "rule", phrase, low=rule.min_price, high=rule.max_price)
+        told.append(band)
+    return told
+
+
+def _by(one: Implication, source: Source, because: str) -> Implication:
+    return Implication(one.facet, one.probability, source, because, one.value, one.low, one.high)

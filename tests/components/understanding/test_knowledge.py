@@ -1,0 +1,87 @@
+"""What a shop's own words, tree and rules say of a query."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from components.contract.errors import ConfigError
+from components.contract.knowledge import KnowledgeSettings
+from components.index.analysis import Analyzer
+from components.understanding.implied import Implication
+from components.understanding.knowledge import MOST_VARIANTS, Knowledge, check_knowledge
+
+ITEMS = pl.DataFrame(
+    {
+        "item_id": ["a", "b", "c"],
+        "category": ["Garden > Desk Lamps", "Home > Lamps", None],
+        "brand": ["Tresk", None, "Orvane"],
+        "attributes": ["colour: red; size: 5", None, ""],
+    }
+)
+
+
+def knowledge(**settings: Any) -> Knowledge:
+    given = KnowledgeSettings.model_validate(settings)
+    return Knowledge(given, ITEMS.get_column("category"), Analyzer("english").words)
+
+
+def test_a_query_that_names_a_category_is_after_its_items() -> None:
+    """In whatever number and case; a name of two words counts only as a whole; a name at two places means
+    both; tree: false says nothing."""
+    found = {(one.value, one.because, one.source) for one in knowledge().implies("a LAMP for the desk")}
+    assert found == {("home > lamps", "lamps", "tree")}
+    both = [one.value for one in knowledge().implies("desk lamp")]
+    assert both == ["garden > desk lamps", "home > lamps"]
+    assert knowledge(tree=False).implies("desk lamp") == []
+
+
+def test_a_rule_implies_all_that_it_names() -> None:
+    """Its first word that is found is the reason; the price is a band with an open end."""
+    rule = {"words": ["on a budget", "cheap"], "brand": "TRESK", "max_price": 20, "probability": 0.8}
+    assert knowledge(rules=[rule]).implies("cheap mug") == [
+        Implication("brand", 0.8, "rule", "cheap", "tresk"),
+        Implication("price", 0.8, "rule", "cheap", None, None, 20.0),
+    ]
+    assert knowledge(rules=[rule]).implies("budget mug") == [
+        Implication("brand", 0.8, "rule", "on a budget", "tresk"),
+        Implication("price", 0.8, "rule", "on a budget", None, None, 20.0),
+    ]
+    assert knowledge(rules=[rule]).implies("cheapest") == []
+
+
+def test_a_synonym_stands_for_its_group_in_the_query() -> None:
+    """Phrases too, one at a time; what only the other words imply says so."""
+    known = knowledge(synonyms=[["lamp", "light", "night lamp"], ["sofa", "couch"]])
+    assert known.variants("Couches by night  lamp") == [
+        "sofa by night  lamp",
+        "Couches by lamp",
+        "Couches by light",
+        "Couches by night  light",
+        "Couches by night  night lamp",
+    ]
+    assert known.variants("mug") == []
+    [told] = known.implies("two lights")
+    assert (told.value, told.source, told.because) == ("home > lamps", "synonym", "lamp for lights")
+    many = knowledge(synonyms=[["lamp", *(f"word{n}" for n in range(50))]])
+    assert len(many.variants("lamp")) == MOST_VARIANTS
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            {"brand": "Tresc"},
+            "rule 2 ('x') implies the brand 'tresc', which no item has; did you mean",
+        ),
+        ({"category": "Toys"}, "implies the category 'toys', which no item has."),
+        ({"attributes": ["colour: blue"]}, "attribute 'colour: blue', which no item has; did you mean"),
+    ],
+)
+def test_a_rule_about_what_no_item_has_is_refused(rule: dict[str, Any], told: str) -> None:
+    """One sentence, before anything is trained."""
+    fine = {"words": ["x"], "brand": "tresk", "category": "garden", "attributes": ["Colour: red"]}
+    settings = KnowledgeSettings.model_validate({"rules": [fine, {"words": ["x"], **rule}]})
+    with pytest.raises(ConfigError) as error:
+        check_knowledge(settings, ITEMS)
+    assert told in str(error.value)
