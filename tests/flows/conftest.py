@@ -49,6 +49,12 @@ text: [title]
 head: classification
 policy: {min_rows: 20}
 """
+KNOWLEDGE_FILE = """
+synonyms:
+  - [mug, beaker]
+rules:
+  - {words: [rocky], brand: Stone}
+"""
 EVENTS_SQL = """
 SELECT happened AS at, action AS kind, sku AS item_id, customer AS user_id, query, source_file, source_row
 FROM log
@@ -189,6 +195,7 @@ def write_shop(folder: Path, encoder: Path, tasks: tuple[str, ...] = ()) -> Tiny
     write_csv(folder / "items.csv", rows)
     event_rows(rows[:-BAD_ITEMS]).write_parquet(folder / "events.parquet")
     (folder / "thing.yaml").write_text(TASK_FILE)
+    (folder / "knowledge.yaml").write_text(KNOWLEDGE_FILE)
     settings = settings_of(encoder) | {"tasks": list(tasks)}
     (folder / "debut.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return TinyShop(folder)
@@ -219,6 +226,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> tu
     """The shop after one `debut retrain --json` with the embedded server. Tests that change the workspace
     take `workspace_copy`."""
     shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder, ("thing.yaml", "price"))
+    shop.configure(knowledge="knowledge.yaml")
     outcome = run_process("retrain", *shop.arguments, "--json")
     assert outcome.code == 0, outcome.err
     return shop, outcome
