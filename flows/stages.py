@@ -244,6 +244,7 @@ def prepare_training_examples(
             tasks=settings.tasks,
             task_rows=task_rows,
             learned_until=learned_until,
+            knowledge=settings.knowledge,
         )
     return prepared.model_copy(update={"path": folder.name})
 

@@ -90,7 +90,7 @@ def prepared_examples(
     warm = settings.training.start == "champion"
     folder, base, _ = start_of(run, settings, miner)
     learned_until = miner.learned_until if warm else None
-    options = [settings.encoder, settings.training, settings.augment]
+    options = [settings.encoder, settings.training, settings.augment, settings.knowledge]
     return run.cached(
         stages.prepare_training_examples,
         "examples",

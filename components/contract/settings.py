@@ -88,6 +88,8 @@ class SplitSettings(Section):
 class AugmentSettings(Section):
     typo_share: Share = 0.1
     """Share of training queries that get one typing error."""
+    synonym_share: Share = 0.1
+    """Share of training queries in which one word or phrase is replaced by a synonym of `knowledge`."""
     attribute_dropout: Share = 0.1
     """Share of training items whose brand, category and attributes are left out."""
     hard_negatives: int = Field(default=1, ge=0, le=8)

@@ -133,7 +133,8 @@ class Explanation(BaseModel):
     item_id: str
     title: str
     parts: dict[str, float]
-    """cosine, lexical, lexical_weight, score = cosine + lexical_weight × lexical."""
+    """cosine, lexical, lexical_weight; per facet that the plan weighs "implied <facet>", what the match with
+    what the query implies adds; score = cosine + lexical_weight × lexical + these."""
     query_words: list[WordShare]
     """What each word adds to the cosine, with the item's side held fixed; and the other way round. Both are
     empty where the encoder reads no word of the query or none of the item."""

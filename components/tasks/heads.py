@@ -10,6 +10,7 @@ per training text ("nearest", regression).
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,13 +87,18 @@ class Head:
 
     def outputs(self, vectors: Vectors) -> Floats:
         """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale."""
-        raw = vectors.astype(np.float64) @ self.weights.T.astype(np.float64)  # (n, m)
+        raw = vectors.astype(np.float64) @ self._wide_weights.T  # (n, m)
         if self.members is not None:  # of each label the most similar of its rows
             starts = np.flatnonzero(np.diff(self.members, prepend=-1))
             raw = np.maximum.reduceat(raw, starts, axis=1)
         if self.coefficients is not None:
             raw = (np.exp(self.kernel * (raw - 1)) @ self.coefficients.astype(np.float64))[:, None]
         return np.asarray((raw + self.bias) / self.temperature)
+
+    @cached_property
+    def _wide_weights(self) -> Floats:
+        """Kept: to widen them takes as long as the product does, and a search may ask for one at a time."""
+        return self.weights.astype(np.float64)
 
     def probabilities(self, vectors: Vectors) -> Floats:
         """(n, k), of a classification."""

@@ -31,6 +31,7 @@ from components.training.task_examples import TaskBatch
 Flags = NDArray[np.bool_]
 # First entries of the seeds of independent random streams.
 _ORDER, _ATTRIBUTES, _TYPO_SHARE, _TYPO = range(4)
+_SYNONYM_SHARE, _SYNONYM = 5, 6
 Tokenizer = Callable[[Sequence[str]], list[list[int]]]
 
 
@@ -97,6 +98,8 @@ class EpochNoise:
 
     typos: Flags
     """(p,) pairs whose query gets a typing error."""
+    synonyms: Flags
+    """(p,) pairs whose query is said in other words, where the shop knows some."""
     short: Flags
     """(n,) items that are read without brand, category and attributes, wherever they occur."""
 
@@ -104,8 +107,13 @@ class EpochNoise:
 def epoch_noise(examples: Examples, augment: AugmentSettings, seed: int, epoch: int) -> EpochNoise:
     """Decided by (seed, epoch) and the pair's or item's number alone."""
     typo = np.random.default_rng((_TYPO_SHARE, seed, epoch)).random(len(examples))
+    synonym = np.random.default_rng((_SYNONYM_SHARE, seed, epoch)).random(len(examples))
     short = np.random.default_rng((_ATTRIBUTES, seed, epoch)).random(len(examples.groups))
-    return EpochNoise(typo < augment.typo_share, short < augment.attribute_dropout)
+    return EpochNoise(
+        typos=typo < augment.typo_share,
+        synonyms=synonym < augment.synonym_share,
+        short=short < augment.attribute_dropout,
+    )
 
 
 def log_expected(examples: Examples, kind: int, floor: float) -> NDArray[np.float32]:
@@ -234,10 +242,15 @@ class _Texts:
         return self._add(tokens[number])
 
     def _query(self, pair: int, anchor: int) -> int:
-        if not self._noise.typos[pair]:
+        said = query = self._examples.queries[anchor]
+        if self._noise.synonyms[pair] and (variants := self._examples.variants[anchor]):
+            rng = np.random.default_rng((_SYNONYM, self._seed, self._epoch, pair))
+            said = variants[int(rng.integers(len(variants)))]
+        if self._noise.typos[pair]:
+            said = typos(said, np.random.default_rng((_TYPO, self._seed, self._epoch, pair)))
+        if said == query:
             return self._add(self._examples.query_tokens[anchor])
-        rng = np.random.default_rng((_TYPO, self._seed, self._epoch, pair))
-        (tokens,) = self._tokenize([typos(self._examples.queries[anchor], rng)])
+        (tokens,) = self._tokenize([said])
         return self._add(np.asarray(tokens, dtype=np.int64))
 
     def _add(self, tokens: Integers) -> int:

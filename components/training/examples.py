@@ -63,6 +63,8 @@ class Examples:
     """Per owner the duplicate groups of all its known positives, ascending."""
     queries: tuple[str, ...]
     """The queries' words, for typing errors."""
+    variants: tuple[tuple[str, ...], ...]
+    """Each query in other words, by the shop's synonyms."""
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -76,7 +78,9 @@ class Examples:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             save_file(arrays, folder / ARRAYS)
-            pl.DataFrame({"query": pl.Series(self.queries, dtype=pl.String)}).write_parquet(folder / QUERIES)
+            variants = pl.Series(list(map(list, self.variants)), dtype=pl.List(pl.String))
+            words = {"query": pl.Series(self.queries, dtype=pl.String), "variants": variants}
+            pl.DataFrame(words).write_parquet(folder / QUERIES)
 
 
 def read_examples(folder: Path) -> Examples:
@@ -87,7 +91,9 @@ def read_examples(folder: Path) -> Examples:
     fields: dict[str, Any] = {name: arrays[name] for name in _PLAIN}
     for name in _RAGGED:
         fields[name] = Ragged(arrays[f"{name}.values"], arrays[f"{name}.offsets"])
-    return Examples(**fields, queries=tuple(pl.read_parquet(folder / QUERIES).get_column("query")))
+    words = pl.read_parquet(folder / QUERIES)
+    variants = tuple(map(tuple, words.get_column("variants").to_list()))
+    return Examples(**fields, queries=tuple(words.get_column("query")), variants=variants)
 
 
 def write_description(folder: Path, prepared: PreparedExamples) -> None:

@@ -11,17 +11,20 @@ import polars as pl
 from components.augment.negatives import NONE, Flags, Mined, mine
 from components.augment.noise import drop_attributes
 from components.contract.digests import sha256_tree
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.ports import Encoder, Rows, Vectors
 from components.contract.settings import AugmentSettings, TrainingSettings
 from components.contract.task import Task
 from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
+from components.index.analysis import Analyzer
 from components.training.adapters import with_prompt
 from components.training.examples import Examples, PreparedExamples, write_description
 from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
 from components.training.ragged import Ragged
 from components.training.task_examples import prepare_task_examples
+from components.understanding.knowledge import Knowledge
 
 logger = logging.getLogger(__name__)
 SEARCHED: frozenset[Parameter] = frozenset({"hard_negatives", "mining_depth", "positive_ceiling"})
@@ -41,6 +44,7 @@ def prepare_examples(
     tasks: Sequence[Task] = (),
     task_rows: Path | None = None,
     learned_until: datetime | None = None,
+    knowledge: KnowledgeSettings | None = None,
 ) -> PreparedExamples:
     """Writes the examples of a split's training rows into the folder `out`.
 
@@ -51,6 +55,7 @@ def prepare_examples(
             None: the items that may be trained on are encoded here.
         tasks: trained beside the pairs; task_rows: the folder of their rows.
         learned_until: see `read_pairs`.
+        knowledge: its synonyms say training queries in other words.
 
     Raises LeakageError (an item that may not be trained on), DataError (no pair).
     """
@@ -64,7 +69,7 @@ def prepare_examples(
         mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
     base = with_prompt(base, training)
-    _tokenised(pairs, mined.rows, items, base).write(out)
+    _tokenised(pairs, mined.rows, items, base, _variants(pairs.queries, knowledge, base)).write(out)
     if task_rows is not None:
         prepare_task_examples(tasks, task_rows, base, out)
     prepared = PreparedExamples(
@@ -133,7 +138,21 @@ def _anchor_vectors(pairs: Pairs, anchors: Rows, champion: Encoder, item_vectors
     return vectors
 
 
-def _tokenised(pairs: Pairs, negatives: Rows, items: pl.DataFrame, base: TransformerEncoder) -> Examples:
+def _variants(
+    queries: Sequence[str], knowledge: KnowledgeSettings | None, base: TransformerEncoder
+) -> tuple[tuple[str, ...], ...]:
+    """Of each query, by the shop's synonyms; none where it has none."""
+    known = Knowledge(knowledge or KnowledgeSettings(), (), Analyzer(base.settings.language).words)
+    return tuple(tuple(known.variants(query)) for query in queries)
+
+
+def _tokenised(
+    pairs: Pairs,
+    negatives: Rows,
+    items: pl.DataFrame,
+    base: TransformerEncoder,
+    variants: tuple[tuple[str, ...], ...],
+) -> Examples:
     """Renumbers the items that occur and cuts their texts, and the queries, into tokens."""
     histories = Ragged.of(pairs.histories)
     used = np.unique(np.concatenate([pairs.positives, negatives[negatives != NONE], histories.values]))
@@ -154,4 +173,5 @@ def _tokenised(pairs: Pairs, negatives: Rows, items: pl.DataFrame, base: Transfo
         histories=Ragged(number[histories.values], histories.offsets),
         known_groups=Ragged.of(np.unique(groups[rows]) for rows in pairs.known),
         queries=pairs.queries,
+        variants=variants,
     )

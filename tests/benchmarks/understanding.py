@@ -50,7 +50,7 @@ def main() -> None:
             sys.stderr.write(f"{name}: {root} is absent; left out\n")
             continue
         began = time.monotonic()
-        figures[name] = measured(name, root, chosen.out, None if chosen.untrained else chosen.pairs)
+        figures[name] = measured(name, root, chosen.out, chosen.pairs, trained=not chosen.untrained)
         figures[name]["seconds"] = round(time.monotonic() - began, 1)
     table = markdown(figures)
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def main() -> None:
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
-def measured(name: str, root: Path, out: Path, pairs: int | None) -> dict[str, Any]:
-    """pairs: to train on at most; None: version 0 alone."""
+def measured(name: str, root: Path, out: Path, pairs: int, trained: bool) -> dict[str, Any]:
+    """pairs: to train on at most; trained: not version 0 alone."""
     from components.data.configuration import load_task
     from components.data.demo_shop import TRUTH, generate
     from flows.embedded import keep_prefect_in
@@ -75,11 +75,11 @@ def measured(name: str, root: Path, out: Path, pairs: int | None) -> dict[str, A
     changes: dict[str, Any] = {
         "tasks": [load_task(task).model_dump(mode="json") for task in QUERY_TASKS[name]],
         "knowledge": {"synonyms": demo_synonyms() if name == "demo" else []},
-        "training": plain.settings.training.model_dump() | {"max_pairs": pairs or 2},
+        "training": plain.settings.training.model_dump() | {"max_pairs": pairs},
     }
     with PrefectServer().ready():
         shop = open_shop(name, str(root), str(out / "workspace"), changes)
-        return _judged_twice(shop, trained=pairs is not None)
+        return _judged_twice(shop, trained=trained)
 
 
 def demo_synonyms() -> list[list[str]]:

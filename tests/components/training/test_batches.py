@@ -1,6 +1,7 @@
 """Batches: order is a pure function of (seed, epoch, step), shards are equal, masks and texts are right."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ def _examples(seed: int = 0, searches: int = 23, histories: int = 17) -> Example
         histories=Ragged.of([rng.choice(items, rng.integers(1, 4), replace=False) for _ in range(histories)]),
         known_groups=Ragged.of(known),
         queries=tuple(queries),
+        variants=tuple((f"{query} one", f"{query} two") for query in queries),
     )
 
 
@@ -185,7 +187,7 @@ def test_masks_equal_a_slow_reference(seed: int) -> None:
 def test_each_distinct_text_is_encoded_once() -> None:
     """A batch lists no token list twice, and every position leads to the right text."""
     examples = _examples()
-    silent = AugmentSettings(typo_share=0, attribute_dropout=0)
+    silent = AugmentSettings(typo_share=0, attribute_dropout=0, synonym_share=0)
     noise = epoch_noise(examples, silent, 0, 0)
     for number, pairs in enumerate(epoch_plan(examples, _settings(), 0, 1)):
         batch = rank_batch(examples, Step(number, 0, pairs), noise, None, _tokenize, seed=0, rank=0, ranks=1)
@@ -209,17 +211,39 @@ def test_noise_depends_on_epoch_and_number_alone() -> None:
     assert np.array_equal(first.short, again.short)
     assert not np.array_equal(first.typos, other.typos)
     assert first.typos.mean() == pytest.approx(0.25, abs=0.04)
+    assert np.array_equal(first.synonyms, again.synonyms) and not np.array_equal(
+        first.synonyms, other.synonyms
+    )
+    assert first.synonyms.mean() == pytest.approx(0.1, abs=0.03)
 
 
 def test_short_items_and_mistyped_queries_reach_the_batch() -> None:
     """With shares of one every item is read without attributes and every query has one error."""
     examples = _examples(0, 16, 0)
-    noise = epoch_noise(examples, AugmentSettings(typo_share=1, attribute_dropout=1), 0, 0)
+    everything = AugmentSettings(typo_share=1, attribute_dropout=1, synonym_share=0)
+    noise = epoch_noise(examples, everything, 0, 0)
     (pairs, *_) = epoch_plan(examples, _settings(), 0, 1)
     batch = rank_batch(examples, Step(0, 0, pairs), noise, None, _tokenize, seed=0, rank=0, ranks=1)
     assert _texts(batch, batch.positives) == [[100 + item] for item in examples.positives[pairs]]
     clean = _tokenize([examples.queries[anchor] for anchor in examples.anchors[pairs]])
     assert all(text != query for text, query in zip(_texts(batch, batch.anchors), clean, strict=True))
+
+
+def test_queries_are_said_in_other_words() -> None:
+    """With a share of one all of them, by one of their variants each, another in another epoch; a query that
+    the shop knows no other words for stays."""
+    examples = replace(_examples(0, 200, 0), variants=((), *_examples().variants[1:]))
+    settings = AugmentSettings(typo_share=0, attribute_dropout=0, synonym_share=1)
+    heard = []
+    for epoch in (0, 1):
+        noise, drawn = epoch_noise(examples, settings, 0, epoch), np.arange(200)
+        step = Step(0, epoch, drawn)
+        batch = rank_batch(examples, step, noise, None, _tokenize, seed=0, rank=0, ranks=1)
+        heard.append(_texts(batch, batch.anchors))
+    for anchor, *said in zip(examples.anchors, *heard, strict=True):
+        known = examples.variants[anchor] or (examples.queries[anchor],)
+        assert all(tokens in _tokenize(known) for tokens in said)
+    assert heard[0] != heard[1]
 
 
 def test_expected_shares_count_positives_and_negatives_of_a_kind() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from components.contract.digests import sha256_json
 from components.contract.errors import TrainingError
+from components.contract.knowledge import KnowledgeSettings
 from components.contract.settings import AugmentSettings, Settings, TrainingSettings, changed, section_of
 from components.contract.tuning import WHOLE, Parameter
 from components.encoder.texts import item_texts
@@ -18,7 +19,15 @@ from components.training.prepare import SEARCHED, prepare_examples
 from components.training.spec import TrainingSpec, read_spec, write_spec
 
 
-def _prepare(shop: Any, out: Path, *, champion: Any = None, vectors: Any = None, **augment: Any) -> Examples:
+def _prepare(
+    shop: Any,
+    out: Path,
+    *,
+    champion: Any = None,
+    vectors: Any = None,
+    knowledge: KnowledgeSettings | None = None,
+    **augment: Any,
+) -> Examples:
     prepare_examples(
         shop.split,
         out,
@@ -27,6 +36,7 @@ def _prepare(shop: Any, out: Path, *, champion: Any = None, vectors: Any = None,
         augment=AugmentSettings(**augment),
         champion=champion,
         item_vectors=vectors,
+        knowledge=knowledge,
     )
     return read_examples(out)
 
@@ -50,6 +60,17 @@ def test_examples_hold_the_tokens_of_their_texts(shop: Any, tmp_path: Path) -> N
             assert [examples.item_tokens[i].tolist() for i in history] == [full[row] for row in past]
         else:
             assert examples.query_tokens[anchor].tolist() == queries[anchor]
+
+
+def test_queries_keep_their_other_words(shop: Any, tmp_path: Path) -> None:
+    """Those that the shop's synonyms give; none without any."""
+    plain = _prepare(shop, tmp_path / "plain")
+    assert set(plain.variants) == {()} and len(plain.variants) == len(plain.queries)
+    word = plain.queries[0].split()[0]
+    known = KnowledgeSettings.model_validate({"synonyms": [[word, "other word"]]})
+    examples = _prepare(shop, tmp_path / "known", knowledge=known)
+    assert examples.variants[0] == (examples.queries[0].replace(word, "other word", 1),)
+    assert sum(map(bool, examples.variants)) < len(examples.queries)
 
 
 def test_duplicates_share_a_group(shop: Any, tmp_path: Path) -> None:
