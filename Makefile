@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-understanding bench-adapters bench-ablation bench-continual lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-understanding bench-adapters bench-ablation bench-continual bench-query-side lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench-ablation: setup  ## what each part of the training brings, on validation: 
 
 bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
 	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
+
+bench-query-side: setup  ## an update of the query side alone beside a full retrain: DATASET=home_depot
+	$(BIN)/python tests/benchmarks/query_side.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
 
 lint:
 	$(BIN)/ruff check .

@@ -145,7 +145,8 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
     if downstream:
         miner = current_miner(run, data)
         settings = run.shop.settings
-        training = settings.training.model_copy(update={"start": "base"})
+        method = "full" if settings.training.method == "query_side" else settings.training.method
+        training = settings.training.model_copy(update={"start": "base", "method": method})
         encoder = settings.encoder.model_copy(update={"name": str(kept)})
         settings = settings.model_copy(update={"training": training})
         before = replace(run, shop=replace(run.shop, settings=settings))

@@ -11,6 +11,7 @@ from components.contract.files import write_bytes
 from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
 from components.contract.settings import OPERATING
+from components.encoder.base import items_digest
 from components.evaluation.scorecard import Scorecard
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
@@ -78,7 +79,7 @@ def build(
     plan: chosen on validation unless it is given. champion: whose encoder a warm start began with.
     """
     model = "version 0" if baseline else "challenger"
-    vectors = encoded(run, data, encoder, encoder_digest, model)
+    vectors = encoded(run, data, encoder, model)
     plan = plan or chosen_plan(run, data, encoder, encoder_digest, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
     if data.task_rows is not None:  # version 0's heads learn, too
@@ -98,7 +99,7 @@ def build(
     )
     if champion is not None and run.shop.settings.training.start == "champion":
         fingerprint = fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
-    graphs = exported(run, encoder, encoder_digest, model) if plan.inference != "torch" else None
+    graphs = exported(run, encoder, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
     heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
     knowledge = run.shop.settings.knowledge
@@ -145,14 +146,14 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
     settings = run.shop.settings
     graphs = None
     if settings.retrieval.inference != "torch":
-        graphs = exported(run, encoder, encoder_digest, model)
+        graphs = exported(run, encoder, model)
     plan, _ = run.cached(
         stages.choose_retrieval,
         "plan",
         [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
         encoder=encoder,
         graphs=graphs,
-        vectors=encoded(run, data, encoder, encoder_digest, model),
+        vectors=encoded(run, data, encoder, model),
         split_folder=data.split,
         settings=settings,
         model=model,
@@ -183,7 +184,7 @@ def _with_implied(
         plan=plan,
         encoder=encoder,
         graph=graph,
-        vectors=encoded(run, data, encoder, encoder_digest, model),
+        vectors=encoded(run, data, encoder, model),
         split_folder=data.split,
         heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
         settings=settings,
@@ -192,37 +193,41 @@ def _with_implied(
     return weighed  # type: ignore[no-any-return]  # a task's result has no type
 
 
-def exported(run: Run, encoder: Path, encoder_digest: str, model: str) -> Path:
+def exported(run: Run, encoder: Path, model: str) -> Path:
     """Folder of an encoder's graphs for ONNX Runtime; a fine-tuned one's are version 0's with its weights."""
     base_digest, base = version_0(run)
-    start = None
-    if encoder_digest != base_digest:
-        start = base, exported(run, base, base_digest, "version 0")
+    digest, start = items_digest(encoder), None  # a query map is no part of a graph
+    if digest != base_digest:
+        start = base, exported(run, base, "version 0")
     _, folder = run.cached(
-        stages.export_encoder, "graphs", [encoder_digest], encoder=encoder, start=start, model=model
+        stages.export_encoder, "graphs", [digest], encoder=encoder, start=start, model=model
     )
     return folder
 
 
-def encoded(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Path:
+def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None = None) -> Path:
     """Folder of a split's catalogue as an encoder sees it, with the co-purchases before its cut-off; splits
-    with other requests share it."""
+    with other requests share it, and encoders that differ in how queries are mapped. index: a release's of
+    the same encoder, whose vectors are used again."""
     read = [data.split / "items.parquet", data.split / "statistics" / "purchases.parquet"]
     _, folder = run.cached(
         stages.encode_items,
         "vectors",
-        [*(sha256_file(path) for path in read if path.is_file()), encoder_digest],
+        [*(sha256_file(path) for path in read if path.is_file()), items_digest(encoder)],
         encoder=encoder,
         split_folder=data.split,
         model=model,
+        index=index,
     )
     return folder
 
 
 def encoded_by(run: Run, data: Data, release: Candidate, model: str) -> Path:
-    """The same for a release's encoder."""
-    folder = run.shop.candidates / release.digest / "encoder"
-    return encoded(run, data, folder, release.encoder_digest, model)
+    """The same for a release's encoder. Of a query-side update its item vectors are used again, as they stand
+    in its index; else they are made as those of any other release, of the same texts together."""
+    folder = run.shop.candidates / release.digest
+    again = run.shop.settings.training.method == "query_side"
+    return encoded(run, data, folder / "encoder", model, folder / "index" if again else None)
 
 
 def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:

@@ -44,6 +44,7 @@ from components.contract.settings import (
     QualitySettings,
     Settings,
     SplitSettings,
+    TrainingSettings,
 )
 from components.contract.task import Task as ShopTask
 from components.cost.summary import Cost
@@ -56,7 +57,7 @@ from components.evaluation.plots import plot_gate_intervals, plot_recall_by_age
 from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
 from components.gate.verdict import decide
-from components.index.vectors import encode_catalogue, read_vectors
+from components.index.vectors import KnownVectors, encode_catalogue, read_vectors
 from components.monitoring.alarms import calibrate
 from components.monitoring.reference import Undiscoverable, build_reference
 from components.quality.checks import enforce, inspect
@@ -84,6 +85,7 @@ from components.training.examples import DESCRIPTION, PreparedExamples
 from components.training.launch import train
 from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
+from components.training.query_side import tune_query_side
 from components.training.spec import TrainingSpec
 from flows import console
 from flows.log_mirror import mirror_log
@@ -138,19 +140,29 @@ def count_lost_items(loaded: Path, checked: Path, prepared: PreparedData) -> dic
 
 
 @task(name="encode the catalogue", task_run_name="encode the catalogue: {model}")
-def encode_items(folder: Path, encoder: Path, split_folder: Path, model: str) -> str:  # noqa: ARG001 – shown in the run's name
+def encode_items(
+    folder: Path,
+    encoder: Path,
+    split_folder: Path,
+    model: str,  # noqa: ARG001 – shown in the run's name
+    index: Path | None = None,
+) -> str:
+    """index: one that the same encoder made; its vectors hold for the items that have the same text still."""
     items = pl.read_parquet(split_folder / "items.parquet")
     loaded = TransformerEncoder.load_saved(encoder)
     with stage_folder(folder) as out:
         settings = loaded.settings
+        known = KnownVectors(index, settings.item_fields, loaded.encode_catalogue) if index else None
         encode_catalogue(
             items,
-            loaded.encode_catalogue,
+            known.encode if known else loaded.encode_catalogue,
             settings.item_fields,
             out,
             settings.language,
             read_purchases(split_folder, "statistics"),
         )
+    if known is not None:
+        console.fact("item vectors", f"{known.taken:,} as they were, {known.encoded:,} texts encoded")
     return folder.name
 
 
@@ -257,6 +269,31 @@ def fine_tune(folder: Path, spec: TrainingSpec, part: TrainingPart) -> TrainedMo
         # What was trained on – pairs per kind, mined negatives per filter – stays with the model.
         shutil.copyfile(Path(spec.examples) / DESCRIPTION, out / DESCRIPTION)
         return train(spec, attempts, out, on_progress=show).model_copy(update={"path": folder.name})
+
+
+@task(name="tune the query side", task_run_name="tune the query side on {part} rows")
+def tune_queries(
+    folder: Path,
+    split_folder: Path,
+    encoder: Path,
+    vectors: Path,
+    settings: TrainingSettings,
+    part: TrainingPart,
+    learned_until: datetime | None,
+    epochs: int | None,
+) -> TrainedModel:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        trained = tune_query_side(
+            split_folder,
+            encoder,
+            read_vectors(vectors)[1],
+            out,
+            part=part,
+            settings=settings,
+            learned_until=learned_until,
+            epochs=epochs,
+        )
+    return trained.model_copy(update={"path": folder.name})
 
 
 @task(name="export the encoder", task_run_name="export the encoder: {model}")

@@ -19,7 +19,7 @@ from flows.run import Data, Run
 
 @dataclass(frozen=True)
 class Miner:
-    """The encoder that hard negatives are mined with: the champion's."""
+    """The encoder that hard negatives are mined with, and a warm start begins with: the champion's."""
 
     digest: str
     encoder: Path
@@ -44,7 +44,7 @@ def current_miner(run: Run, data: Data) -> Miner:
     if digest is not None:
         return miner_of(run, data, candidates.read(run.shop.candidates, digest))
     encoder_digest, encoder = releases.version_0(run)
-    vectors = releases.encoded(run, data, encoder, encoder_digest, "version 0")
+    vectors = releases.encoded(run, data, encoder, "version 0")
     return Miner(encoder_digest, encoder, vectors)
 
 
@@ -76,12 +76,36 @@ def fine_tuned(
 ) -> tuple[TrainedModel, Path]:
     """Trains on one part: with validation where `epochs` is open, else exactly so many epochs."""
     settings = run.shop.settings
+    if settings.training.method == "query_side":
+        return _query_side(run, data, miner, part, epochs)
     examples = prepared_examples(run, data, settings, miner, part)
     console.mined(examples[0].pairs, examples[0].mined)
     spec = training_spec(run, data, settings, miner, examples, epochs=epochs)
     options = [settings.encoder, settings.training, settings.augment, settings.tasks]
     inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
     return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)
+
+
+def _query_side(
+    run: Run, data: Data, champion: Miner, part: TrainingPart, epochs: int | None
+) -> tuple[TrainedModel, Path]:
+    """The champion's encoder with a new map of its query vectors."""
+    settings = run.shop.settings
+    folder, base, _ = start_of(run, settings, champion)
+    trained, out = run.cached(
+        stages.tune_queries,
+        "train",
+        [data.prepared.digest, base, settings.training, part, str(champion.learned_until), epochs],
+        split_folder=data.split,
+        encoder=folder,
+        vectors=champion.vectors,
+        settings=settings.training,
+        part=part,
+        learned_until=champion.learned_until,
+        epochs=epochs,
+    )
+    console.mined({"search": trained.pairs}, {})
+    return trained, out
 
 
 def prepared_examples(

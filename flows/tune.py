@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components.contract.digests import sha256_json
-from components.contract.errors import TrainingError
+from components.contract.errors import ConfigError, TrainingError
 from components.contract.settings import Settings, changed
 from components.encoder.base import resolve_base
 from components.tracking.run import Tracker, start
@@ -58,6 +58,10 @@ def tune(
 def _search(run: Run, limits: Limits) -> dict[str, Any]:
     began = time.monotonic()
     settings, workspace = run.shop.settings, run.shop.workspace
+    if settings.training.method == "query_side":
+        raise ConfigError(
+            "training.method query_side has none of the settings that are searched: set it to full."
+        )
     console.chapter("Data")
     data = prepare(run)
     console.data(data)

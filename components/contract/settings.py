@@ -121,9 +121,11 @@ class TrainingSettings(Section):
     trained, with some of the rest."""
     replay_share: float = Field(default=0.5, ge=0, lt=1)
     """Warm start: share of the training pairs that are drawn from those the champion was trained on."""
-    method: Literal["full", "lora", "ia3", "prompt"] = "full"
+    method: Literal["full", "lora", "ia3", "prompt", "query_side"] = "full"
     """What is trained: all weights; or, those frozen, narrow matrices beside the layers (lora), a factor per
-    dimension (ia3) or tokens before every text (prompt): these want a higher learning rate."""
+    dimension (ia3) or tokens before every text (prompt): these want a higher learning rate. query_side: a map
+    of the query's vector alone, from searches and in seconds; the champion's item vectors stay, so it needs
+    start: champion. Learning rate, batch size and epochs are its own."""
     lora_rank: int = Field(default=16, ge=1)
     prompt_tokens: int = Field(default=16, ge=1, le=128)
     max_epochs: int = Field(default=1, ge=1)
@@ -168,6 +170,12 @@ class TrainingSettings(Section):
     def _a_prompt_averages_with_nothing(self) -> "TrainingSettings":
         if self.method == "prompt" and self.fine_tuned_share < 1.0:
             raise ValueError("method prompt adds words that the base has not: set fine_tuned_share to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _a_query_side_needs_an_index(self) -> "TrainingSettings":
+        if self.method == "query_side" and self.start != "champion":
+            raise ValueError("method query_side tunes queries to the champion's index: set start to champion")
         return self
 
 

@@ -77,8 +77,9 @@ def explain_match(
     with _evaluating(encoder.model):
         with torch.no_grad():
             vectors = [encoder.forward_ids([side.ids]) for side in sides]
-        of_query = _parts(encoder, sides[0], vectors[1], steps)
-        of_item = _parts(encoder, sides[1], vectors[0], steps)
+            vectors[0] = encoder.as_query(vectors[0])
+        of_query = _parts(encoder, sides[0], vectors[1], steps, encoder.as_query)
+        of_item = _parts(encoder, sides[1], vectors[0], steps, _unchanged)
     score = float((vectors[0] * vectors[1]).sum())
     return MatchExplanation(
         score=score,
@@ -109,14 +110,25 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.train(training)
 
 
-def _parts(encoder: TransformerEncoder, side: TokenWords, other: Tensor, steps: int) -> _Parts:
-    """Contributions of one side's words; other: (1, d), the other side's vector."""
+def _unchanged(vectors: Tensor) -> Tensor:
+    return vectors
+
+
+def _parts(
+    encoder: TransformerEncoder,
+    side: TokenWords,
+    other: Tensor,
+    steps: int,
+    as_searched: Callable[[Tensor], Tensor],
+) -> _Parts:
+    """Contributions of one side's words; other: (1, d), the other side's vector; as_searched: what becomes of
+    this side's vectors before they are compared."""
     ids = torch.tensor([side.ids], device=encoder.device)
     padded = [
         id_ if special else encoder._pad_id for id_, special in zip(side.ids, side.special, strict=True)
     ]
     embed = encoder.model.get_input_embeddings()
-    cosine = _cosine_with(encoder, other)
+    cosine = _cosine_with(encoder, other, as_searched)
     with torch.no_grad():
         inputs, baselines = embed(ids), embed(torch.tensor([padded], device=encoder.device))
         baseline = float(cosine(baselines))
@@ -131,14 +143,16 @@ def _parts(encoder: TransformerEncoder, side: TokenWords, other: Tensor, steps: 
     return _Parts(tuple(zip(side.words, sums, strict=True)), rest, baseline)
 
 
-def _cosine_with(encoder: TransformerEncoder, other: Tensor) -> Callable[[Tensor], Tensor]:
+def _cosine_with(
+    encoder: TransformerEncoder, other: Tensor, as_searched: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
     """(s, t, d) word embeddings → (s,) cosines with `other`, (1, d)."""
 
     def cosine(embeddings: Tensor) -> Tensor:
         mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)
         states = encoder.model(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
         vectors = torch.nn.functional.normalize(encoder._pool(states, mask).float(), dim=-1)
-        return (vectors * other).sum(dim=-1)
+        return (as_searched(vectors) * other).sum(dim=-1)
 
     return cosine
 

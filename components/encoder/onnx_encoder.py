@@ -18,8 +18,9 @@ from components.contract.digests import sha256_file, sha256_json
 from components.contract.errors import EncoderError
 from components.contract.ports import Vectors
 from components.contract.settings import EncoderSettings
-from components.encoder.base import SETTINGS_FILE
+from components.encoder.base import QUERY_MAP_FILE, SETTINGS_FILE
 from components.encoder.batches import TextKind, encode_distinct
+from components.encoder.query_map import QueryMap, mapped, read_query_map
 
 DEFAULT_THREADS = 1
 """Per process: on shared cores a second thread waits for the first (p99 500 ms instead of 3, measured)."""
@@ -36,6 +37,7 @@ class OnnxEncoder:
         pad_id: int,
         digest: str,
         threads: int = DEFAULT_THREADS,
+        query_map: QueryMap | None = None,
     ) -> None:
         """threads: texts that are encoded side by side, one core each: two cores on one short text would wait
         for each other more than they compute."""
@@ -47,6 +49,7 @@ class OnnxEncoder:
         self._tokenizer = tokenizer
         self._pad_id = pad_id
         self._digest = digest
+        self._query_map = query_map
 
     @classmethod
     def load(cls, graph: Path, encoder: Path, threads: int = DEFAULT_THREADS) -> Self:
@@ -62,15 +65,17 @@ class OnnxEncoder:
             )
         tokenizer.no_padding()
         tokenizer.enable_truncation(settings.max_length, direction=named.get("truncation_side", "right"))
-        digest = sha256_json([sha256_file(graph), settings.model_dump(mode="json")])
-        return cls(session, tokenizer, settings, _pad_id(tokenizer, named), digest, threads)
+        query_map = read_query_map(encoder, int(session.get_outputs()[0].shape[-1]))
+        files = [graph, encoder / QUERY_MAP_FILE] if query_map is not None else [graph]
+        digest = sha256_json([*map(sha256_file, files), settings.model_dump(mode="json")])
+        return cls(session, tokenizer, settings, _pad_id(tokenizer, named), digest, threads, query_map)
 
     @property
     def digest(self) -> str:
         return self._digest
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(texts, "query")
+        return mapped(self._encode(texts, "query"), self._query_map)
 
     def encode_items(self, texts: Sequence[str]) -> Vectors:
         return self._encode(texts, "item")

@@ -21,6 +21,7 @@ from components.contract.ports import Vectors
 from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
+from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
 
 _ROUNDS = 3
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last is Arm's
@@ -36,6 +37,8 @@ class TransformerEncoder:
         self.model = model
         self.tokenizer = tokenizer
         self.settings = settings
+        self.query_map: QueryMap | None = None
+        """Only what is searched by has it: training and the exported graph see the vectors before it."""
         self._digest = digest
 
     @classmethod
@@ -61,8 +64,10 @@ class TransformerEncoder:
 
     @classmethod
     def load_saved(cls, folder: Path) -> Self:
-        """Loads what `save` wrote, with its own settings."""
-        return cls.load(folder, saved_settings(folder))
+        """Loads what `save` wrote, with its own settings and its query map."""
+        encoder = cls.load(folder, saved_settings(folder))
+        encoder.query_map = read_query_map(folder, encoder.dimensions)
+        return encoder
 
     def save(self, folder: Path) -> str:
         """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them."""
@@ -71,6 +76,8 @@ class TransformerEncoder:
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
         write_json(folder / SETTINGS_FILE, self.settings.model_dump(mode="json"))
+        if self.query_map is not None:
+            write_query_map(self.query_map, folder)
         self._digest = folder_digest(folder, self.settings)
         return self._digest
 
@@ -109,6 +116,13 @@ class TransformerEncoder:
         states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, t, d)
         return torch.nn.functional.normalize(self._pool(states, mask).float(), dim=-1)
 
+    def as_query(self, vectors: Tensor) -> Tensor:
+        """(n, d) unit vectors of queries as they are searched by; gradients flow."""
+        if self.query_map is None:
+            return vectors
+        turned = vectors @ torch.from_numpy(self.query_map).to(vectors.device).T
+        return torch.nn.functional.normalize(turned, dim=-1)
+
     def encode_catalogue(self, texts: Sequence[str]) -> Vectors:
         """As `encode_items`, in bf16 where the device gains by it: cosines to the fp32 vectors above 0.9999
         (measured)."""
@@ -117,7 +131,7 @@ class TransformerEncoder:
             return self._encode(texts, "item")
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
-        return self._encode(texts, "query")
+        return mapped(self._encode(texts, "query"), self.query_map)
 
     def encode_items(self, texts: Sequence[str]) -> Vectors:
         return self._encode(texts, "item")

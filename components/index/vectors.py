@@ -42,6 +42,26 @@ def encode_catalogue(
         CoPurchases.build(items.get_column("item_id").to_list(), vectors, purchases).save(out)
 
 
+class KnownVectors:
+    """Encodes the texts that an index of the same encoder does not hold; takes the other vectors from it."""
+
+    def __init__(self, index: Path, fields: Sequence[str], encode: Callable[[list[str]], Vectors]) -> None:
+        _, self._vectors = read_vectors(index)
+        texts = item_texts(pl.read_parquet(index / ITEMS_FILE), fields)
+        self._row_of = {text: row for row, text in enumerate(texts)}
+        self._encode = encode
+        self.taken, self.encoded = 0, 0
+        """Items, and distinct texts."""
+
+    def encode(self, texts: list[str]) -> Vectors:
+        unknown = sorted({text for text in texts if text not in self._row_of})
+        place = {text: len(self._vectors) + row for row, text in enumerate(unknown)}
+        vectors = np.concatenate([self._vectors, self._encode(unknown)]) if unknown else self._vectors
+        rows = [place[text] if text in place else self._row_of[text] for text in texts]
+        self.taken, self.encoded = sum(row < len(self._vectors) for row in rows), len(unknown)
+        return vectors[rows]
+
+
 def write_vectors(items: pl.DataFrame, vectors: Vectors, out: Path) -> None:
     with disk_errors(out):
         save_file({"vectors": np.ascontiguousarray(vectors, dtype=np.float32)}, out / VECTORS_FILE)

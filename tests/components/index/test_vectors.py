@@ -1,11 +1,21 @@
 """A catalogue's vectors on disk."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from components.contract.errors import DataError, StorageError
-from components.index.vectors import ITEMS_FILE, SNAPSHOT_COLUMNS, encode_catalogue, read_vectors
+from components.contract.ports import Vectors
+from components.index.vectors import (
+    ITEMS_FILE,
+    SNAPSHOT_COLUMNS,
+    KnownVectors,
+    encode_catalogue,
+    read_vectors,
+    write_vectors,
+)
 
 
 @pytest.fixture
@@ -38,3 +48,23 @@ def test_items_and_vectors_that_do_not_belong_together_are_refused(items, lookup
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(StorageError, match="nowhere"):
         read_vectors(tmp_path / "nowhere")
+
+
+def test_an_index_of_the_same_encoder_is_used_again_for_texts_that_it_has(tmp_path: Path) -> None:
+    """An item whose text changed, and a new one, are encoded; equal texts once."""
+    asked: list[list[str]] = []
+
+    def encode(texts: list[str]) -> Vectors:
+        asked.append(texts)
+        return np.asarray([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+    items = pl.DataFrame({name: [None, None] for name in SNAPSHOT_COLUMNS}).with_columns(
+        item_id=pl.Series(["a", "b"]), title=pl.Series(["oak chair", "lamp"])
+    )
+    write_vectors(items, np.asarray([[5, 5], [7, 7]], dtype=np.float32), tmp_path)
+    known = KnownVectors(tmp_path, ["title"], encode)
+    assert known.encode(["lamp", "mug", "oak chair", "mug"]).tolist() == [[7, 7], [3, 1], [5, 5], [3, 1]]
+    assert asked == [["mug"]]
+    assert (known.taken, known.encoded) == (2, 1)
+    assert known.encode(["lamp"]).tolist() == [[7, 7]]
+    assert len(asked) == 1

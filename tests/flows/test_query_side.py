@@ -1,0 +1,67 @@
+"""A query-side update: a new map of queries on the champion's index, judged and served like any release."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from fastapi.testclient import TestClient
+
+from components.encoder.base import QUERY_MAP_FILE
+from components.index.vectors import read_vectors
+from components.release.candidate import load_manifest
+from flows.serving import shop_app
+from flows.shop import open_shop
+
+TRAINING = {"start": "champion", "method": "query_side", "validation_items": 100}
+
+
+def test_the_challenger_is_the_champion_with_another_map_and_is_judged_and_served(
+    retrained: Any, connected: Any
+) -> None:
+    """Encoder, graph and the vectors of unchanged items are the champion's, byte for byte; the gate has its
+    verdict; promoted by hand it serves, and a rollback takes it back. Since the first retrain one item has
+    another title."""
+    shop = retrained
+    items = pl.read_csv(shop.folder / "items.csv", infer_schema=False)
+    first = pl.col("sku") == "i000"
+    items = items.with_columns(name=pl.when(first).then(pl.lit("red oak angle")).otherwise("name"))
+    items.write_csv(shop.folder / "items.csv")
+    shop.configure(training=TRAINING)
+    outcome = connected("retrain", *shop.arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    result = outcome.json
+    folders = [
+        shop.workspace / "candidates" / result[f"{role}_digest"] for role in ("champion", "challenger")
+    ]
+    champion, challenger = (load_manifest(folder) for folder in folders)
+    assert f"encoder/{QUERY_MAP_FILE}" in challenger.keys() - champion.keys()
+    for name in champion.keys() & challenger.keys():
+        if name.startswith(("encoder/", "inference/")):
+            assert champion[name] == challenger[name], name
+    assert _changed(*(folder / "index" for folder in folders)) == ["i000"]
+    assert result["verdict"] in ("PROMOTE", "REJECT", "INCONCLUSIVE")
+    assert result["challenger"]["new"]["requests"] == result["champion"]["new"]["requests"] > 0
+    reason = ["--reason", "to see it serve"]
+    override = ["--override", "--role", "lead", *reason]
+    promoted = connected("promote", result["challenger_digest"], *shop.arguments, *override)
+    assert promoted.code == 0, promoted.err
+    opened = open_shop(str(shop.config), None, str(shop.workspace.parent))
+    with TestClient(shop_app(opened, anonymous_read=True)) as client:
+        answer = client.get("/search", params={"q": "oak lamp"}).json()
+    assert answer["release"] == result["challenger_digest"]
+    assert len(answer["results"]) > 0
+    assert connected("rollback", *shop.arguments, *reason).code == 0
+    assert opened.decision_log().champion() == result["champion_digest"]
+
+
+def _changed(*indexes: Path) -> list[str]:
+    """Items with other vectors."""
+    (ids, first), (_, second) = (read_vectors(index) for index in indexes)
+    return [item for item, one, other in zip(ids, first, second, strict=True) if (one != other).any()]
+
+
+def test_a_search_of_settings_has_nothing_to_search(tiny_shop: Any, connected: Any) -> None:
+    tiny_shop.configure(training=TRAINING)
+    refused = connected("tune", *tiny_shop.arguments, "--minutes", 1)
+    assert refused.code == 1
+    assert "training.method query_side has none of the settings that are searched" in refused.sentence
