@@ -13,6 +13,7 @@ from components.tasks.heads import open_heads
 from components.tasks.judging import judge_baselines, judge_heads
 
 KIND = Task(name="kind", says="Kind", rows="SELECT 1", text=("title",), head="classification")
+WISH = Task(name="kind", says="Wish", rows="SELECT 3", text=("query",), head="classification")
 PRICE = Task(name="price", says="Price", rows="SELECT 2", text=("title",), head="regression", log_scale=True)
 
 
@@ -61,6 +62,24 @@ def test_heads_and_baselines_answer_the_same_rows(tmp_path: Path) -> None:
     for answers in (ours["price"], theirs["price"]):
         error = np.log(answers["answer"].to_numpy() / answers["target"].to_numpy())
         assert np.abs(error).mean() < 0.1
+
+
+def test_queries_are_read_as_search_reads_them(tmp_path: Path) -> None:
+    """Fitted, calibrated and judged on the vectors of queries; an encoder for which an item's text says
+    nothing shows it, and a task of items beside it reads those."""
+
+    class Mute(Letters):
+        """Tells items' texts from each other by nothing."""
+
+        def encode_items(self, texts: Sequence[str]) -> Vectors:
+            return Letters().encode_items(["a"] * len(texts))
+
+    write(tmp_path / "rows")
+    price = PRICE.model_copy(update={"rows": "SELECT 4"})
+    fit_heads([WISH, price], tmp_path / "rows", Mute(), Mute(), tmp_path / "heads")
+    found = judge_heads([WISH, price], tmp_path / "rows", Mute(), open_heads(tmp_path / "heads"))
+    assert (found["kind"]["answer"] == found["kind"]["target"]).all()
+    assert found["price"]["answer"].n_unique() == 1
 
 
 def test_a_head_of_another_question_gives_no_answers(tmp_path: Path) -> None:
