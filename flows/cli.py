@@ -10,6 +10,7 @@ import typer
 from components.contract.errors import DebutError
 from components.contract.files import is_full_disk
 from flows import console
+from flows.cli_labels import label
 from flows.cli_operations import chat, decisions, deploy, monitor, review
 from flows.cli_options import Config, Json, Reason, RequirePromote, Root, Workspace, opened
 from flows.cli_pretrain import pretrain
@@ -38,6 +39,7 @@ app.add_typer(decisions, name="decisions")
 app.add_typer(keys, name="keys")
 app.add_typer(release, name="release")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(label, name="label")
 
 EXIT_CODES = {"PROMOTE": 0, "REJECT": 3, "INCONCLUSIVE": 4}
 _DEBUG = "--debug"

@@ -36,6 +36,7 @@ def run_fingerprint(shop: Shop) -> dict[str, Any]:
     return {
         "data": shop.source_digests(),
         "replayed": {path.name: sha256_file(path) for path in replayed},
+        "labels": sha256_file(shop.labels) if shop.labels.is_file() else None,
         "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude=OPERATING)),
         "code": code_digest(),
         "versions": installed_versions_digest(),

@@ -12,6 +12,7 @@ from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
 from components.contract.settings import OPERATING
 from components.encoder.base import items_digest
+from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
@@ -22,6 +23,7 @@ from components.release.fingerprint import Fingerprint, overlap
 from components.release.judging import JudgedTasks
 from components.release.plan import graph_of
 from components.split.judged import JUDGE, read_judged
+from components.split.labels import Labels
 from components.split.trained_on import trained_on
 from components.tasks.rows import trained_items, trained_queries
 from components.tracking.client import without_secrets
@@ -236,7 +238,10 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
     _, out = run.cached(
         stages.judge_release,
         "judged",
-        [data.prepared.digest, release.digest, settings, run.shop.settings.tasks, data.task_digest],
+        [
+            *(data.prepared.digest, release.digest, settings, run.shop.settings.tasks, data.task_digest),
+            run.fingerprint["labels"],
+        ],
         candidate=run.shop.candidates / release.digest,
         vectors=encoded_by(run, data, release, name),
         split_folder=data.split,
@@ -244,6 +249,7 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
         settings=settings,
         name=name,
         tasks=judged_tasks(run, data),
+        labels=labels_of(run),
     )
     return Scorecard.read(out)
 
@@ -315,12 +321,16 @@ def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) 
     _, lexical = run.cached(
         stages.judge_lexical,
         "bm25",
-        [data.prepared.digest, run.shop.settings.judge, fields, run.shop.settings.tasks, data.task_digest],
+        [
+            *(data.prepared.digest, run.shop.settings.judge, fields, run.shop.settings.tasks),
+            *(data.task_digest, run.fingerprint["labels"]),
+        ],
         split_folder=data.split,
         prepared=data.prepared,
         settings=run.shop.settings.judge,
         fields=fields,
         tasks=judged_tasks(run, data),
+        labels=labels_of(run),
     )
     return {
         "challenger": judged(run, data, challenger, "challenger"),
@@ -342,15 +352,25 @@ def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion
 def pool_unjudged(
     run: Run, data: Data, challenger: Candidate, champion: Candidate, report: GateReport
 ) -> None:
-    """Where unjudged items could turn the verdict round, the pairs to label go into the run's folder."""
-    if not any(gate.name == "condensed lists" and gate.outcome == "unsure" for gate in report.gates):
+    """Unless the challenger passed, what `debut label next` chooses from goes into the run's folder. Whether
+    an item suits a user is no question to a third person, so only searches are asked about."""
+    if report.verdict == "PROMOTE" or data.prepared.entrances[0] != "search":
         return
+    releases: dict[System, Candidate] = {"challenger": challenger, "champion": champion}
     systems = {
         name: (run.shop.candidates / release.digest, encoded_by(run, data, release, name))
-        for name, release in (("challenger", challenger), ("champion", champion))
+        for name, release in releases.items()
     }
-    fields = run.shop.settings.encoder.item_fields
-    stages.write_unjudged_pairs(run.folder, systems, data.split, data.prepared, fields)
+    settings = run.shop.settings
+    stages.pool_new_items(
+        run.folder, systems, data.split, settings.judge, settings.encoder.item_fields, labels_of(run)
+    )
+
+
+def labels_of(run: Run) -> Labels | None:
+    """People's own judgements, where there are any."""
+    shop = run.shop
+    return Labels(shop.labels, shop.settings.split.relevant_grade) if run.fingerprint["labels"] else None
 
 
 def register_challenger(

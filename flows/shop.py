@@ -52,6 +52,11 @@ class Shop:
         return self.settings.serving.live or str(self.workspace / "serving" / "live")
 
     @property
+    def labels(self) -> Path:
+        """People's own judgements of test queries (split.labels)."""
+        return self.workspace / "labels" / "judgements.parquet"
+
+    @property
     def undiscoverable(self) -> Path:
         """Per release a folder with its list."""
         return self.workspace / "undiscoverable"
@@ -60,6 +65,11 @@ class Shop:
     def references(self) -> Path:
         """Per release a folder with what the monitor holds live windows against."""
         return self.workspace / "monitoring" / "references"
+
+    @property
+    def opinions(self) -> Path:
+        """Per release a folder with what its sentiment head reads in the reviews."""
+        return self.workspace / "opinions"
 
     @property
     def drift_reports(self) -> Path:

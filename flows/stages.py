@@ -54,6 +54,7 @@ from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import save_average, save_damaged
 from components.evaluation.plots import plot_gate_intervals, plot_recall_by_age
+from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
 from components.gate.verdict import decide
@@ -69,8 +70,9 @@ from components.release.decision_log import DecisionLog
 from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.heads import fit_release_heads
-from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_unjudged
+from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_pool
 from components.release.plan import choose_plan, export_graphs, weigh_implied
+from components.split.labels import Labels
 from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
 from components.split.split import split
@@ -176,6 +178,7 @@ def judge_release(
     settings: JudgeSettings,
     name: str,  # noqa: ARG001 – shown in the run's name
     tasks: JudgedTasks | None = None,
+    labels: Labels | None = None,
 ) -> str:
     with stage_folder(folder) as out, Meter(out / USAGE):
         judge_candidate(
@@ -187,6 +190,7 @@ def judge_release(
             name=candidate.name[:12],
             out=out,
             tasks=tasks,
+            labels=labels,
         )
     return folder.name
 
@@ -212,9 +216,10 @@ def judge_lexical(
     settings: JudgeSettings,
     fields: tuple[str, ...],
     tasks: JudgedTasks | None = None,
+    labels: Labels | None = None,
 ) -> str:
     with stage_folder(folder) as out, Meter(out / USAGE):
-        judge_bm25(split_folder, prepared, settings, fields, out, tasks)
+        judge_bm25(split_folder, prepared, settings, fields, out, tasks, labels)
     return folder.name
 
 
@@ -416,15 +421,16 @@ def write_report(
     plot_gate_intervals(report, folder)
 
 
-@task(name="write unjudged pairs for labelling")
-def write_unjudged_pairs(
+@task(name="pool what could be labelled")
+def pool_new_items(
     folder: Path,
-    systems: dict[str, tuple[Path, Path]],
+    systems: dict[System, tuple[Path, Path]],
     split_folder: Path,
-    prepared: PreparedData,
+    settings: JudgeSettings,
     fields: tuple[str, ...],
-) -> int:
-    return write_unjudged(systems, split_folder, prepared, fields, folder)
+    labels: Labels | None,
+) -> None:
+    write_pool(systems, split_folder, settings, fields, folder, labels)
 
 
 @task(name="show the verdict in Prefect")

@@ -25,7 +25,7 @@ def undiscoverable_items(shop: Shop, digest: str | None = None) -> tuple[Undisco
         raise PromotionError("There is no champion yet: run `debut retrain` first.")
     folder = shop.candidates / digest
     candidates.verify(folder)
-    split = _split_of(shop, candidates.load_fingerprint(folder).data_digest)
+    split = split_of(shop, candidates.load_fingerprint(folder).data_digest)
     with stage_folder(shop.undiscoverable / digest) as out:
         report = check_release(folder, folder / INDEX, split, shop.settings.judge.k, out, live_changes(shop))
     return report, shop.undiscoverable / digest
@@ -39,11 +39,11 @@ def live_changes(shop: Shop) -> list[Change]:
     return ItemsTable.open(place).changes_since(0)
 
 
-def _split_of(shop: Shop, digest: str) -> Path:
+def split_of(shop: Shop, digest: str) -> Path:
+    """The split's folder by its digest. Raises DataError where it is gone."""
     for folder in sorted((shop.workspace / "stages").glob("split-*")):
         if sha256_tree(folder) == digest:
             return folder
     raise DataError(
-        f"{shop.workspace / 'stages'}: the split that the champion was built on is gone; `debut retrain` "
-        f"makes it and the list again."
+        f"{shop.workspace / 'stages'}: the split that this is about is gone; `debut retrain` makes it again."
     )

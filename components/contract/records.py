@@ -24,6 +24,7 @@ DecisionKind = Literal[
     "override",
     "rollback",
     "replay",
+    "labels",
     "key_change",
     "role_change",
     "chat_command",

@@ -17,17 +17,18 @@ from components.contract.task import Task
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.evaluation.judge import judge
-from components.evaluation.pooled import unjudged_pairs
+from components.evaluation.pooled import System, pool
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.retrieval import HEADS, open_candidate, open_exact
-from components.split.judged import JUDGE, read_judged
+from components.split.labels import Labels, read_test
 from components.tasks.heads import open_heads
 from components.tasks.judging import judge_baselines, judge_heads
 
+POOL = "pool.parquet"
 _MEGABYTE = 1_000_000
 
 
@@ -49,6 +50,7 @@ def judge_candidate(
     name: str,
     out: Path,
     tasks: JudgedTasks | None = None,
+    labels: Labels | None = None,
 ) -> Scorecard:
     """Judges a candidate on the test part of `split` and writes its scorecard into `out`.
 
@@ -76,30 +78,31 @@ def judge_candidate(
         size_mb=size / _MEGABYTE,
         answers=answers,
         out=out,
+        labels=labels,
     )
 
 
-def write_unjudged(
-    candidates: Mapping[str, tuple[Path, Path]],
+def write_pool(
+    candidates: Mapping[System, tuple[Path, Path]],
     split: Path,
-    prepared: PreparedData,
+    settings: JudgeSettings,
     fields: tuple[str, ...],
     out: Path,
-) -> int:
-    """Writes unjudged_pairs.csv: what the candidates and BM25 show and nobody has judged, for labelling.
+    labels: Labels | None = None,
+) -> None:
+    """Writes pool.parquet: what the candidates and BM25 show of the new items for the judged queries.
 
-    candidates: name → (candidate folder, vectors folder). Returns the number of pairs.
+    candidates: candidate folder and vectors folder by name.
     """
     catalogue = pl.read_parquet(split / "items.parquet")
-    item_ids = catalogue.get_column("item_id").to_list()
-    retrievers: list[Retriever] = [BM25Index("BM25", item_ids, item_texts(catalogue, fields))]
-    retrievers += [open_candidate(folder, name, index) for name, (folder, index) in candidates.items()]
-    judged = read_judged(split, "test", reader=JUDGE)[prepared.entrances[0]]
-    pairs = unjudged_pairs(retrievers, judged, catalogue)
+    retrievers: dict[System, Retriever] = {
+        name: open_candidate(folder, name, index, threads=_threads())
+        for name, (folder, index) in candidates.items()
+    }
+    retrievers["bm25"] = _bm25(catalogue, fields)
     buffer = io.BytesIO()
-    pairs.write_csv(buffer)
-    write_bytes(out / "unjudged_pairs.csv", buffer.getvalue())
-    return len(pairs)
+    pool(retrievers, read_test(split, labels)["search"], catalogue, settings.k).write_parquet(buffer)
+    write_bytes(out / POOL, buffer.getvalue())
 
 
 def judge_bm25(
@@ -109,13 +112,14 @@ def judge_bm25(
     fields: tuple[str, ...],
     out: Path,
     tasks: JudgedTasks | None = None,
+    labels: Labels | None = None,
 ) -> Scorecard:
     """Judges BM25 over the same item texts on the same requests, and on the tasks TF-IDF with a linear
     model."""
     catalogue = pl.read_parquet(split / "items.parquet")
-    retriever = BM25Index("BM25", catalogue.get_column("item_id").to_list(), item_texts(catalogue, fields))
+    retriever = _bm25(catalogue, fields)
     answers = judge_baselines(tasks.tasks, tasks.rows) if tasks is not None else {}
-    return _judged(retriever, split, catalogue, prepared, settings, answers=answers, out=out)
+    return _judged(retriever, split, catalogue, prepared, settings, answers=answers, out=out, labels=labels)
 
 
 def _judged(
@@ -131,10 +135,11 @@ def _judged(
     size_mb: float | None = None,
     answers: dict[str, pl.DataFrame],
     out: Path,
+    labels: Labels | None,
 ) -> Scorecard:
     scorecard = judge(
         retriever,
-        read_judged(split, "test", reader=JUDGE),
+        read_test(split, labels),
         catalogue,
         settings,
         primary=prepared.entrances[0],
@@ -149,6 +154,10 @@ def _judged(
     scorecard.tasks.update(answers)
     scorecard.write(out)
     return scorecard
+
+
+def _bm25(catalogue: pl.DataFrame, fields: tuple[str, ...]) -> BM25Index:
+    return BM25Index("BM25", catalogue.get_column("item_id").to_list(), item_texts(catalogue, fields))
 
 
 def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFrame) -> LiveIndex | None:

@@ -14,6 +14,7 @@ _VERDICTS = {
     "override": ("Promoted against the verdict", "open", "!"),
     "rollback": ("Rolled back", "open", "↩"),
     "replay": ("Bad rows corrected", "quiet", "·"),
+    "labels": ("Judgements added", "quiet", "·"),
     "key_change": ("Key changed", "quiet", "·"),
     "role_change": ("Role changed", "quiet", "·"),
     "chat_command": ("Asked in chat", "quiet", "·"),
