@@ -105,12 +105,15 @@ def monitor(config: Config = "debut.yaml", workspace: Workspace = None, as_json:
     """Judge the newest window of traffic and catalogue against what the champion was judged on. It is shown
     only: the deployed monitor tells of drift, by windows that do not overlap."""
     shop = opened(config, None, workspace, as_json)
+    from flows import opinions
     from flows.monitor import watch
 
+    read = opinions.watch(shop)
+    console_operations.opinions(read)  # first: they need no traffic
     report = watch(shop)
     console_operations.drift(report)
     if as_json:
-        console.json_line(json.dumps(report))
+        console.json_line(json.dumps(report | {"opinions": read and read.model_dump(mode="json")}))
 
 
 def chat(

@@ -1,13 +1,16 @@
 """What the commands of a team that operates the loop print."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from components.contract.records import Decision, ReviewCase
 from flows.console import fact, say, show
+
+if TYPE_CHECKING:  # its module imports scikit-learn
+    from components.monitoring.opinions import OpinionReport
 
 
 def decisions(records: Sequence[Decision]) -> None:
@@ -41,6 +44,18 @@ def deployed(done: dict[str, list[str]]) -> None:
     """What `debut deploy` put on the server, by kind."""
     for kind, names in done.items():
         fact(kind, ", ".join(names) or "–")
+
+
+def opinions(report: "OpinionReport | None") -> None:
+    """What reviewers write about, and where negatives surge."""
+    if report is None:
+        return
+    fact("opinions", escape(report.sentence))
+    for topic in report.topics:
+        fact("", f"{topic.negatives:>6,} of {topic.reviews:>6,} negative  {escape(', '.join(topic.topic))}")
+    for surge in report.surges:
+        for text in surge.examples:
+            fact("", f"“{escape(text)}”")
 
 
 def drift(report: dict[str, Any]) -> None:

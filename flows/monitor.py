@@ -23,7 +23,7 @@ from components.monitoring.window import Window, read_window
 from components.release.candidate import load_fingerprint
 from components.release.decision_log import last_change
 from components.tracking.drift import record_drift
-from flows import console, drift_events
+from flows import console, drift_events, opinions
 from flows.shop import REFERENCE, Shop, open_shop
 from flows.undiscoverable import live_changes, undiscoverable_items
 
@@ -47,6 +47,7 @@ def monitor(
     shop = open_shop(config, root, workspace)
     told: dict[str, Any] = {"verdict": "not judged", "sentence": "No window is due."}
     try:
+        read = opinions.watch(shop, tell=True)
         for first, last in [_given(shop, start, end)] if start or end else _due(shop):
             told = watch(shop, first, last, tell=True)
             create_markdown_artifact(_markdown(told), key="drift-report")
@@ -56,7 +57,7 @@ def monitor(
         drift_events.tell_problem(shop, str(error))
         raise
     drift_events.forget_problem(shop)
-    return told
+    return told | {"opinions": read and read.model_dump(mode="json")}
 
 
 def watch(

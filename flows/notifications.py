@@ -1,5 +1,6 @@
 """What the loop tells people: chat and webhooks. Nothing here fails a run; what was not reached is logged."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.chatops.announcements import Announcements
@@ -48,6 +49,10 @@ def decided(shop: Shop, decision: Decision) -> None:
 
 def drifted(shop: Shop, drift: Drift) -> None:
     _announcements(shop).drifted(drift)
+
+
+def surged(shop: Shop, sentence: str, examples: Sequence[str]) -> None:
+    _announcements(shop).surged(sentence, examples)
 
 
 def monitor_failed(shop: Shop, sentence: str) -> None:

@@ -144,6 +144,7 @@ def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
             log=TrafficLog(shop.traffic, rotate_seconds=settings.log_seconds),
             metrics=metrics,
             version=version("debut"),
+            opinions=lambda digest: shop.opinions / digest,
             chat=shop_chat(shop),
             mlflow_hook=_mlflow_hook(shop),
             options=shop.options,

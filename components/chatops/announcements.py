@@ -1,5 +1,6 @@
 """What is posted without being asked at that moment: results, waiting challengers, decisions, drift."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from components.chatops import texts
@@ -51,6 +52,10 @@ class Announcements:
     def drifted(self, drift: Drift) -> None:
         """A verdict of the monitor: the channel and webhooks."""
         self._tell(texts.drift_text(drift), None)
+
+    def surged(self, sentence: str, examples: Sequence[str]) -> None:
+        """Negatives that surge on a topic, in customers' words: the channel and webhooks."""
+        self._tell(texts.surge_text(sentence, examples), None)
 
     def _tell(self, text: str, thread: Thread | None) -> Thread | None:
         root = self._say(text, thread)

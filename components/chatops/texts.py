@@ -1,7 +1,7 @@
 """What chat says. Only `code` and code blocks are marked up: Slack and Mattermost read both the same."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -57,6 +57,11 @@ def drift_text(drift: Drift | None) -> str:
     verdict = "Drift" if drift.drifted else "No drift"
     report = f"\nReport: {escaped(drift.report)}" if drift.report else ""
     return f"{verdict} in the window to {_moment(drift.at)}: {escaped(drift.sentence)}{report}"
+
+
+def surge_text(sentence: str, examples: Sequence[str]) -> str:
+    quoted = "".join(f"\n> {escaped(text)}" for text in examples)
+    return f"{escaped(sentence)}{quoted}"
 
 
 def champion_text(decision: Decision | None) -> str:

@@ -71,6 +71,22 @@ class MonitoringSettings(Section):
         return self
 
 
+class OpinionSettings(Section):
+    """What `debut monitor` looks for in reviews, where the champion answers the task sentiment."""
+
+    topics: int = Field(default=10, ge=2, le=100)
+    odds: float = Field(default=2.0, gt=1, le=20)
+    """A surge is looked for that multiplies the usual odds of a negative review about a topic by this; larger
+    ones are seen sooner, smaller ones later or not."""
+    false_alarms_per_year: float = Field(default=1.0, gt=0, le=52)
+    """Over all topics together, by simulation from the days before the cut-off."""
+    min_days: int = Field(default=28, ge=14)
+    """Days with reviews before the cut-off that are needed to know what is usual."""
+    min_reviews: int = Field(default=200, ge=20)
+    """Reviews before the cut-off that topics are learnt from."""
+    seed: int = 0
+
+
 class ChatSettings(Section):
     """Secrets are environment variables: DEBUT_SLACK_SIGNING_SECRET, DEBUT_SLACK_BOT_TOKEN,
     DEBUT_MATTERMOST_TOKEN."""

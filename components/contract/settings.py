@@ -7,7 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.contract.knowledge import KnowledgeSettings
-from components.contract.operations import ChatSettings, CostSettings, MonitoringSettings, ReviewSettings
+from components.contract.operations import (
+    ChatSettings,
+    CostSettings,
+    MonitoringSettings,
+    OpinionSettings,
+    ReviewSettings,
+)
 from components.contract.pretraining import PretrainingSettings
 from components.contract.section import Section, Share
 from components.contract.tables import TableName
@@ -310,7 +316,10 @@ class SigningSettings(Section):
     """What a release's signature must fit before it is promoted and before it serves; None: not checked."""
 
 
-OPERATING = {"serving", "signing", "promotion", "review", "monitoring", "chat", "cost", "tune", "pretraining"}
+OPERATING = {
+    *("serving", "signing", "promotion", "review", "monitoring", "opinions", "chat", "cost", "tune"),
+    "pretraining",
+}
 """Sections that say how a release is operated, a better one searched or its start pretrained: none of them
 changes what a retrain computes."""
 
@@ -345,6 +354,7 @@ class Settings(Section):
     """What follows the verdict PROMOTE. auto: the promotion; review: a person's approval first."""
     review: ReviewSettings = ReviewSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    opinions: OpinionSettings = OpinionSettings()
     chat: ChatSettings = ChatSettings()
     cost: CostSettings = CostSettings()
     tune: TuneSettings = TuneSettings()

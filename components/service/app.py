@@ -2,9 +2,10 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
 from starlette.requests import HTTPConnection, Request
@@ -20,6 +21,7 @@ from components.service.auth import Gatekeeper
 from components.service.limits import BodyLimit
 from components.service.metrics import Metrics
 from components.service.operations import OperationRoutes
+from components.service.opinions import OpinionRoutes
 from components.service.pages import page_routers
 from components.service.predictions import PredictionRoutes
 from components.service.privacy import LogPrivacy
@@ -44,6 +46,8 @@ class Parts:
     version: str
     options: str = ""
     """What `debut` needs to be about this shop, for the commands that pages name: "--config demo"."""
+    opinions: Callable[[str], Path] | None = None
+    """Folder of a release's opinions (monitoring.opinions); None: /opinions is not there."""
     chat: Chat | None = None
     """None: /chat/slack and /chat/mattermost are not there."""
     mlflow_hook: APIRouter | None = None
@@ -80,6 +84,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(operations.router(parts.gatekeeper))
     app.include_router(predictions.router(parts.gatekeeper))
     app.include_router(ProfileRoutes(parts.serving).router(parts.gatekeeper))
+    if parts.opinions is not None:
+        app.include_router(OpinionRoutes(parts.serving, parts.opinions).router(parts.gatekeeper))
     for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
         app.include_router(router)
     if parts.chat is not None:

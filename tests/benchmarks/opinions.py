@@ -1,0 +1,142 @@
+"""Surges of negative reviews on womens_clothing: what is planted and found, and how rarely without cause.
+
+The reviews have no dates: rows in file order are days of 100. The first 5,000 are learnt from – topics, usual
+shares, and a sentiment head on the untrained encoder, by their ratings; the next 3,000 are the stream.
+Planted: per topic 6 reviews a day for five days, of later rows with two stars or fewer that are
+of the topic. Without cause: streams of rows drawn from all 8,000, learnt from 5,000 others of them.
+
+    python tests/benchmarks/opinions.py [--out opinions.json]
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from components.contract.settings import EncoderSettings
+from components.contract.task import Task
+from components.data.configuration import load_task
+from components.data.sources import load
+from components.encoder.base import resolve_base
+from components.encoder.transformer import TransformerEncoder
+from components.monitoring.surges import DAYS_PER_YEAR, calibrated, surges
+from components.monitoring.topics import Topics
+from components.tasks.fit import calibrated as calibrated_head
+from components.tasks.fit import fit_head
+from flows.shop import open_shop
+
+DATA = "../shared/data/womens_clothing"
+A_DAY, BASE, STREAM, TOPICS = 100, 5_000, 3_000, 10
+PLANTED_A_DAY, PLANTED_DAYS, FIRST_DAY = 6, 5, 10
+SHUFFLES, ODDS, PER_YEAR = 200, 2.0, 1.0
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--out", type=Path)
+    options = arguments.parse_args()
+    rows = reviews()
+    task = load_task("sentiment")
+    topics = Topics.fit(rows["text"].head(BASE).to_list(), TOPICS, "english", seed=0)
+    later = rows.slice(BASE + STREAM).filter(pl.col("rating") <= 2)
+    used = pl.concat([rows.head(BASE + STREAM), later.head(1_500)])
+    of_topic = topics.of(used["text"].to_list())
+    negative, accuracy = read_negative(task, used)
+    whole = BASE + STREAM
+    found = {
+        "accuracy of the sentiment on the stream": accuracy,
+        "topics": [", ".join(topics.words(topic, 4)) for topic in range(topics.count)],
+        "planted": planted(of_topic, negative, whole),
+        "without cause": without_cause(of_topic[:whole], negative[:whole]),
+        "at": f"{datetime.now():%Y-%m-%d}",
+    }
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(found))
+
+
+def reviews() -> pl.DataFrame:
+    """text and rating in file order; reviews without a text are left out."""
+    shop = open_shop("womens_clothing", DATA, tempfile.mkdtemp())
+    shop.workspace.mkdir(parents=True)
+    load(shop.settings, shop.root, shop.workspace, shop.workspace / "loaded")
+    rows = pl.read_parquet(shop.workspace / "loaded" / "reviews.parquet")
+    return rows.filter(pl.col("text").is_not_null()).sort("source_row").select("text", "rating")
+
+
+def read_negative(task: Task, rows: pl.DataFrame) -> tuple[np.ndarray, float]:
+    """(rows,) whether the head calls a review negative, and its accuracy on the stream by three classes."""
+    settings = EncoderSettings(max_length=64)
+    encoder = TransformerEncoder.load(resolve_base(settings), settings)
+    vectors = encoder.encode_items(rows["text"].to_list())
+    rating = rows["rating"].to_numpy()
+    target = np.where(rating <= 2, "negative", np.where(rating < 4, "neutral", "positive"))
+    learn = BASE * 4 // 5
+    head = fit_head(task, vectors[:learn], target[:learn].tolist())
+    head = calibrated_head(head, vectors[learn:BASE], target[learn:BASE].tolist())
+    answer = np.asarray(head.labels, dtype=object)[head.probabilities(vectors).argmax(axis=1)]
+    stream = slice(BASE, BASE + STREAM)
+    return answer == "negative", float((answer[stream] == target[stream]).mean())
+
+
+def counts(of_topic: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(days, topics) and (days,) of rows in order."""
+    day = np.arange(len(of_topic)) // A_DAY
+    found = np.zeros((day[-1] + 1, TOPICS), dtype=np.int64)
+    bad = negative & (of_topic >= 0)
+    np.add.at(found, (day[bad], of_topic[bad]), 1)
+    return found, np.bincount(day)
+
+
+def planted(of_topic: np.ndarray, negative: np.ndarray, whole: int) -> dict[str, object]:
+    """Per topic with enough such rows: whether and when the surge was seen, in its days or the two after."""
+    chart = calibrated(*counts(of_topic[:BASE], negative[:BASE]), ODDS, PER_YEAR, seed=0)
+    plain, total = counts(of_topic[BASE:whole], negative[BASE:whole])
+    extra_topic, extra_negative = of_topic[whole:], negative[whole:]
+    per_topic = {}
+    for topic in range(TOPICS):
+        extra = np.flatnonzero(extra_topic == topic)[: PLANTED_A_DAY * PLANTED_DAYS]
+        if len(extra) < PLANTED_A_DAY * PLANTED_DAYS:
+            continue
+        stream, reviews_of_day = plain.copy(), total.copy()
+        for day in range(PLANTED_DAYS):
+            those = extra[day * PLANTED_A_DAY : (day + 1) * PLANTED_A_DAY]
+            stream[FIRST_DAY + day, topic] += int(extra_negative[those].sum())
+            reviews_of_day[FIRST_DAY + day] += PLANTED_A_DAY
+        alarms = surges(stream, reviews_of_day, chart)
+        last = FIRST_DAY + PLANTED_DAYS + 2
+        mine = [one.day - FIRST_DAY for one in alarms if one.topic == topic and FIRST_DAY <= one.day < last]
+        per_topic[topic] = {
+            "usual a day": round(float(chart.shares[topic]) * A_DAY, 2),
+            "read as negative": int(extra_negative[extra].sum()),
+            "seen after days": mine[0] + 1 if mine else None,
+        }
+    seen = [one["seen after days"] for one in per_topic.values()]
+    return {
+        "alarms in the stream as it is": len(surges(plain, total, chart)),
+        "threshold": round(chart.threshold, 2),
+        "seen": f"{sum(day is not None for day in seen)} of {len(seen)}",
+        "per topic": per_topic,
+    }
+
+
+def without_cause(of_topic: np.ndarray, negative: np.ndarray) -> dict[str, float]:
+    """Alarms a year over shuffles of the rows, each learnt from its first 5,000."""
+    alarms, days = 0, 0
+    for seed in range(SHUFFLES):
+        order = np.random.default_rng(seed).permutation(len(of_topic))
+        topic, bad = of_topic[order], negative[order]
+        chart = calibrated(*counts(topic[:BASE], bad[:BASE]), ODDS, PER_YEAR, seed=seed)
+        stream = counts(topic[BASE:], bad[BASE:])
+        alarms += len(surges(*stream, chart))
+        days += len(stream[1])
+    return {"stated a year": PER_YEAR, "found a year": round(alarms * DAYS_PER_YEAR / days, 2), "days": days}
+
+
+if __name__ == "__main__":
+    main()
