@@ -15,6 +15,7 @@ from components.tasks.heads import open_heads
 from flows import notifications
 from flows.orchestrator import PrefectOrchestrator, has_server
 from flows.shop import Shop
+from flows.signing import verify_release
 
 OPINION_EVENT = "debut.opinions"
 TOLD = "opinions_told.json"
@@ -31,6 +32,7 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     if not reviews.is_file():
         return None
     folder = shop.candidates / candidates.read(shop.candidates, digest).digest
+    verify_release(shop.settings.signing, folder)
     head = sentiment_head(open_heads(folder / HEADS))
     assert head is not None
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))

@@ -64,7 +64,8 @@ def next_pairs(
     are those of the run that it was pooled in."""
     probability, calibrated = relevance(pool)
     unjudged = pool.get_column("relevant").is_null().to_numpy()
-    pairs, p = pool.filter(unjudged), probability[unjudged]
+    # In one piece: polars 2.1 panics where concat_str meets a frame in several.
+    pairs, p = pool.filter(unjudged).rechunk(), probability[unjudged]
     parts = [_Part.of(name, pairs, p, challenger, champion) for name in PRIMARIES]
     worth = np.mean([part.gained / part.variance for part in parts], axis=0) if len(pairs) else np.empty(0)
     order = np.lexsort((np.arange(len(worth)), -worth))[:count]

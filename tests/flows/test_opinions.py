@@ -10,15 +10,16 @@ from fastapi.testclient import TestClient
 
 from components.contract.settings import Settings
 from components.contract.task import Task
-from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
-from components.release.candidate import load_fingerprint
+from components.index.retrieval import ENCODER, INDEX, INFERENCE, ONNX_FILE, open_encoder, read_plan
+from components.release.candidate import build, load_fingerprint
 from components.tasks.fit import fit_head
 from flows import notifications, opinions
 from flows.serving import shop_app
 from flows.shop import Shop, open_shop
 
 TASK = Task(name="sentiment", says="Sentiment", rows="SELECT 1", text=("text",), head="classification")
-WORDS = {"positive": "soft solid oak", "negative": "small red of"}
+WORDS = {"positive": "for the with", "negative": "of to in"}
+"""Words that are no topic."""
 SUBJECTS = ("chair table garden", "hammer drill steel", "towel cotton blue")
 
 
@@ -45,8 +46,22 @@ def shop(retrained: Any) -> Shop:
     found = pl.DataFrame(rows, ["item_id", "at", "text", "mood"], orient="row")
     found.drop("mood").write_parquet(shop.newest_check() / "reviews.parquet")
     learnt = found.head(400)
+    heads = retrained.folder / "heads"
     fit_head(TASK, encoder.encode_items(learnt["text"].to_list()), learnt["mood"].to_list()).save(
-        folder / HEADS / "sentiment"
+        heads / "sentiment"
+    )
+    graph = folder / INFERENCE / ONNX_FILE
+    built = build(
+        shop.candidates,
+        encoder=folder / ENCODER,
+        graph=graph if graph.is_file() else None,
+        index=folder / INDEX,
+        plan=read_plan(folder),
+        fingerprint=load_fingerprint(folder),
+        heads=heads,
+    )
+    shop.decision_log().append(
+        "override", release=built.digest, actor="tester", reason="for a test", expected_champion=digest
     )
     return shop
 
@@ -76,13 +91,12 @@ def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, mon
 
 
 def test_without_reviews_or_a_head_nothing_is_watched(shop: Shop) -> None:
-    (shop.newest_check() / "reviews.parquet").unlink()
+    log = shop.decision_log()
+    with_head, without = log.champion(), log.records()[0].release
+    log.append("rollback", release=without, actor="tester", reason="for a test", expected_champion=with_head)
     assert opinions.watch(shop) is None
-    digest = shop.decision_log().champion()
-    assert digest is not None
-    for file in (shop.candidates / digest / HEADS / "sentiment").iterdir():
-        file.unlink()
-    (shop.candidates / digest / HEADS / "sentiment").rmdir()
+    log.append("rollback", release=with_head, actor="tester", reason="back", expected_champion=without)
+    (shop.newest_check() / "reviews.parquet").unlink()
     assert opinions.watch(shop) is None
 
 
