@@ -345,7 +345,7 @@ def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion
     report = stages.decide_verdict(
         scorecards, settings.gate, champion.baseline, _overlap(run, data, champion), settings.tasks
     )
-    stages.write_report(run.folder, report, scorecards, cost_of_run(run, report))
+    stages.write_report(run.folder, report, scorecards, cost_of_run(run, report), settings.tasks)
     return report
 
 

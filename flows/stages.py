@@ -55,6 +55,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import save_average, save_damaged
 from components.evaluation.plots import plot_gate_intervals, plot_recall_by_age
 from components.evaluation.pooled import System
+from components.evaluation.risk_plot import plot_risk_coverage
 from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
 from components.gate.verdict import decide
@@ -407,7 +408,11 @@ def decide_verdict(
 
 @task(name="write report")
 def write_report(
-    folder: Path, report: GateReport, scorecards: dict[str, Scorecard], cost: Cost | None
+    folder: Path,
+    report: GateReport,
+    scorecards: dict[str, Scorecard],
+    cost: Cost | None,
+    tasks: tuple[ShopTask, ...] = (),
 ) -> None:
     """gate_report.json is the gate's alone, byte for byte the same again; what it cost stands beside it."""
     write_bytes(folder / "gate_report.json", report_json(report))
@@ -419,6 +424,10 @@ def write_report(
         scorecard.write(folder / "scorecards" / name)
     plot_recall_by_age(scorecards["challenger"], scorecards["champion"], folder)
     plot_gate_intervals(report, folder)
+    for one in tasks:
+        answered = {name: card.tasks[one.name] for name, card in scorecards.items() if one.name in card.tasks}
+        if one.head == "nearest":
+            plot_risk_coverage(one, answered, folder)
 
 
 @task(name="pool what could be labelled")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from components.contract.task import Population, Task, TaskMetric
+from components.evaluation.risk_coverage import AREA, risk_coverage_area
 
 Floats = NDArray[np.float64]
 Statistics: TypeAlias = Floats | csr_array
@@ -35,12 +36,16 @@ class Measure:
 
 
 def measured(task: Task, answers: pl.DataFrame) -> dict[str, dict[str, float | int | None]]:
-    """{population: {metric: value, …, "rows": n}}; None: there is none."""
+    """{population: {metric: value, …, "rows": n}}; None: there is none. Where answers have probabilities, the
+    area under their risk–coverage curve, too."""
     found: dict[str, dict[str, float | int | None]] = {}
     for population in POPULATIONS:
         rows = rows_of(population, answers)
         found[population] = {"rows": len(rows)}
         found[population].update({str(name): value_of(task, name, rows) for name in task.measured})
+        area = risk_coverage_area(rows)
+        if area is not None:
+            found[population][AREA] = area
     return found
 
 

@@ -17,7 +17,9 @@ from components.chatops.routes import chat_router
 from components.contract.settings import ServingSettings
 from components.service import problems
 from components.service.answering import Answering
+from components.service.answers import AnswerRoutes
 from components.service.auth import Gatekeeper
+from components.service.completions import key_of
 from components.service.limits import BodyLimit
 from components.service.metrics import Metrics
 from components.service.operations import OperationRoutes
@@ -83,6 +85,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
     app.include_router(predictions.router(parts.gatekeeper))
+    answers = AnswerRoutes(parts.serving, parts.settings, parts.metrics, key_of(parts.settings.answers))
+    app.include_router(answers.router(parts.gatekeeper))
     app.include_router(ProfileRoutes(parts.serving).router(parts.gatekeeper))
     if parts.opinions is not None:
         app.include_router(OpinionRoutes(parts.serving, parts.opinions).router(parts.gatekeeper))

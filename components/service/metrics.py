@@ -41,6 +41,12 @@ class Metrics:
             "debut_changes_applied", "Item changes applied to the index", registry=registry
         )
         self._release = Gauge("debut_release_info", "The release that serves", ("digest",), registry=registry)
+        self._answers = Counter(
+            "debut_answers", "Answers to customers' questions, by who gave them", ("by",), registry=registry
+        )
+        self._failed_answers = Counter(
+            "debut_answers_endpoint_failures", "Answers that the endpoint failed to write", registry=registry
+        )
         self._swaps = Counter("debut_swaps", "Releases switched to since the start", registry=registry)
 
     def request(self, route: str | None, status: int, seconds: float) -> None:
@@ -64,6 +70,11 @@ class Metrics:
         """The release that serves from now on; the metric has one sample, of value 1, with its D."""
         self._release.clear()
         self._release.labels(digest).set(1)
+
+    def answered(self, by: str, *, endpoint_failed: bool) -> None:
+        self._answers.labels(by).inc()
+        if endpoint_failed:
+            self._failed_answers.inc()
 
     def swapped(self) -> None:
         self._swaps.inc()

@@ -73,7 +73,7 @@ class PredictionRoutes:
             [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
         given = Prediction(release=release.digest, prediction=answer)
         if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
-            given.items = await self._found(text[: self._max_characters])
+            given.items = await found_items(self._serving, text[: self._max_characters])
             titles = "; ".join(item.title for item in given.items)
             given.composed = head.task.otherwise.replace("{items}", titles) if titles else None
         return given
@@ -89,14 +89,16 @@ class PredictionRoutes:
         [answer] = head.answers(await asyncio.wrap_future(vectors))
         return answer
 
-    async def _found(self, text: str) -> list[FoundItem]:
-        search = self._serving.search(Request("predict", text=text), ITEMS, Filters())
-        found = await asyncio.wrap_future(search)
-        items = [found.index.item(row) for row in found.rows]
-        return [
-            FoundItem(item_id=item["item_id"], title=item["title"] or "", score=score)
-            for item, score in zip(items, found.scores, strict=True)
-        ]
+
+async def found_items(serving: Serving, text: str) -> list[FoundItem]:
+    """The first ITEMS that a search finds."""
+    search = serving.search(Request("predict", text=text), ITEMS, Filters())
+    found = await asyncio.wrap_future(search)
+    items = [found.index.item(row) for row in found.rows]
+    return [
+        FoundItem(item_id=item["item_id"], title=item["title"] or "", score=score)
+        for item, score in zip(items, found.scores, strict=True)
+    ]
 
 
 def _answers(release: Release, heads: list[Head], texts: list[str]) -> list[Answer]:

@@ -51,7 +51,8 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
         frame = train[task.name]
         own = vectors.of(task, frame.get_column("text").to_list())
         held = read_rows(rows, task, "validation", reader="fit")
-        head = fit_head(task, own, frame.get_column("target").to_list())
+        texts = frame.get_column("text").to_list()
+        head = fit_head(task, own, frame.get_column("target").to_list(), texts)
         of_held = encoded(task, serve, held.get_column("text").to_list())
         calibrated(head, of_held, held.get_column("target").to_list()).save(out / task.name)
 
@@ -72,14 +73,22 @@ class _Vectors:
         return vectors[[place[text] for text in texts]]
 
 
-def fit_head(task: Task, vectors: Vectors, targets: Sequence[str | float], seed: int = 0) -> Head:
-    """(n, d) vectors and their n targets → a head, not calibrated yet."""
+def fit_head(
+    task: Task,
+    vectors: Vectors,
+    targets: Sequence[str | float],
+    texts: Sequence[str] = (),
+    seed: int = 0,
+) -> Head:
+    """(n, d) vectors and their n targets → a head, not calibrated yet. texts: what a nearest shows as the
+    source of its answers."""
     coding = Coding.of(task, targets)
     codes = coding.encode(task, targets)
     if task.head == "nearest":
         order = np.argsort(codes, kind="stable")
         bias, members = np.zeros(coding.outputs, dtype=np.float32), codes[order].astype(np.int64)
-        return Head(task, vectors[order], bias, coding.labels, members=members)
+        shown = tuple(texts[row] for row in order) if len(texts) else ()
+        return Head(task, vectors[order], bias, coding.labels, members=members, texts=shown)
     if task.head == "regression":
         return _kernel_ridge(task, coding, vectors, codes, seed)
     penalty = _penalty(task, coding, vectors, codes, seed)

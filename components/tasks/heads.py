@@ -49,6 +49,14 @@ class ClassAnswer(Record):
     """Too improbable to be relied on, as the task's `precision` has it; the label is a guess."""
 
 
+class Past(Record):
+    """A training text, and its target."""
+
+    text: str
+    label: str
+    cosine: float
+
+
 class ValueAnswer(Record):
     """A number, with the interval that is to hold the truth in `coverage` of all cases."""
 
@@ -84,6 +92,8 @@ class Head:
     kernel: float = 0.0
     members: NDArray[np.int64] | None = None
     """(m,) ascending numbers of the labels that rows of weights stand for; None: row r for label r."""
+    texts: tuple[str, ...] = ()
+    """(m,) of a nearest: the training text of each row."""
 
     def outputs(self, vectors: Vectors) -> Floats:
         """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale."""
@@ -135,6 +145,23 @@ class Head:
             task=self.task.name, says=self.task.says, value=value, coverage=self.task.coverage, **ends
         )
 
+    def past(self, vector: Vectors, most: int) -> list[Past]:
+        """Of a nearest: the training texts most like one (d,) vector, one per label, the most similar first;
+        none of a release that does not hold them."""
+        if not self.texts or self.members is None:
+            return []
+        cosines = self.weights @ vector
+        found: dict[int, Past] = {}
+        for row in np.argsort(-cosines, kind="stable").tolist():
+            label = int(self.members[row])
+            if label not in found:
+                found[label] = Past(
+                    text=self.texts[row], label=self.labels[label], cosine=float(cosines[row])
+                )
+            if len(found) == most:
+                break
+        return list(found.values())
+
     @property
     def of_items(self) -> bool:
         """Whether an item's own columns are all that it reads."""
@@ -150,7 +177,7 @@ class Head:
             more = {"members": self.members, "coefficients": self.coefficients}
             arrays |= {name: array for name, array in more.items() if array is not None}
             save_file(arrays, folder / WEIGHTS)
-        names = ("labels", "temperature", "half_width", "threshold", "kernel")
+        names = ("labels", "temperature", "half_width", "threshold", "kernel", "texts")
         known = {name: getattr(self, name) for name in names}
         write_json(folder / DESCRIPTION, {"task": self.task.model_dump(mode="json"), **known})
 
@@ -161,9 +188,9 @@ class Head:
             try:
                 known = json.loads((folder / DESCRIPTION).read_bytes())
                 task = Task.model_validate(known.pop("task"))
-                labels = tuple(known.pop("labels"))
+                labels, texts = tuple(known.pop("labels")), tuple(known.pop("texts", ()))
                 arrays: dict[str, Any] = load_file(folder / WEIGHTS)
-                return cls(task=task, labels=labels, **arrays, **known)
+                return cls(task=task, labels=labels, texts=texts, **arrays, **known)
             except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error
