@@ -19,8 +19,8 @@ from components.release.decision_log import DecisionLog
 if TYPE_CHECKING:  # its module imports libraries that most commands do not need
     from components.release.review import Reviews
 
-DEMO = "demo"
-"""The example that generates its files; the others need --root."""
+GENERATED = ("demo", "help_desk")
+"""The examples that generate their files; the others need --root."""
 REFERENCE = "reference"
 """Within a release's folder of `references`, beside alarms.json."""
 _NEWEST_CHECK = "newest_check.json"
@@ -36,7 +36,7 @@ class Shop:
     options: str = ""
     """What a command needs to be about this shop: "--config demo"."""
     generated: bool = False
-    """The demo without --root, whose sources are made in the workspace."""
+    """An example without --root whose sources are made in the workspace."""
 
     @property
     def candidates(self) -> Path:
@@ -90,10 +90,7 @@ class Shop:
         from components.data import sources
 
         if self.generated:
-            from components.data.demo_shop import TRUTH, generate
-
-            if not (self.root / TRUTH).is_file():
-                generate(self.root)
+            _generate(self.settings.shop, self.root)
         return sources.source_digests(self.settings, self.root)
 
     def remember_check(self, folder: Path) -> None:
@@ -124,16 +121,25 @@ def open_shop(
     config: str, root: str | None, workspace: str | None, changes: dict[str, Any] | None = None
 ) -> Shop:
     """Loads the configuration; `changes` replaces whole top-level sections. Without `root` the sources are
-    beside the configuration; the demo's are in the workspace, where they are generated."""
+    beside the configuration; those that are generated are in the workspace."""
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
     folder = Path(workspace or settings.workspace).resolve() / settings.shop
     options = ["--config", config, *(["--workspace", workspace] if workspace else [])]
-    generated = config == DEMO and root is None
+    generated = config in GENERATED and root is None
     if generated:
         default_root = folder / "shop"
     return Shop(settings, Path(root) if root else default_root, folder, shlex.join(options), generated)
+
+
+def _generate(example: str, root: Path) -> None:
+    """Makes the files of an example where they are not whole."""
+    from components.data import demo_shop, help_desk
+
+    made = {"demo": demo_shop.TRUTH, "help_desk": help_desk.MADE}[example]
+    if not (root / made).is_file():
+        (demo_shop if example == "demo" else help_desk).generate(root)
 
 
 def actor() -> str:
