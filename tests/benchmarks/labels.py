@@ -34,6 +34,8 @@ from flows.shop import open_shop
 
 DATA, K, GRAMS = "../shared/data/home_depot", 10, 0.5
 BUDGETS = (50, 100, 200, 400)
+QUERIES = 1_000
+"""Of the test queries, by name; all would take some minutes."""
 
 
 class Grams:
@@ -100,7 +102,8 @@ def home_depot() -> tuple[pl.DataFrame, JudgedSet]:
     folder.mkdir(parents=True)
     load(shop.settings, shop.root, shop.workspace, loaded)
     split(loaded, shop.settings.split, folder)
-    return pl.read_parquet(folder / "items.parquet"), read_judged(folder, "test", JUDGE)["search"]
+    judged = read_judged(folder, "test", JUDGE)["search"]
+    return pl.read_parquet(folder / "items.parquet"), replace(judged, requests=judged.requests[:QUERIES])
 
 
 def one_seed(

@@ -85,6 +85,9 @@ def generated(folder: Path) -> dict[str, Any]:
             "baseline": of["baseline"],
             "constant": of["constant"],
         }
+        if load_task(name).head == "nearest":
+            run = folder / "multi_task" / "demo" / "runs" / runs["multi_task"]["run_id"]
+            tasks[name]["risk_coverage"] = _risk_coverage(run / "scorecards" / "challenger", name)
     return {"tasks": tasks, "retrieval": {name: _retrieval(run) for name, run in runs.items()}}
 
 
@@ -101,6 +104,17 @@ def _retrained(folder: Path, root: Path, name: str, tasks: list[Any]) -> dict[st
     done = subprocess.run(command, env=names, stdout=subprocess.PIPE, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
+
+
+def _risk_coverage(scorecard: Path, task: str) -> list[tuple[float, float]]:
+    """(coverage, risk) of the answers to the test rows, the surest first."""
+    import polars as pl
+
+    from components.evaluation.risk_coverage import risk_at_coverage
+
+    risk = risk_at_coverage(pl.read_parquet(scorecard / f"task-{task}.parquet"))
+    assert risk is not None
+    return [((place + 1) / len(risk), float(one)) for place, one in enumerate(risk)]
 
 
 def _retrieval(result: dict[str, Any]) -> dict[str, Any]:

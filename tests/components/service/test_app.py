@@ -35,6 +35,7 @@ def test_the_openapi_document_is_valid_and_whole(digest, service) -> None:
         "/items/delete": {"post"},
         "/predictions/{item_id}": {"get"},
         "/predict/{task}": {"post"},
+        "/answer": {"post"},
         "/profile/{user_id}": {"get"},
         "/events": {"post"},
         "/release": {"get"},
