@@ -5,7 +5,9 @@ one it weighs most. The factors are kept as numbers and words, nothing pickled.
 """
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -47,7 +49,8 @@ class Topics:
                 f"{len(texts)} reviews share too few words for topics: wait for more reviews."
             ) from error
         count = min(count, *weights.shape)
-        model = NMF(count, init="nndsvd", random_state=seed, max_iter=_ITERATIONS).fit(weights)
+        with _unfinished():
+            model = NMF(count, init="nndsvd", random_state=seed, max_iter=_ITERATIONS).fit(weights)
         return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, model.components_, language)
 
     @property
@@ -89,6 +92,17 @@ class Topics:
             arrays = load_file(folder / FACTORS)
             known = json.loads((folder / WORDS).read_bytes())
         return cls(tuple(known["vocabulary"]), arrays["idf"], arrays["factors"], known["language"])
+
+
+@contextmanager
+def _unfinished() -> Iterator[None]:
+    """A factorisation that ends at its last iteration names the strongest topic all the same, and is the same
+    again."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
 
 
 def _vectorizer(language: Language, **options: Any) -> Any:

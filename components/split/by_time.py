@@ -83,7 +83,7 @@ def _mark_items(items: pl.DataFrame, cutoff: datetime, validation_cutoff: dateti
 def _first_acts(graded: pl.DataFrame) -> pl.DataFrame:
     """user_id, item_id, at, grade: per user and item the first act of the strongest kind that users have."""
     of_users = graded.drop_nulls("user_id")
-    strongest = of_users.filter(pl.col("grade") == of_users.get_column("grade").max())
+    strongest = of_users.filter(pl.col("grade") == pl.col("grade").max())
     first = strongest.group_by("user_id", "item_id").agg(pl.col("at").min(), pl.col("grade").first())
     return first.sort("user_id", "at", "item_id")
 

@@ -1,12 +1,14 @@
 """What a person reads on the terminal."""
 
 import io
+from datetime import datetime
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from flows import console
+from components.monitoring.opinions import OpinionReport, TopicCount, TopicSurge
+from flows import console, console_operations
 
 
 @pytest.fixture
@@ -46,3 +48,31 @@ def test_the_fine_tuning_bar_counts_no_step_before_it_knows_them(shown: io.Strin
         move({"kind": "step", "step": 3, "steps": 12, "loss": 0.5, "pairs_per_second": 50.0})
     assert "step 0 of 1" not in shown.getvalue()[:before] + shown.getvalue()
     assert "step 3 of 12  loss 0.500  50 pairs/s" in shown.getvalue()
+
+
+def test_opinions_are_told_by_topic_with_customers_words(shown: io.StringIO) -> None:
+    """Nothing where nobody reads reviews; words in brackets are no markup."""
+    console_operations.opinions(None)
+    assert shown.getvalue() == ""
+    surge = TopicSurge(
+        topic=("zip", "zipper"),
+        since=datetime(2026, 3, 1),
+        until=datetime(2026, 3, 4),
+        negatives=9,
+        reviews=100,
+        usual=2.0,
+        examples=("It [red] broke.",),
+    )
+    topic = TopicCount(topic=("zip", "zipper"), reviews=40, negatives=12)
+    report = OpinionReport(
+        release="D",
+        reviews=100,
+        topics=(topic,),
+        surges=(surge,),
+        false_alarms_per_year=1.0,
+        sentence=surge.sentence,
+    )
+    console_operations.opinions(report)
+    told = shown.getvalue()
+    assert "Negative reviews about zip, zipper surge: 9 of 100 reviews from 2026-03-01 to 2026-03-04" in told
+    assert "12 of     40 negative  zip, zipper" in told and "It [red] broke." in told

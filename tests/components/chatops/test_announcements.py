@@ -118,6 +118,14 @@ def test_decisions_and_drift_go_to_the_channel_and_to_every_webhook(
     assert recorder.posts[3]["text"] == "No drift in the window to 2026-11-24 02:00 UTC: Nothing moved."
 
 
+def test_a_surge_goes_to_the_channel_and_all_webhooks(
+    announcements: Announcements, recorder: Recorder
+) -> None:
+    announcements.surged("Negative reviews about zip surge.", ["It broke."])
+    assert [post["method"] for post in recorder.posts] == ["chat.postMessage", *HOOKS]
+    assert {post["text"] for post in recorder.posts} == {"Negative reviews about zip surge.\n> It broke."}
+
+
 def test_a_failed_run_is_told_with_its_sentence(announcements: Announcements, recorder: Recorder) -> None:
     announcements.failed("retrain 7", "items.csv: there is no such file.", Thread("C0SHOP", "1.0"))
     assert recorder.posts[0]["text"] == "Run `retrain 7` failed: items.csv: there is no such file."

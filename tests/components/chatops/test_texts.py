@@ -19,6 +19,11 @@ def test_a_shop_where_nothing_happened_yet_is_told_so() -> None:
     assert texts.compare_text(None) == "Nothing was judged yet."
 
 
+def test_customers_words_are_quoted_without_markup() -> None:
+    told = texts.surge_text("Negative reviews about zip surge.", ["<!here> broke & tore", "bad"])
+    assert told == "Negative reviews about zip surge.\n> &lt;!here&gt; broke &amp; tore\n> bad"
+
+
 def test_a_status_names_what_serves_and_what_runs() -> None:
     run = JobRun("f1", "retrain 7", "retrain", "Running", "http://prefect.local/f1")
     told = texts.status_text(Status("fashion", "b" * 64, None, (run,)))
