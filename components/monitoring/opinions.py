@@ -241,7 +241,7 @@ def _surges(stream: pl.DataFrame, topics: Topics, chart: Chart) -> tuple[TopicSu
             until=first + timedelta(days=one.day),
             negatives=int(negatives[one.first_day : one.day + 1, one.topic].sum()),
             reviews=int(reviews[one.first_day : one.day + 1].sum()),
-            usual=float(chart.shares[one.topic] * reviews[one.first_day : one.day + 1].sum()),
+            usual=float(chart.usual[one.topic] * reviews[one.first_day : one.day + 1].sum()),
             examples=_examples(stream, one.topic, first, one.first_day, one.day),
         )
         for one in surges(negatives, reviews, chart)

@@ -22,14 +22,18 @@ ESTIMATES, YEARS = 40, 12
 """Simulated: draws of base days, and years judged by the shares of each."""
 _GUARANTEED = 0.9
 _STEPS = 24
-_HALF = 0.5
-"""Added to each count of negatives, so that a topic that had none can surge."""
+_HALF, _CAUTION = 0.5, 1.0
+"""Added to each count of negatives: ½, so that a topic that had none can surge, and so many standard
+deviations. A share that a short base happened to make too small would let its chart climb without a surge,
+and the threshold that this takes would see none."""
 
 
 @dataclass(frozen=True)
 class Chart:
+    usual: Floats
+    """(topics,) share of the base's reviews that are negative and of the topic."""
     shares: Floats
-    """(topics,) usual share of a day's reviews that are negative and of the topic."""
+    """(topics,) the same, rather too large than too small: what the chart takes for usual."""
     odds: float
     threshold: float
     false_alarms_per_year: float
@@ -59,8 +63,8 @@ def calibrated(negatives: Counts, reviews: Counts, odds: float, per_year: float,
     for _ in range(_STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if _alarms(steps, middle) > per_year else (low, middle)
-    usual = _shares(negatives.sum(axis=0), reviews.sum()[None])
-    return Chart(usual, odds, high, _alarms(steps, high))
+    total = negatives.sum(axis=0), reviews.sum()[None]
+    return Chart(total[0] / total[1], _shares(*total), odds, high, _alarms(steps, high))
 
 
 def surges(negatives: Counts, reviews: Counts, chart: Chart) -> list[Surge]:
@@ -84,7 +88,8 @@ def _steps(negatives: Counts, reviews: Counts, shares: Floats, odds: float) -> F
 
 
 def _shares(negatives: Counts, reviews: Counts) -> Floats:
-    return np.asarray((negatives + _HALF) / (reviews + 1.0))
+    counts = negatives + _HALF
+    return np.asarray((counts + _CAUTION * np.sqrt(counts)) / (reviews + 1.0))
 
 
 def _alarms(steps: Floats, threshold: float) -> float:

@@ -112,7 +112,7 @@ def planted(of_topic: np.ndarray, negative: np.ndarray, whole: int) -> dict[str,
         last = FIRST_DAY + PLANTED_DAYS + 2
         mine = [one.day - FIRST_DAY for one in alarms if one.topic == topic and FIRST_DAY <= one.day < last]
         per_topic[topic] = {
-            "usual a day": round(float(chart.shares[topic]) * A_DAY, 2),
+            "usual a day": round(float(chart.usual[topic]) * A_DAY, 2),
             "read as negative": int(extra_negative[extra].sum()),
             "seen after days": mine[0] + 1 if mine else None,
         }
