@@ -12,7 +12,7 @@ from prefect import flow
 
 from components.contract.records import Candidate
 from components.data.demo_shop import generate
-from components.index.retrieval import read_plan
+from components.index.retrieval import RANKER, read_plan
 from components.release import candidate as candidates
 from components.tracking.run import browse_command
 from flows import acts, console, releases, stages
@@ -112,4 +112,5 @@ def _variant(run: Run, data: Data, champion: Candidate, kind: str) -> Candidate:
         digest, folder = run.cached(
             stages.average_encoders, "variant", inputs, first=encoder, second=folder, share=AVERAGE_SHARE
         )
-    return releases.build(run, data, folder, digest, plan=read_plan(run.shop.candidates / champion.digest))
+    served = run.shop.candidates / champion.digest
+    return releases.build(run, data, folder, digest, retrieval=(read_plan(served), served / RANKER))

@@ -32,10 +32,14 @@ from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
 from flows import console, stages
+from flows.console_ranking import second_stage
 from flows.costs import cost_of_run
 from flows.run import Data, Run
 from flows.shop import REFERENCE, actor
 from flows.signing import check_signature, sign_release, verify_release
+
+Retrieval = tuple[RetrievalPlan, Path | None]
+"""A plan, and the folder of the rankers that it names."""
 
 # Where the run is tracked and served is no property of the release, and may hold a secret.
 NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions"} | OPERATING
@@ -72,17 +76,17 @@ def build(
     encoder: Path,
     encoder_digest: str,
     *,
-    plan: RetrievalPlan | None = None,
+    retrieval: Retrieval | None = None,
     champion: Candidate | None = None,
     baseline: bool = False,
 ) -> Candidate:
     """Encodes the catalogue and puts encoder, index and retrieval plan into one immutable folder.
 
-    plan: chosen on validation unless it is given. champion: whose encoder a warm start began with.
+    retrieval: chosen on validation unless it is given. champion: whose encoder a warm start began with.
     """
     model = "version 0" if baseline else "challenger"
     vectors = encoded(run, data, encoder, model)
-    plan = plan or chosen_plan(run, data, encoder, encoder_digest, model)
+    plan, rankers = retrieval or chosen_plan(run, data, encoder, encoder_digest, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
     if data.task_rows is not None:  # version 0's heads learn, too
         items = [*items, *trained_items(data.task_rows)]
@@ -106,7 +110,7 @@ def build(
     heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
     knowledge = run.shop.settings.knowledge
     built = stages.build_candidate(
-        run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads, knowledge
+        run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads, knowledge, rankers
     )
     sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
     return built
@@ -143,7 +147,7 @@ def judged_tasks(run: Run, data: Data) -> JudgedTasks | None:
     return None if data.task_rows is None else JudgedTasks(run.shop.settings.tasks, data.task_rows)
 
 
-def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> RetrievalPlan:
+def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Retrieval:
     """How to rank with this encoder, chosen on the validation part."""
     settings = run.shop.settings
     graphs = None
@@ -160,7 +164,8 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
         settings=settings,
         model=model,
     )
-    return _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
+    plan = _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
+    return _with_rankers(run, data, encoder, encoder_digest, graphs, plan, model)
 
 
 def _with_implied(
@@ -195,6 +200,39 @@ def _with_implied(
     return weighed  # type: ignore[no-any-return]  # a task's result has no type
 
 
+def _with_rankers(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graphs: Path | None,
+    plan: RetrievalPlan,
+    model: str,
+) -> Retrieval:
+    """The plan with the entrances that have a second stage, and the folder of their rankers."""
+    settings = run.shop.settings
+    if settings.ranking.learner == "none":
+        return plan, None
+    sections = {"ranking", "encoder", "training", "tasks", "knowledge"}
+    read = settings.model_dump(mode="json", include=sections)
+    graph = graph_of(graphs, plan.inference)
+    ranked, folder = run.cached(
+        stages.fit_second_stage,
+        "ranker",
+        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
+        encoder=encoder,
+        graph=graph,
+        vectors=encoded(run, data, encoder, model),
+        split_folder=data.split,
+        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        plan=plan,
+        settings=settings,
+        model=model,
+    )
+    second_stage(model, folder)
+    return ranked, folder
+
+
 def exported(run: Run, encoder: Path, model: str) -> Path:
     """Folder of an encoder's graphs for ONNX Runtime; a fine-tuned one's are version 0's with its weights."""
     base_digest, base = version_0(run)
@@ -208,10 +246,10 @@ def exported(run: Run, encoder: Path, model: str) -> Path:
 
 
 def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None = None) -> Path:
-    """Folder of a split's catalogue as an encoder sees it, with the co-purchases before its cut-off; splits
-    with other requests share it, and encoders that differ in how queries are mapped. index: a release's of
-    the same encoder, whose vectors are used again."""
-    read = [data.split / "items.parquet", data.split / "statistics" / "purchases.parquet"]
+    """Folder of a split's catalogue as an encoder sees it, with what was bought and observed before its
+    cut-off; splits with other requests share it, and encoders that differ in how queries are mapped. index: a
+    release's of the same encoder, whose vectors are used again."""
+    read = [data.split / "items.parquet", *sorted((data.split / "statistics").glob("*.parquet"))]
     _, folder = run.cached(
         stages.encode_items,
         "vectors",

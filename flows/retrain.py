@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 from prefect.context import FlowRunContext
 
-from components.contract.records import Candidate, RetrievalPlan, TrainedModel
+from components.contract.records import Candidate, TrainedModel
 from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
 from flows import console, lost_runs, notifications, releases, stages
@@ -19,6 +19,7 @@ from flows.costs import cost_of_run
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
 from flows.preparation import prepare
+from flows.releases import Retrieval
 from flows.results import result_of, save_result
 from flows.reviews import ask_for_review, record_expired
 from flows.run import Data, Run, new_run, new_run_id
@@ -90,10 +91,10 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         console.data(data)
         console.chapter("Train")
         champion = releases.serving_release(run, data, tracker)
-        trained, plan = fine_tune(run, data, champion)
+        trained, retrieval = fine_tune(run, data, champion)
         model, folder = trained
-        encoder = folder / "encoder"
-        challenger = releases.build(run, data, encoder, model.encoder_digest, plan=plan, champion=champion)
+        encoder, digest = folder / "encoder", model.encoder_digest
+        challenger = releases.build(run, data, encoder, digest, retrieval=retrieval, champion=champion)
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
@@ -113,14 +114,15 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
     return result
 
 
-def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], RetrievalPlan]:
+def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], Retrieval]:
     """Chooses epochs and retrieval plan on the validation part; then, where the shop says so, trains again on
-    all rows before the cut-off for as many epochs. Returns the model with its folder, and the plan."""
+    all rows before the cut-off for as many epochs. Returns the model with its folder, and the plan with
+    the rankers that it names."""
     miner = miner_of(run, data, champion)
     chosen = fine_tuned(run, data, miner)
     settings = run.shop.settings
     digest = chosen[0].encoder_digest
-    plan = releases.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
+    retrieval = releases.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
     if settings.split.refit_on_validation:
-        return fine_tuned(run, data, miner, part="refit", epochs=chosen[0].epochs), plan
-    return chosen, plan
+        return fine_tuned(run, data, miner, part="refit", epochs=chosen[0].epochs), retrieval
+    return chosen, retrieval

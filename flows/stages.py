@@ -65,6 +65,7 @@ from components.monitoring.reference import Undiscoverable, build_reference
 from components.quality.checks import enforce, inspect
 from components.quality.coverage import lost_items
 from components.quality.report import add_coverage
+from components.ranking.observations import observed
 from components.release import promotion
 from components.release.candidate import build
 from components.release.decision_log import DecisionLog
@@ -73,10 +74,12 @@ from components.release.fingerprint import Fingerprint
 from components.release.heads import fit_release_heads
 from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_pool
 from components.release.plan import choose_plan, export_graphs, weigh_implied
+from components.release.ranker import choose_rankers
 from components.split.labels import Labels
 from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
-from components.split.split import split
+from components.split.split import cutoff_of, split
+from components.split.statistics import read_reviews, read_traffic
 from components.tasks.rows import write_rows
 from components.tracking.client import connect
 from components.tracking.description import VersionCard
@@ -163,6 +166,7 @@ def encode_items(
             out,
             settings.language,
             read_purchases(split_folder, "statistics"),
+            observed(items, read_traffic(split_folder), read_reviews(split_folder), cutoff_of(split_folder)),
         )
     if known is not None:
         console.fact("item vectors", f"{known.taken:,} as they were, {known.encoded:,} texts encoded")
@@ -330,6 +334,23 @@ def choose_retrieval(
     return plan
 
 
+@task(name="fit the second stage", task_run_name="fit the second stage: {model}")
+def fit_second_stage(
+    folder: Path,
+    plan: RetrievalPlan,
+    encoder: Path,
+    graph: Path | None,
+    vectors: Path,
+    split_folder: Path,
+    heads: Path | None,
+    settings: Settings,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> RetrievalPlan:
+    """The plan with the entrances that have a ranker; the folder holds them and what validation said."""
+    with stage_folder(folder) as out:
+        return choose_rankers(plan, encoder, graph, vectors, split_folder, heads, settings, out)
+
+
 @task(name="fit heads", task_run_name="fit heads: {model}")
 def fit_heads(
     folder: Path,
@@ -373,6 +394,7 @@ def build_candidate(
     fingerprint: Fingerprint,
     heads: Path | None = None,
     knowledge: KnowledgeSettings | None = None,
+    rankers: Path | None = None,
 ) -> Candidate:
     return build(
         candidates,
@@ -383,6 +405,7 @@ def build_candidate(
         fingerprint=fingerprint,
         heads=heads,
         knowledge=knowledge,
+        rankers=rankers,
     )
 
 

@@ -115,6 +115,8 @@ class RetrievalPlan(Record):
     named adds nothing."""
     synonym_share: float = 0.0
     """Of the lexical score that an item has by a synonym of the query's words; 0: no synonyms."""
+    rankers: tuple[Entrance, ...] = ()
+    """Entrances whose proposals a second stage scores again (components.ranking)."""
 
 
 class Candidate(Record):
@@ -131,7 +133,7 @@ class Gate(Record):
     """One line of a gate report."""
 
     name: str
-    kind: Literal["primary", "guardrail", "slice", "bound", "baseline", "check", "task"]
+    kind: Literal["primary", "guardrail", "slice", "bound", "baseline", "check", "ranking", "task"]
     champion: float | None
     challenger: float | None
     difference: float | None

@@ -214,6 +214,33 @@ class RetrievalSettings(Section):
     """Of the lexical score that an item has by a synonym of the query's words; auto: chosen on validation."""
 
 
+class RankingSettings(Section):
+    """A second stage that scores the first stage's proposals again (components.ranking)."""
+
+    learner: Literal["none", "lambdarank"] = "none"
+    """none: the first stage's order is the release's. lambdarank: LightGBM's (extra `ranking`), carried where
+    on validation neither new nor established items, nor new items among themselves, are found less by it."""
+    candidates: int = Field(default=100, ge=20, le=200)
+    """Proposals per request that are scored again."""
+    trees: tuple[Annotated[int, Field(ge=1, le=2_000)], ...] = (10, 25, 50, 100, 200)
+    """Numbers of trees to choose from on validation."""
+    leaves: int = Field(default=15, ge=2, le=255)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    fewest_in_leaf: int = Field(default=50, ge=1)
+    position_weights: bool = True
+    """A click weighs 1 / the probability that its place was looked at."""
+    popularity_bias: float = Field(default=0.25, ge=0, le=2)
+    """A user's act on an item weighs (1 + acts on it before) ** -popularity_bias: what was shown much is
+    acted on more because it was shown; 0: all acts weigh alike."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_trees(self) -> "RankingSettings":
+        if not self.trees:
+            raise ValueError("trees: name at least one number of trees, or set learner to none")
+        return self
+
+
 class JudgeSettings(Section):
     primary: Literal["auto", "search", "recommendation"] = "auto"
     k: int = Field(default=10, ge=1)
@@ -237,6 +264,8 @@ BOUNDS = {
     "exposure_new_item_share_ratio": Bound(at_most=3.0),
     "exposure_top_1_percent_share": Bound(at_most=0.5),
     "exposure_small_brand_share_ratio": Bound(at_least=0.5),
+    "ranker_new_item_share_change": Bound(at_least=-0.05, at_most=0.05),
+    "ranker_top_1_percent_share_change": Bound(at_most=0.1),
     "p95_latency_ms": Bound(at_most=250.0),
     "size_mb": Bound(at_most=2_000.0),
 }
@@ -300,6 +329,15 @@ class AnswerSettings(Section):
         return self
 
 
+class ServingRankingSettings(Section):
+    """What the shop adds to a ranking when it serves; no judged ranking has it."""
+
+    freshness: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Added to the score of an item that is listed this moment."""
+    half_life_days: float = Field(default=7.0, gt=0, allow_inf_nan=False)
+    """Age at which half of that is left."""
+
+
 class ServingSettings(Section):
     """`debut serve`. Paths not given are folders of the workspace; replicas need shared ones."""
 
@@ -317,6 +355,7 @@ class ServingSettings(Section):
     """What the traffic log keeps of a query's text; dropped leaves its vector out too."""
     exploration: ExplorationSettings = ExplorationSettings()
     answers: AnswerSettings = AnswerSettings()
+    ranking: ServingRankingSettings = ServingRankingSettings()
     max_bulk_items: int = Field(default=1_000, ge=1)
     max_body_bytes: int = Field(default=20_000_000, ge=1_000)
     max_query_characters: int = Field(default=1_000, ge=1)
@@ -365,6 +404,7 @@ class Settings(Section):
     encoder: EncoderSettings = EncoderSettings()
     training: TrainingSettings = TrainingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    ranking: RankingSettings = RankingSettings()
     judge: JudgeSettings = JudgeSettings()
     gate: GatePolicy = GatePolicy()
     tasks: tuple[Task, ...] = ()

@@ -79,6 +79,20 @@ def small_brand_share_ratio(shown: Numbers, catalogue: pl.DataFrame) -> Measurem
     return Measurement(float(small[shown].mean() / small[branded].mean()))
 
 
+def new_item_share(shown: Numbers, catalogue: pl.DataFrame) -> Measurement:
+    """New items' share of the shown places."""
+    if not len(shown):
+        return Measurement(None, "nothing was returned for any request")
+    return Measurement(float(catalogue.get_column("is_new").to_numpy()[shown].mean()))
+
+
+def change(measured: Measurement, other: Measurement) -> Measurement:
+    """The difference; missing where either of the two is."""
+    if measured.value is None or other.value is None:
+        return measured if measured.value is None else other
+    return Measurement(measured.value - other.value)
+
+
 def recall_loss(
     clean: float,
     retriever: Retriever,

@@ -26,6 +26,8 @@ from components.split.judged import JudgedSet
 DEPTH = 100
 RECALL_CUTOFFS = (10, 50, 100)
 MOST_GRADES_NAMED = 10
+RANKER_BOUNDS = ("ranker_new_item_share_change", "ranker_top_1_percent_share_change")
+"""What the gate bounds of a second stage: a share of the shown places with it, less the same without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,7 @@ def judge(
     typos: Typos | None = None,
     without_attributes: Retriever | None = None,
     exact: Retriever | None = None,
+    first_stage: Retriever | None = None,
     size_mb: float | None = None,
     seed: int = 0,
 ) -> Scorecard:
@@ -60,7 +63,8 @@ def judge(
     catalogue: the split's items.parquet. trained: items with a training row (slices.trained_items).
     judged_until: end of the judge window; None for undated judgements. typos, without_attributes (the
     same retriever over item texts without brand, category and attributes), exact (the same retriever in fp32,
-    scanning everything) and size_mb feed the bounds.
+    scanning everything), first_stage (the same retriever without its second stage, where it has one) and
+    size_mb feed the bounds.
 
     Raises JudgeError where there is nothing to judge, or the arguments do not belong together.
     """
@@ -68,20 +72,30 @@ def judge(
     slices = item_slices(catalogue, trained, settings, judged_until)
     new = slices["new"]
     results = {name: _judge_entrance(retriever, one, slices, settings.k) for name, one in judged.items()}
-    scorecard = Scorecard(
-        name=retriever.name,
-        digest=digest,
-        primary=primary,
-        entrances={name: result.scores for name, result in results.items()},
-        bounds={},
-        gains=_gains(results.values()),
-        k=settings.k,
-    )
+    plain: dict[Entrance, _Judged] = {}
+    if first_stage is not None:
+        plain = {name: _judge_entrance(first_stage, one, slices, settings.k) for name, one in judged.items()}
+
+    def scorecard_of(name: str, found: Mapping[Entrance, _Judged], first: Scorecard | None) -> Scorecard:
+        return Scorecard(
+            name=name,
+            digest=digest,
+            primary=primary,
+            entrances={entrance: result.scores for entrance, result in found.items()},
+            bounds={},
+            gains=_gains(found.values()),
+            k=settings.k,
+            first_stage=first,
+        )
+
+    first = scorecard_of(f"{retriever.name} without its second stage", plain, None) if plain else None
+    scorecard = scorecard_of(retriever.name, results, first)
     main = results[primary]
     measured = _exposure(main, catalogue, settings.k)
     measured["typo_recall_loss"] = _typo_loss(scorecard, retriever, results.get("search"), new, typos, seed)
     measured["attribute_dropout_recall_loss"] = _dropout_loss(scorecard, main, new, without_attributes)
     measured["fast_path_recall_loss"] = _fast_path_loss(scorecard, main, new, exact)
+    measured |= _ranker_exposure(main, plain.get(primary), catalogue, settings.k)
     measured["p95_latency_ms"] = bounds.p95_latency_ms(retriever, main.judged.requests, settings.k)
     measured["size_mb"] = Measurement(size_mb, None if size_mb is not None else "the size was not given")
     _record(scorecard, measured)
@@ -152,6 +166,18 @@ def _exposure(main: _Judged, catalogue: pl.DataFrame, k: int) -> dict[str, Measu
         "exposure_top_1_percent_share": bounds.top_1_percent_share(shown, len(catalogue)),
         "exposure_small_brand_share_ratio": bounds.small_brand_share_ratio(shown, catalogue),
     }
+
+
+def _ranker_exposure(
+    main: _Judged, plain: _Judged | None, catalogue: pl.DataFrame, k: int
+) -> dict[str, Measurement]:
+    if plain is None:
+        none = Measurement(None, "the release has no second stage", applicable=False)
+        return dict.fromkeys(RANKER_BOUNDS, none)
+    with_it, without = (one.rows[:, :k][one.rows[:, :k] >= 0] for one in (main, plain))
+    new = [bounds.new_item_share(shown, catalogue) for shown in (with_it, without)]
+    top = [bounds.top_1_percent_share(shown, len(catalogue)) for shown in (with_it, without)]
+    return {name: bounds.change(*pair) for name, pair in zip(RANKER_BOUNDS, (new, top), strict=True)}
 
 
 def _typo_loss(

@@ -15,6 +15,7 @@ from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.records import Entrance
 
 FILE = "scorecard.json"
+FIRST_STAGE = "first_stage"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,8 @@ class Scorecard:
     """The k of the gate's recall@k."""
     tasks: dict[str, pl.DataFrame] = field(default_factory=dict)
     """Per task the answers to its test rows (task_measures)."""
+    first_stage: "Scorecard | None" = None
+    """The same release without its second stage, where it has one; without bounds of its own."""
 
     def mean(self, entrance: Entrance, measure: str) -> float | None:
         """Mean over the slice's requests; None where there are none."""
@@ -82,11 +85,14 @@ class Scorecard:
             _write_frame(folder / f"{entrance}.parquet", pl.DataFrame(columns))
         for task, answers in self.tasks.items():
             _write_frame(folder / f"task-{task}.parquet", answers)
+        if self.first_stage is not None:
+            self.first_stage.write(folder / FIRST_STAGE)
         write_json(folder / FILE, self._description())
 
     def _description(self) -> dict[str, Any]:
         names = ("name", "digest", "primary", "bounds", "not_applicable", "missing", "gains", "k")
         known = {name: getattr(self, name) for name in names}
+        known |= {"first_stage": True} if self.first_stage is not None else {}
         return known | {"entrances": list(self.entrances), "tasks": list(self.tasks)}
 
     @classmethod
@@ -99,7 +105,8 @@ class Scorecard:
             tasks = {
                 name: _read_frame(folder / f"task-{name}.parquet") for name in description.pop("tasks", ())
             }
-            return cls(entrances=entrances, tasks=tasks, **description)
+            first = cls.read(folder / FIRST_STAGE) if description.pop("first_stage", False) else None
+            return cls(entrances=entrances, tasks=tasks, first_stage=first, **description)
         except (ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise StorageError(
                 f"{folder}: not a readable scorecard ({error}). Delete the folder and judge again."

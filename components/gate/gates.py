@@ -11,7 +11,7 @@ from components.contract.settings import GatePolicy
 from components.gate import power, statistics, wording
 from components.gate.comparison import Comparison
 
-Kind = Literal["primary", "guardrail", "slice", "bound", "baseline", "check", "task"]
+Kind = Literal["primary", "guardrail", "slice", "bound", "baseline", "check", "ranking", "task"]
 NOTHING_RELEVANT = "no judged request has a relevant item in it"
 
 

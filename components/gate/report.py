@@ -19,6 +19,7 @@ GROUPS = {
     "guardrail": ("Guardrails", "Must be shown to lose no more than the margin (dashed line)."),
     "baseline": ("Baseline", "First release only: must lie above plain keyword search."),
     "bound": ("Bounds", "Limits on robustness, exposure, speed and size."),
+    "ranking": ("Second stage", "The release with its second stage beside the same release without."),
     "task": (
         "Tasks",
         "What else the encoder answers, on test rows, each by its own policy.",

@@ -20,6 +20,7 @@ from components.gate.comparison import (
     compare,
     mean_difference,
 )
+from components.gate.ranking import ranking_gates
 from components.gate.tasks import task_gates
 
 PRIMARIES = ("new", "new_only")
@@ -58,6 +59,7 @@ def decide(
     questions = _questions(challenger, champion, floor)
     answers = compare(questions, challenger, champion, floor, policy)
     lines = _gates(answers, challenger, champion, policy, overlap)
+    lines += tuple(ranking_gates(challenger, policy))
     lines += tuple(task_gates(tasks, challenger, champion, baseline, policy))
     verdict = _verdict(lines)
     needed = _requests_needed(answers, challenger, policy) if verdict == "INCONCLUSIVE" else None
@@ -220,6 +222,7 @@ def _why(gate: Gate) -> str:
         "bound": {"fail": "out of bounds"},
         "baseline": {"fail": "not above it", "unsure": "not above it, on few requests"},
         "check": {"unsure": "see its line"},
+        "ranking": {"fail": "shown worse than allowed", "unsure": "not shown to stay within the margin"},
         "task": {"fail": "shown worse than its policy allows", "unsure": "its policy is not shown to be met"},
     }
     return reasons[gate.kind][gate.outcome]

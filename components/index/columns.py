@@ -109,6 +109,24 @@ class Columns:
         self._listed.append(_times([item.listed_at for item in items]))
         self._in_stock.append(np.asarray([item.in_stock for item in items], dtype=bool))
 
+    @property
+    def categories(self) -> NDArray[np.int32]:
+        """(n,) equal numbers for equal paths; -1: none."""
+        numbers: NDArray[np.int32] = self._category.column.values
+        return numbers
+
+    @property
+    def brands(self) -> NDArray[np.int32]:
+        """(n,) likewise."""
+        numbers: NDArray[np.int32] = self._brand.column.values
+        return numbers
+
+    @property
+    def prices(self) -> NDArray[np.float64]:
+        """(n,) NaN: not known."""
+        prices: NDArray[np.float64] = self._price.values
+        return prices
+
     def mask(self, filters: Filters) -> Mask | None:
         """(n,) true where a row may be shown; None where nothing is filtered."""
         parts: list[Mask] = []

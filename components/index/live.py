@@ -9,11 +9,12 @@ Retriever like any other, and the judge ranks with it.
 
 A search scans all vectors in 8 bits and adds the lexical scores; the best proposals are scored again from
 the vectors themselves, in float64, so scores and their order depend neither on the batch nor on the CPU.
-Equal scores come in item_id order.
+Where the release has a ranker for the entrance, that second stage then scores the proposals again
+(components.ranking). Equal scores come in item_id order.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,6 +23,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from components.contract.errors import DataError
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Encoder, Ranking, Request, Rows, Vectors
 from components.contract.records import RetrievalPlan
@@ -35,8 +37,12 @@ from components.index.facets import Facets
 from components.index.growing import GrowingArray
 from components.index.histories import Histories
 from components.index.lexical import Lexical, LexicalSnapshot
+from components.index.signals import LiveSignals, Signals
 from components.index.topk import Scores, catalogue_rows, empty_ranking, top_columns
 from components.index.vectors import check_finite
+from components.ranking.features import Proposed, best, features
+from components.ranking.model import Ranker
+from components.ranking.ranker_files import Rankers
 from components.understanding.implied import Implied
 from components.understanding.understanding import Understanding
 
@@ -58,6 +64,7 @@ class Snapshot:
     """(n, d) float32, unit length."""
     lexical: LexicalSnapshot
     co_purchases: CoPurchases | None = None
+    signals: Signals | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,15 +87,21 @@ class LiveIndex:
         fields: Sequence[str],
         exact: bool = False,
         understanding: Understanding | None = None,
+        rankers: Rankers | None = None,
     ) -> None:
         """fields: the columns that make up an item's text; exact: scan in float64 instead of 8 bits, as the
         reference that the fast scan is measured against; understanding: what the plan's weights of implied
-        facets and synonyms are about. Raises ValueError where the parts do not fit,
-        EncoderError where a vector is not finite."""
+        facets and synonyms are about; rankers: the second stage. Raises ValueError where the parts do not
+        fit, EncoderError where a vector is not finite."""
         if len(snapshot.items) != len(snapshot.vectors) or snapshot.lexical.items != len(snapshot.items):
             raise ValueError(f"{len(snapshot.items)} items, but vectors or postings of another catalogue")
         if (purchases := snapshot.co_purchases) is not None and purchases.items != len(snapshot.items):
             raise ValueError(f"{len(snapshot.items)} items, but co-purchases of {purchases.items}")
+        if (signals := snapshot.signals) is not None and signals.items != len(snapshot.items):
+            raise ValueError(f"{len(snapshot.items)} items, but signals of {signals.items}")
+        self.rankers = rankers
+        if rankers is not None and signals is None:
+            raise DataError("A ranker needs signals.safetensors beside the vectors: build the index again.")
         self.name = name
         self.plan = plan
         self.encoder = encoder
@@ -110,6 +123,7 @@ class LiveIndex:
         self._histories = Histories(plan.history_scoring, vectors)
         bought = self.co_purchases
         self._co_purchases = CoPurchaseScores(bought, vectors) if bought is not None else None
+        self._signals = LiveSignals(signals, vectors, self._columns) if signals is not None else None
         self._changed: dict[int, LiveItem] = {}
         self._dead = 0
         """Appended rows that are dead."""
@@ -144,6 +158,11 @@ class LiveIndex:
         return self._snapshot.co_purchases if self.plan.co_purchase_weight else None
 
     @property
+    def signals(self) -> Signals | None:
+        """The snapshot's."""
+        return self._snapshot.signals
+
+    @property
     def snapshot_items(self) -> pl.DataFrame:
         return self._snapshot.items
 
@@ -168,6 +187,7 @@ class LiveIndex:
         fresh._lexical, fresh._columns = self._lexical.kept(kept), self._columns.kept(kept)
         fresh._facets = self._facets.kept(kept)
         fresh._co_purchases = self._co_purchases and self._co_purchases.kept(kept)
+        fresh._signals = self._signals and self._signals.kept(kept, fresh._columns)
         fresh._changed = {new: self._changed[row] for new, row in enumerate(live, start=first)}
         fresh._dead, fresh._seq = 0, dict(self._seq)
         return fresh
@@ -240,16 +260,51 @@ class LiveIndex:
     def search_each(self, requests: Sequence[Request], k: int, among: Sequence[Mask | None]) -> Ranking:
         """The same with a mask per request."""
         ranking = empty_ranking(len(requests), k)
-        texts = [n for n, request in enumerate(requests) if request.text and request.text.strip()]
+        for n, proposed in self.proposals(requests, k, among):
+            ranker, scores = self.ranker_of(requests[n]), proposed.score
+            if ranker is not None:
+                proposed = self.scored_again(proposed, k)
+                mean, spread = proposed.level  # a score stays on the first stage's scale
+                scores = (mean + spread * ranker.scores(self.features(proposed))).astype(np.float32)
+            self._place(ranking, n, proposed.rows, scores)
+        return ranking
+
+    def without_rankers(self) -> Self:
+        """The same index by the first stage alone; the two share everything else."""
+        plain = copy(self)
+        plain.rankers = None
+        return plain
+
+    def proposals(
+        self, requests: Sequence[Request], k: int, among: Sequence[Mask | None]
+    ) -> Iterator[tuple[int, Proposed]]:
+        """Per request that has any, its number and what the first stage proposes; texts first."""
+        texts = [n for n, request in enumerate(requests) if _has_text(request)]
         vectors = self._query_vectors([str(requests[n].text) for n in texts])
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
             scanned = self._scan(vectors[start : start + BATCH])
             for n, vector, cosines in zip(part, vectors[start : start + BATCH], scanned, strict=True):
-                self._rank_text(ranking, n, requests[n], vector, cosines, among[n])
+                yield n, self._propose_for_text(requests[n], vector, cosines, among[n], k)
         for n in sorted(set(range(len(requests))) - set(texts)):
-            self._rank_history(ranking, n, requests[n], among[n])
-        return ranking
+            proposed = self._propose_for_history(requests[n], among[n], k)
+            if proposed is not None:
+                yield n, proposed
+
+    def ranker_of(self, request: Request) -> Ranker | None:
+        """What scores this request's proposals again."""
+        if self.rankers is None or request.by_text:
+            return None
+        return self.rankers.by_entrance.get("search" if _has_text(request) else "recommendation")
+
+    def scored_again(self, proposed: Proposed, k: int) -> Proposed:
+        """Those that a ranker gets to see: the best `candidates`, at least k."""
+        return proposed if self.rankers is None else proposed.first(max(k, self.rankers.candidates))
+
+    def features(self, proposed: Proposed) -> NDArray[np.float32]:
+        """(m, F) of ranking.features; needs the snapshot's signals."""
+        assert self._signals is not None
+        return features(proposed, self._signals.items)
 
     def query_vector(self, text: str | None) -> NDArray[np.float32] | None:
         """Of a query of the last search, in the thread that searched; None for other texts."""
@@ -317,6 +372,8 @@ class LiveIndex:
         if self._co_purchases is not None:
             nearest = np.asarray([one.nearest for one in encoded], dtype=np.int32)
             self._co_purchases.append(nearest, self._own(items))
+        if self._signals is not None:
+            self._signals.append(vectors, self._own(items))
 
     def _bury(self, row: int | None) -> None:
         """Marks a row as dead; its columns stay, for answers that name it."""
@@ -339,31 +396,28 @@ class LiveIndex:
             self._last_queries = texts, check_finite(self.encoder.encode_queries(texts), "queries")
         return self._last_queries[1]
 
-    def _rank_text(
-        self,
-        ranking: Ranking,
-        n: int,
-        request: Request,
-        vector: NDArray[np.float32],
-        cosines: Scores,
-        among: Mask | None,
-    ) -> None:
-        added = self._added(str(request.text), vector)
-        scanned = cosines if added is None else cosines + added
-        rows = self._proposed(scanned, request, among, ranking.rows.shape[1])
+    def _propose_for_text(
+        self, request: Request, vector: NDArray[np.float32], cosines: Scores, among: Mask | None, k: int
+    ) -> Proposed:
+        lexical, implied = self._added(str(request.text), vector)
+        added = [part for part in (lexical, implied) if part is not None]
+        scanned = cosines + sum(added[1:], start=added[0]) if added else cosines
+        rows = self._proposed(scanned, request, among, k)
         exact = self._vectors[rows].astype(np.float64) @ vector.astype(np.float64)
-        if added is not None:
-            exact += added[rows]
-        self._place(ranking, n, rows, exact.astype(np.float32))
+        shared, matched = (
+            np.zeros(len(rows), dtype=np.float32) if part is None else part[rows]
+            for part in (lexical, implied)
+        )
+        score = (exact + shared + matched).astype(np.float32)
+        return Proposed(rows, score, exact.astype(np.float32), shared, matched, best(score, rows))
 
-    def _added(self, query: str, vector: NDArray[np.float32]) -> Scores | None:
-        """(n,) what a query's cosines are added to; None: nothing."""
+    def _added(self, query: str, vector: NDArray[np.float32]) -> tuple[Scores | None, Scores | None]:
+        """(n,) what a query's cosines are added to: by its words, and by what it implies; None: nothing."""
         weight = np.float32(self.plan.lexical_weight)
         lexical = self._lexical_scores(query) if weight else None
-        parts = list(self._matches(query, vector).values())
-        if lexical is not None:
-            parts.append(weight * lexical)
-        return sum(parts[1:], start=parts[0]) if parts else None
+        matches = list(self._matches(query, vector).values())
+        implied = sum(matches[1:], start=matches[0]) if matches else None
+        return None if lexical is None else weight * lexical, implied
 
     def _lexical_scores(self, query: str) -> Scores | None:
         """As `Lexical.scores`; by the query's own words or by a synonym, whichever an item has more of."""
@@ -384,17 +438,20 @@ class LiveIndex:
         found = self._facets.match(self.understanding.imply(query, vector, weights), rows)
         return {facet: np.float32(weights[facet]) * scores for facet, scores in found.items()}
 
-    def _rank_history(self, ranking: Ranking, n: int, request: Request, among: Mask | None) -> None:
+    def _propose_for_history(self, request: Request, among: Mask | None, k: int) -> Proposed | None:
         past = self._past(request.history)
         if not past:
-            return
+            return None
         scanned, bought = self._scan_history(past), None
         if self._co_purchases is not None and not request.by_text:
-            bought = np.float32(self.plan.co_purchase_weight) * self._co_purchases.scores(past)
-            scanned += bought
-        rows = self._proposed(scanned, request, among, ranking.rows.shape[1])
+            bought = self._co_purchases.scores(past)
+            scanned += np.float32(self.plan.co_purchase_weight) * bought
+        rows = self._proposed(scanned, request, among, k)
         exact = self._histories.exact(self._vectors[rows], self._vectors[past])
-        self._place(ranking, n, rows, exact if bought is None else exact + bought[rows])
+        shared = np.zeros(len(rows), dtype=np.float32) if bought is None else bought[rows]
+        score = exact if bought is None else exact + np.float32(self.plan.co_purchase_weight) * shared
+        matched = np.zeros(len(rows), dtype=np.float32)
+        return Proposed(rows, score, exact, shared, matched, np.asarray(past, dtype=np.int64))
 
     def _past(self, history: Sequence[str]) -> list[int]:
         """Ascending rows of the past items that the index has."""
@@ -423,3 +480,7 @@ class LiveIndex:
         order = order[: ranking.rows.shape[1]]
         ranking.rows[n, : len(order)] = rows[order]
         ranking.scores[n, : len(order)] = scores[order]
+
+
+def _has_text(request: Request) -> bool:
+    return bool(request.text and request.text.strip())

@@ -2,7 +2,8 @@
 
 encoder/      settings, tokenizer and fp32 weights
 inference/    encoder.onnx, where the plan says so
-index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them
+index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them; signals of a ranker
+ranker/       the second stage, where the plan names entrances
 heads/, knowledge.json   what queries imply, where the release knows any of it
 retrieval.json
 """
@@ -25,11 +26,13 @@ from components.index.analysis import Analyzer
 from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
+from components.index.signals import Signals
 from components.index.vectors import ITEMS_FILE, read_vectors
+from components.ranking.ranker_files import Rankers, open_rankers
 from components.understanding.knowledge import KNOWLEDGE_FILE
 from components.understanding.understanding import Understanding
 
-ENCODER, INFERENCE, INDEX, HEADS = "encoder", "inference", "index", "heads"
+ENCODER, INFERENCE, INDEX, HEADS, RANKER = "encoder", "inference", "index", "heads", "ranker"
 ONNX_FILE = "encoder.onnx"
 PLAN_FILE = "retrieval.json"
 
@@ -46,7 +49,8 @@ def open_candidate(candidate: Path, name: str, index: Path | None = None, thread
         path = candidate / INDEX / CO_PURCHASES_FILE
         raise DataError(f"{path} is missing, but the plan weighs co-purchases: restore it or build it again.")
     fields, understanding = item_fields(candidate / ENCODER), open_understanding(candidate, snapshot)
-    return LiveIndex(name, snapshot, encoder, plan, fields, understanding=understanding)
+    rankers = read_rankers(candidate, plan)
+    return LiveIndex(name, snapshot, encoder, plan, fields, understanding=understanding, rankers=rankers)
 
 
 def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
@@ -57,7 +61,16 @@ def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
     fields = item_fields(candidate / ENCODER)
     snapshot = read_snapshot(index)
     understanding = open_understanding(candidate, snapshot)
-    return LiveIndex(name, snapshot, encoder, plan, fields, exact=True, understanding=understanding)
+    return LiveIndex(
+        name,
+        snapshot,
+        encoder,
+        plan,
+        fields,
+        exact=True,
+        understanding=understanding,
+        rankers=read_rankers(candidate, plan),
+    )
 
 
 def open_understanding(candidate: Path, snapshot: Snapshot) -> Understanding | None:
@@ -65,6 +78,19 @@ def open_understanding(candidate: Path, snapshot: Snapshot) -> Understanding | N
     categories = snapshot.items.get_column("category").unique().to_list()
     words = Analyzer(snapshot.lexical.language).words
     return Understanding.open(candidate / HEADS, candidate / KNOWLEDGE_FILE, categories, words)
+
+
+def read_rankers(candidate: Path, plan: RetrievalPlan) -> Rankers | None:
+    """None where the plan names no entrance. Raises DataError where they are not what the plan names."""
+    if not plan.rankers:
+        return None
+    with _undamaged(candidate / RANKER):
+        rankers = open_rankers(candidate / RANKER)
+    if rankers is None or set(rankers.by_entrance) != set(plan.rankers):
+        raise DataError(
+            f"{candidate / RANKER}: not the rankers that the plan names; build the release again."
+        )
+    return rankers
 
 
 def open_encoder(encoder: Path, graph: Path, plan: RetrievalPlan, threads: int = 1) -> Encoder:
@@ -84,14 +110,16 @@ def read_snapshot(index: Path) -> Snapshot:
         item_ids, vectors = read_vectors(index)
         items = pl.read_parquet(index / ITEMS_FILE)
         lexical = LexicalSnapshot.load(index)
-        co_purchases = CoPurchases.load(index)
+        co_purchases, signals = CoPurchases.load(index), Signals.load(index)
     if co_purchases is not None and co_purchases.items != len(item_ids):
         raise DataError(
             f"{index}: {len(item_ids)} items but co-purchases of {co_purchases.items}; build it again."
         )
+    if signals is not None and signals.items != len(item_ids):
+        raise DataError(f"{index}: {len(item_ids)} items but signals of {signals.items}; build it again.")
     if lexical.items != len(item_ids):
         raise DataError(f"{index}: {len(item_ids)} items but postings of {lexical.items}; build it again.")
-    return Snapshot(items, vectors, lexical, co_purchases)
+    return Snapshot(items, vectors, lexical, co_purchases, signals)
 
 
 def read_plan(candidate: Path) -> RetrievalPlan:

@@ -15,6 +15,8 @@ from components.contract.tables import TABLES
 from components.encoder.texts import item_texts
 from components.index.co_purchases import CoPurchases
 from components.index.lexical import LEXICAL_FILES, LexicalSnapshot
+from components.index.signals import Signals
+from components.ranking.observations import Observed
 
 VECTORS_FILE = "vectors.safetensors"
 ITEMS_FILE = "items.parquet"
@@ -30,16 +32,20 @@ def encode_catalogue(
     out: Path,
     language: Language = "english",
     purchases: pl.DataFrame | None = None,
+    observed: Observed | None = None,
 ) -> None:
     """Writes vectors.safetensors ((n, d) float32, row = item row), the lexical side of the same texts and
     items.parquet into `out`; purchases: user_id and item_id of those before the cut-off, where users are
-    known, become co_purchases.safetensors."""
+    known, become co_purchases.safetensors; observed: of the same items before the cut-off, becomes
+    signals.safetensors."""
     texts = item_texts(items, fields)
     vectors = encode(texts)
     write_vectors(items, vectors, out)
     LexicalSnapshot.build(texts, language).save(out)
     if purchases is not None:
         CoPurchases.build(items.get_column("item_id").to_list(), vectors, purchases).save(out)
+    if observed is not None:
+        Signals.build(vectors, observed).save(out)
 
 
 class KnownVectors:

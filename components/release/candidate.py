@@ -11,6 +11,10 @@
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
+      ranker/             <entrance>.txt (LightGBM's text), ranker.json: the second stage, where the plan
+      names entrances; index/signals.safetensors then stands beside the vectors retrieval.json      how
+      requests are ranked (records.RetrievalPlan) fingerprint.json    what it was trained on manifest.json
+      SHA-256 and size of every other file; D is the SHA-256 of this file
 
 No time, host or path is in it, so the same inputs give the same D.
 """
@@ -32,8 +36,10 @@ from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Candidate, RetrievalPlan
 from components.index.co_purchases import CO_PURCHASES_FILE
-from components.index.retrieval import ENCODER, HEADS, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE
+from components.index.retrieval import ENCODER, HEADS, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE, RANKER
+from components.index.signals import SIGNALS_FILE
 from components.index.vectors import INDEX_FILES
+from components.ranking.ranker_files import carried
 from components.release.fingerprint import Fingerprint
 from components.understanding.knowledge import KNOWLEDGE_FILE
 
@@ -53,14 +59,15 @@ def build(
     graph: Path | None = None,
     heads: Path | None = None,
     knowledge: KnowledgeSettings | None = None,
+    rankers: Path | None = None,
 ) -> Candidate:
     """Writes `candidates/<D>/` whole or not at all and returns its record.
 
     encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it;
-    graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that
-    encoder; knowledge: of what queries imply. An equal candidate that is already there is verified and
-    returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older copy) and
-    StorageError (disk).
+    graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that encoder;
+    knowledge: of what queries imply; rankers: a folder that `release.ranker` wrote for this plan. An equal
+    candidate that is already there is verified and returned. Raises PromotionError (a file of a kind that is
+    not allowed; a damaged older copy) and StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))
@@ -73,6 +80,9 @@ def build(
             _copy(heads, folder / HEADS, _names(heads))
         if knowledge is not None:
             write_json(folder / KNOWLEDGE_FILE, knowledge.model_dump(mode="json"))
+        if plan.rankers and rankers is not None:
+            _copy(rankers, folder / RANKER, carried(rankers))
+            _copy(index, folder / INDEX, [SIGNALS_FILE])
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         write_json(folder / "fingerprint.json", fingerprint.model_dump(mode="json"))
         manifest = canonical_json({"format": 1, "files": _files_of(folder)})

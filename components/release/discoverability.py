@@ -36,8 +36,19 @@ def check_release(
     if changes:
         items, known = _with_changes(items, known, changes, index.encoder, index.fields)
         lexical = LexicalSnapshot.build(item_texts(items, index.fields), index.language)
-        snapshot = Snapshot(items, known, lexical)
-        index = LiveIndex(index.name, snapshot, index.encoder, index.plan, index.fields)
+        row_of = {item_id: row for row, item_id in enumerate(index.item_ids)}
+        own = np.asarray([row_of.get(item_id, -1) for item_id in items.get_column("item_id")])
+        signals = index.signals and index.signals.taken(own)
+        snapshot = Snapshot(items, known, lexical, signals=signals)
+        index = LiveIndex(
+            index.name,
+            snapshot,
+            index.encoder,
+            index.plan,
+            index.fields,
+            understanding=index.understanding,
+            rankers=index.rankers,
+        )
     hidden = {one.item_id for one in changes if one.item is not None and not one.item.in_stock}
     report = check_split(
         index,

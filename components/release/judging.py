@@ -75,6 +75,7 @@ def judge_candidate(
         digest=candidate.name,
         without_attributes=_without_attributes(index, exact.encoder, catalogue),
         exact=exact,
+        first_stage=index.without_rankers() if index.rankers is not None else None,
         size_mb=size / _MEGABYTE,
         answers=answers,
         out=out,
@@ -132,6 +133,7 @@ def _judged(
     digest: str | None = None,
     without_attributes: Retriever | None = None,
     exact: Retriever | None = None,
+    first_stage: Retriever | None = None,
     size_mb: float | None = None,
     answers: dict[str, pl.DataFrame],
     out: Path,
@@ -149,6 +151,7 @@ def _judged(
         typos=typos,
         without_attributes=without_attributes,
         exact=exact,
+        first_stage=first_stage,
         size_mb=size_mb,
     )
     scorecard.tasks.update(answers)
@@ -176,9 +179,11 @@ def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFr
     assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
     lexical, vectors = LexicalSnapshot.build(texts, index.language), encoder.encode_catalogue(texts)
     purchases = index.co_purchases and index.co_purchases.with_texts(vectors)
-    snapshot = Snapshot(catalogue, vectors, lexical, purchases)
-    known = index.understanding
-    return LiveIndex(index.name, snapshot, index.encoder, index.plan, kept, understanding=known)
+    snapshot = Snapshot(catalogue, vectors, lexical, purchases, index.signals)
+    known, rankers = index.understanding, index.rankers
+    return LiveIndex(
+        index.name, snapshot, index.encoder, index.plan, kept, understanding=known, rankers=rankers
+    )
 
 
 def _threads() -> int:

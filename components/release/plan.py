@@ -75,7 +75,7 @@ def choose_plan(
       where no user or no query is judged. Co-purchases are those before the validation window.
     """
     wanted, validation = settings.retrieval, read_validation(split, settings.encoder, settings.training)
-    snapshot = _snapshot(validation, split, vectors, settings.encoder)
+    snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
     opened = _Encoders(encoder, graphs)
     users, queries = _only(validation, "recommendation"), _only(validation, "search")
     inference = wanted.inference
@@ -126,7 +126,7 @@ def _fused(
     else:
         everything = settings.training.model_copy(update={"validation_items": None})
         validation = read_validation(split, settings.encoder, everything)
-        snapshot = _snapshot(validation, split, vectors, settings.encoder)
+        snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
         scored = scored_queries(queries.judged["search"], queries.new, snapshot, encoder)
         best = best_fusion(scored, weights, shares)
     # Without a lexical score its share says nothing.
@@ -151,11 +151,8 @@ def weigh_implied(
     wanted = settings.retrieval
     everything = settings.training.model_copy(update={"validation_items": None})
     validation = _only(read_validation(split, settings.encoder, everything), "search")
-    snapshot = _snapshot(validation, split, vectors, settings.encoder)
-    categories = snapshot.items.get_column("category").to_list()
-    words = Analyzer(settings.encoder.language).words
-    known = None if settings.knowledge is None else Knowledge(settings.knowledge, categories, words)
-    understanding = Understanding((open_heads(heads) if heads else {}).values(), known)
+    snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
+    understanding = understanding_of(snapshot, heads, settings)
     if not understanding:
         return plan
     share, weights = wanted.synonym_share, wanted.implied_weights
@@ -169,6 +166,14 @@ def weigh_implied(
         weights = chosen_weights(scored, share)
     weights = {facet: weight for facet, weight in weights.items() if weight}
     return plan.model_copy(update={"synonym_share": share, "implied_weights": weights})
+
+
+def understanding_of(snapshot: Snapshot, heads: Path | None, settings: Settings) -> Understanding:
+    """What heads and the shop's knowledge say of queries, as a release with both opens it."""
+    categories = snapshot.items.get_column("category").to_list()
+    words = Analyzer(settings.encoder.language).words
+    known = None if settings.knowledge is None else Knowledge(settings.knowledge, categories, words)
+    return Understanding((open_heads(heads) if heads else {}).values(), known)
 
 
 class _Encoders:
@@ -186,7 +191,9 @@ class _Encoders:
         return self._opened[inference]
 
 
-def _snapshot(validation: Validation, split: Path, vectors: Path, encoder: EncoderSettings) -> Snapshot:
+def validation_snapshot(
+    validation: Validation, split: Path, vectors: Path, encoder: EncoderSettings
+) -> Snapshot:
     """The validation's items with their vectors and postings; raises DataError for another catalogue's."""
     item_ids, catalogue = read_vectors(vectors)
     items = pl.read_parquet(split / "items.parquet")

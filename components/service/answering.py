@@ -14,6 +14,7 @@ from components.contract.settings import ServingSettings
 from components.encoder.query_features import query_features
 from components.index.columns import Filters
 from components.service.exploration import Explored, explore
+from components.service.freshness import freshened
 from components.service.index_thread import Found
 from components.service.privacy import LogPrivacy
 from components.service.schemas import Hit
@@ -22,7 +23,7 @@ from components.service.traffic import TrafficLog
 from components.service.traffic_records import Entrance, TrafficRecord
 
 EXPLORED_DEPTH = 100
-"""New items down to this place may be drawn into the exploration slot."""
+"""New items down to this place may be drawn into the exploration slot, fresh ones down to it may rise."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,21 @@ class Answering:
 
     def depth(self, k: int) -> int:
         """How many places to ask the index for."""
-        return max(k, EXPLORED_DEPTH) if self._settings.exploration.share else k
+        deeper = self._settings.exploration.share or self._settings.ranking.freshness
+        return max(k, EXPLORED_DEPTH) if deeper else k
 
     def hits(self, asked: Asked, release: Release, found: Found) -> list[Hit]:
         """The answer's items, at most `asked.k`; logs what is shown."""
-        items = [found.index.item(row) for row in found.rows]
-        scores = {item["item_id"]: score for item, score in zip(items, found.scores, strict=True)}
+        now = datetime.now(UTC).replace(tzinfo=None)
+        ranked_items = [found.index.item(row) for row in found.rows]
+        listed = [_listed(item) for item in ranked_items]
+        order, raised = freshened(found.scores, listed, self._settings.ranking, now)
+        items = [ranked_items[place] for place in order]
+        scores = {ranked_items[place]["item_id"]: raised[place] for place in order}
         by_id = {item["item_id"]: item for item in items}
         new = [item["item_id"] for item in items[asked.k :] if is_new(item, release)]
         ranked = [item["item_id"] for item in items[: asked.k]]
         shown = explore(ranked, new, self._settings.exploration, asked.request_id)
-        now = datetime.now(UTC).replace(tzinfo=None)
         hits = [hit_of(by_id[item_id], scores[item_id], release, now) for item_id in shown.items]
         for position in shown.positions:
             hits[position - 1].explored = True
@@ -100,7 +105,7 @@ class Answering:
 
 
 def hit_of(item: dict[str, Any], score: float, release: Release, now: datetime) -> Hit:
-    listed = item.get("listed_at") or item.get("first_seen")
+    listed = _listed(item)
     return Hit(
         item_id=item["item_id"],
         title=item["title"] or "",
@@ -117,7 +122,11 @@ def hit_of(item: dict[str, Any], score: float, release: Release, now: datetime) 
 
 def is_new(item: dict[str, Any], release: Release) -> bool:
     """Listed or first seen at or after the release's cut-off; undated: PUT since, not in its snapshot."""
-    listed = item.get("listed_at") or item.get("first_seen")
+    listed = _listed(item)
     if listed is None or release.cutoff is None:
         return "in_stock" in item and not release.index.in_snapshot(item["item_id"])
     return bool(listed >= release.cutoff)
+
+
+def _listed(item: dict[str, Any]) -> datetime | None:
+    return item.get("listed_at") or item.get("first_seen")

@@ -12,6 +12,7 @@ from components.contract import ports
 from components.contract.live import UtcTime
 from components.index.columns import Filters
 from components.index.live import LiveIndex
+from components.index.ranked_by import RankedBy, ranked_by
 from components.service.answering import Answering, Asked
 from components.service.auth import Gatekeeper
 from components.service.explaining import explain
@@ -156,13 +157,21 @@ class SearchRoutes:
         self, query: str, hits: Sequence[Hit], filters: Filters, release: Release, found: Found
     ) -> dict[str, Any]:
         rows = {found.index.item_ids[row]: row for row in found.rows}  # an item may have another row by now
-        act = self._serving.run(
-            lambda: {hit.item_id: release.index.parts(query, rows[hit.item_id]) for hit in hits}
-        )
-        parts = await asyncio.wrap_future(act)
+        request = ports.Request("search", text=query)
+
+        def looked_up() -> tuple[dict[str, Any], dict[int, RankedBy]]:
+            mask = found.index.mask(filters)
+            parts = {hit.item_id: found.index.parts(query, rows[hit.item_id]) for hit in hits}
+            return parts, ranked_by(found.index, request, len(found.rows), mask)
+
+        parts, ranked = await asyncio.wrap_future(self._serving.run(looked_up))
         implied = await asyncio.wrap_future(self._serving.run(lambda: _implied(release.index, query)))
         plan = release.index.plan.model_dump()
-        return {"plan": plan, "filters": filters.active(), "parts": parts, **implied}
+        debug = {"plan": plan, "filters": filters.active(), "parts": parts, **implied}
+        if ranked:
+            known = {hit.item_id: ranked.get(rows[hit.item_id]) for hit in hits}
+            debug["ranker"] = {item_id: asdict(one) for item_id, one in known.items() if one is not None}
+        return debug
 
 
 def _implied(index: LiveIndex, query: str) -> dict[str, Any]:

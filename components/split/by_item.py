@@ -30,6 +30,7 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
         refit_search=None,
         refit_purchases=None,
         purchases=None,
+        traffic=None,
         validation=_judged(
             judgements.filter(pl.col("request_id").is_in(validation)).join(old, on="item_id", how="semi"),
             settings,

@@ -9,6 +9,7 @@ from components.contract.settings import SplitSettings
 from components.contract.tables import EVENT_GRADES
 from components.split.catalogue import normalised
 from components.split.parts import JudgedRows, SplitParts, judgement_rows, request_rows
+from components.split.statistics import traffic_rows
 
 
 def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSettings) -> SplitParts:
@@ -41,6 +42,7 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
         else None,
         refit_purchases=purchases if refit else None,
         purchases=purchases,
+        traffic=traffic_rows(events, items.filter("refit_trainable"), cutoff),
         validation=_judged(searches, acts, validation_cutoff, cutoff, settings),
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,

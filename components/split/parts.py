@@ -40,6 +40,8 @@ class SplitParts:
     refit_purchases: pl.DataFrame | None
     purchases: pl.DataFrame | None
     """All purchase rows before the cut-off: what a release's co-purchases are counted from."""
+    traffic: pl.DataFrame | None
+    """All events before the cut-off of items that are not new (split.statistics.TRAFFIC_COLUMNS)."""
     validation: JudgedRows
     test: JudgedRows
     cutoff: datetime | None

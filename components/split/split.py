@@ -16,6 +16,7 @@ from components.split.by_item import split_by_item
 from components.split.by_time import split_by_time
 from components.split.catalogue import with_first_seen, with_groups
 from components.split.parts import SplitParts
+from components.split.statistics import review_rows
 
 
 def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "auto") -> PreparedData:
@@ -29,7 +30,7 @@ def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "aut
     _require_judged(parts)
     entrances = _entrances(parts, primary)
     _require_several(parts, entrances[0])
-    _write(parts, entrances, out)
+    _write(parts, entrances, review_rows(tables.get("reviews"), parts), out)
     return PreparedData(
         path=out.name,
         digest=sha256_tree(out),
@@ -42,9 +43,17 @@ def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "aut
 
 def learned_until(split: Path) -> datetime | None:
     """Where the training rows that choose the settings end; None for undated judgements."""
-    described = json.loads((split / "split.json").read_text())
-    until = described["validation_cutoff"]
-    return datetime.fromisoformat(until) if until else None
+    return _described(split, "validation_cutoff")
+
+
+def cutoff_of(split: Path) -> datetime | None:
+    """T; None for undated judgements."""
+    return _described(split, "cutoff")
+
+
+def _described(split: Path, name: str) -> datetime | None:
+    moment = json.loads((split / "split.json").read_text())[name]
+    return datetime.fromisoformat(moment) if moment else None
 
 
 def _parts(tables: dict[str, pl.DataFrame], settings: SplitSettings) -> SplitParts:
@@ -103,7 +112,9 @@ def _require_several(parts: SplitParts, primary: Entrance) -> None:
     )
 
 
-def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> None:
+def _write(
+    parts: SplitParts, entrances: tuple[Entrance, ...], reviews: pl.DataFrame | None, out: Path
+) -> None:
     frames = {
         "items": parts.items,
         "train/search": parts.train_search,
@@ -111,6 +122,8 @@ def _write(parts: SplitParts, entrances: tuple[Entrance, ...], out: Path) -> Non
         "refit/search": parts.refit_search,
         "refit/purchases": parts.refit_purchases,
         "statistics/purchases": parts.purchases,
+        "statistics/traffic": parts.traffic,
+        "statistics/reviews": reviews,
         "validation/requests": parts.validation[0],
         "validation/judgements": parts.validation[1],
         "test/requests": parts.test[0],
@@ -131,7 +144,9 @@ def _description(parts: SplitParts, entrances: tuple[Entrance, ...]) -> dict[str
         "entrances": entrances,
         "counts": _counts(parts),
         # Every statistic of behaviour that the split hands on, and the moment it was computed up to.
-        "statistics": {"request_frequency": _iso(parts.cutoff), "purchases": _iso(parts.cutoff)},
+        "statistics": dict.fromkeys(
+            ("request_frequency", "purchases", "traffic", "reviews"), _iso(parts.cutoff)
+        ),
     }
 
 

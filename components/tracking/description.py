@@ -10,6 +10,8 @@ from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 DESCRIPTION_CHARACTERS = 5_000
 """MLflow's registry column; Postgres refuses more."""
 SLICES_NAMED = 10
+OPTIONAL_SECTIONS = ("Second stage", "Tasks")
+"""Left out where the release has none."""
 
 Summary = Mapping[str, Mapping[str, float | int | None]]
 """{slice: {metric: mean, …, "requests": n}}, as Scorecard.summary gives it."""
@@ -100,12 +102,12 @@ def _gates(gates: Sequence[Gate]) -> str:
     sections = {
         "Primary figures": [gate for gate in gates if gate.kind == "primary"],
         "Guardrails": [gate for gate in gates if gate.kind == "guardrail"],
+        "Second stage": [gate for gate in gates if gate.kind == "ranking"],
         "Tasks": [gate for gate in gates if gate.kind == "task"],
         "Bounds and checks that did not pass": open_others,
         "Slices shown harmed": [gate for gate in slices if gate.outcome == "fail"],
     }
-    if not sections["Tasks"]:
-        del sections["Tasks"]
+    sections = {title: found for title, found in sections.items() if found or title not in OPTIONAL_SECTIONS}
     blocks = [_section(title, found) for title, found in sections.items()]
     unjudged = sum(gate.outcome == "not judged" for gate in slices)
     counts = f"{len(slices)} slices, {unjudged} of them too small to judge; {len(others)} bounds and checks."

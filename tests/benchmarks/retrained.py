@@ -83,9 +83,9 @@ def _first_retrain(shop: Shop, data_digest: str) -> tuple[Scorecard, Scorecard, 
             if data.prepared.digest != data_digest:
                 raise SystemExit("our split is not the peers': the sources changed while the benchmark ran.")
             champion = releases.serving_release(run, data, tracker)
-            (model, folder), plan = fine_tune(run, data, champion)
+            (model, folder), retrieval = fine_tune(run, data, champion)
             encoder = folder / "encoder"
-            challenger = releases.build(run, data, encoder, model.encoder_digest, plan=plan)
+            challenger = releases.build(run, data, encoder, model.encoder_digest, retrieval=retrieval)
             card = releases.judged(run, data, challenger, "challenger")
             version_0 = releases.judged(run, data, champion, "champion")
         return card, version_0, set(run.used) <= before

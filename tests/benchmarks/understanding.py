@@ -116,14 +116,15 @@ def _judged_twice(shop: Any, trained: bool) -> dict[str, Any]:
             plan = read_plan(shop.candidates / champion.digest)
             systems = {"version 0": (base, base_digest, plan)}
             if trained:
-                (model, folder), plan = fine_tune(run, data, champion)
+                (model, folder), (plan, _) = fine_tune(run, data, champion)
                 systems["fine-tuned"] = folder / "encoder", model.encoder_digest, plan
             found, cards = {}, {}
             for name, (encoder, digest, chosen) in systems.items():
                 without = chosen.model_copy(update={"implied_weights": {}, "synonym_share": 0.0})
                 plans = {"with": chosen, "without": without}
                 built = {
-                    how: releases.build(run, data, encoder, digest, plan=one) for how, one in plans.items()
+                    how: releases.build(run, data, encoder, digest, retrieval=(one, None))
+                    for how, one in plans.items()
                 }
                 judged = {how: releases.judged(run, data, one, name) for how, one in built.items()}
                 cards["challenger" if name == "fine-tuned" else "champion"] = judged["with"]

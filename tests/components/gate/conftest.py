@@ -24,6 +24,8 @@ NOT_APPLICABLE = {
     "attribute_dropout_recall_loss": "the item texts hold no attributes",
     "exposure_small_brand_share_ratio": "the catalogue names no brands",
     "age_slices": "the items are undated",
+    "ranker_new_item_share_change": "the release has no second stage",
+    "ranker_top_1_percent_share_change": "the release has no second stage",
 }
 SLICES = (
     "new",

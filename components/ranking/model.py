@@ -1,0 +1,131 @@
+"""The second stage's model: LightGBM's LambdaRank on top of the first stage's score.
+
+Burges, "From RankNet to LambdaRank to LambdaMART" (MSR-TR-2010-82); Ke et al., "LightGBM" (NeurIPS 2017). The
+trees start from the first stage's score, so they learn what to change in its order, and few trees change
+little. With gains that are sums of propensity-weighted clicks the lambdas are those of the unbiased DCG
+(Agarwal, Takatsu, Zaitsev and Joachims, SIGIR 2019). Shapes: m items of all lists one after the other, F
+features.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.contract.errors import ConfigError, DataError
+from components.ranking.features import FEATURES, RISING, Floats
+
+GAIN_STEP, MOST_GAIN = 0.25, 30.0
+SCALE = 1.0
+"""Of the first stage's score, in standard deviations, where the trees start: LambdaRank's logistic is at home
+around differences of 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """Proposals of several requests, one after the other."""
+
+    features: Floats
+    """(m, F)"""
+    gains: NDArray[np.float64]
+    """(m,) 0: not relevant."""
+    sizes: NDArray[np.int64]
+    """Items per request."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Lists":
+        """The lists of some requests alone."""
+        rows = np.repeat(chosen, self.sizes)
+        return Lists(self.features[rows], self.gains[rows], self.sizes[chosen])
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How the trees are grown."""
+
+    trees: int = 100
+    learning_rate: float = 0.05
+    leaves: int = 15
+    fewest_in_leaf: int = 50
+    seed: int = 0
+
+    def with_trees(self, trees: int) -> "Growth":
+        return replace(self, trees=trees)
+
+
+class Ranker:
+    """score of the first stage + what the trees add; FEATURES in, one number out."""
+
+    def __init__(self, text: str) -> None:
+        """text: LightGBM's own text format. Raises DataError where it is damaged or of other features."""
+        lightgbm = _lightgbm()
+        try:
+            self._booster = lightgbm.Booster(model_str=text)
+        except lightgbm.basic.LightGBMError as error:
+            raise DataError(
+                f"The ranker's model cannot be read ({error}): build the release again."
+            ) from error
+        if tuple(self._booster.feature_name()) != FEATURES:
+            raise DataError("The ranker reads other features than this version of Debut has; retrain.")
+        self.text = text
+
+    @classmethod
+    def fit(cls, lists: Lists, growth: Growth) -> Self:
+        """Deterministic: one thread, one seed."""
+        lightgbm = _lightgbm()
+        labels = np.minimum(np.ceil(lists.gains / GAIN_STEP), MOST_GAIN / GAIN_STEP).astype(np.int64)
+        parameters = {
+            "objective": "lambdarank",
+            "label_gain": (np.arange(labels.max() + 1) * GAIN_STEP).tolist(),
+            "learning_rate": growth.learning_rate,
+            "num_leaves": growth.leaves,
+            "min_data_in_leaf": growth.fewest_in_leaf,
+            "monotone_constraints": [int(name in RISING) for name in FEATURES],
+            "lambdarank_truncation_level": 20,
+            "seed": growth.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
+        }
+        data = lightgbm.Dataset(
+            lists.features,
+            label=labels,
+            group=lists.sizes,
+            init_score=SCALE * lists.features[:, 0].astype(np.float64),
+            feature_name=list(FEATURES),
+        )
+        return cls(lightgbm.train(parameters, data, num_boost_round=growth.trees).model_to_string())
+
+    @property
+    def trees(self) -> int:
+        return int(self._booster.num_trees())
+
+    def scores(self, features: Floats, trees: int | None = None) -> Floats:
+        """(m, F) → (m,) in standard deviations of the first stage's score; trees: only so many."""
+        added = self._booster.predict(features, num_iteration=trees, num_threads=1)
+        scores: Floats = (features[:, 0] + added / SCALE).astype(np.float32)
+        return scores
+
+    def contributions(self, features: Floats) -> NDArray[np.float64]:
+        """(m, F + 1): what each feature adds to a score, and last what all items get (TreeSHAP: Lundberg,
+        Erion and Lee, 2018). The first stage's score counts to the feature of that name."""
+        found: NDArray[np.float64] = self._booster.predict(features, pred_contrib=True, num_threads=1) / SCALE
+        found[:, 0] += features[:, 0]
+        return found
+
+    def importance(self) -> dict[str, float]:
+        """Per feature its share of the gain of all splits."""
+        gains = self._booster.feature_importance("gain")
+        return dict(zip(FEATURES, (gains / max(gains.sum(), 1e-12)).tolist(), strict=True))
+
+
+def _lightgbm() -> Any:
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise ConfigError(
+            "The second stage needs LightGBM, which is not installed: pip install 'debut[ranking]', or "
+            "retrain with ranking.learner: none."
+        ) from error
+    return lightgbm

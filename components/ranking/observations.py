@@ -1,0 +1,99 @@
+"""What was observed of each item before a moment: who took it, who clicked it when looking, its stars.
+
+Shapes: n items.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from components.contract.tables import EVENT_GRADES
+from components.ranking.credibility import Floats
+from components.ranking.propensity import with_looks
+
+HALF_LIFE_DAYS = 30.0
+"""Of an act's weight in the demand: what is wanted changes with the season."""
+_DECAY = np.log(2.0) / HALF_LIFE_DAYS
+_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """Per kind of observation the totals and exposures of a catalogue's items (n,)."""
+
+    kinds: Mapping[str, tuple[Floats, Floats]]
+    rating_noise: float
+    """Variance of one review's stars."""
+
+
+def observed(
+    items: pl.DataFrame, traffic: pl.DataFrame | None, reviews: pl.DataFrame | None, until: datetime | None
+) -> Observed:
+    """items: item_id ascending, first_seen; traffic, reviews: the split's (split.statistics); rows at or
+    after `until` are left out, None: nothing is dated.
+    - demand: first acts of users on the item, each halved every HALF_LIFE_DAYS; days it was there, likewise;
+    - attraction: clicks; looks, on pages whose impressions were logged;
+    - rating: stars; reviews.
+    """
+    nothing = np.zeros(len(items)), np.zeros(len(items))
+    found = {"demand": nothing, "attraction": nothing, "rating": nothing}
+    if traffic is not None and until is not None:
+        before = traffic.filter(pl.col("at") < until)
+        found["demand"] = _demand(items, before, until)
+        found["attraction"] = _attraction(items, before)
+    noise = 1.0
+    if reviews is not None:
+        rated = reviews.drop_nulls("rating")
+        if until is not None:
+            rated = rated.filter(pl.col("at") < until)
+        found["rating"] = _sums(items, rated, pl.col("rating"), pl.col("rating").is_not_null())
+        noise = _noise(rated)
+    return Observed(found, noise)
+
+
+def _sums(
+    items: pl.DataFrame, rows: pl.DataFrame, total: pl.Expr, exposure: pl.Expr
+) -> tuple[Floats, Floats]:
+    sums = rows.group_by("item_id").agg(total=total.sum(), exposure=exposure.sum())
+    of_item = items.select("item_id").join(sums, on="item_id", how="left", maintain_order="left").fill_null(0)
+    total_values, exposures = (
+        of_item.get_column(name).to_numpy().astype(np.float64) for name in sums.columns[1:]
+    )
+    return total_values, exposures
+
+
+def _demand(items: pl.DataFrame, traffic: pl.DataFrame, until: datetime) -> tuple[Floats, Floats]:
+    acts = traffic.filter(pl.col("kind").is_in(list(EVENT_GRADES)))
+    first = traffic.get_column("at").min()
+    if not len(acts) or not isinstance(first, datetime):
+        return np.zeros(len(items)), np.zeros(len(items))
+    who = pl.coalesce("user_id", "session_id", "request_id", pl.lit(""))
+    taken = acts.group_by("item_id", who=who).agg(pl.col("at").min())
+    age = (pl.lit(until) - pl.col("at")).dt.total_seconds() / _SECONDS
+    total, _ = _sums(items, taken, (-_DECAY * age).exp(), pl.lit(0.0))
+    days = items.select(
+        (pl.lit(until) - pl.col("first_seen").fill_null(first).clip(first, until)).dt.total_seconds()
+        / _SECONDS
+    )
+    exposure = (1.0 - np.exp(-_DECAY * days.to_series().to_numpy().astype(np.float64))) / _DECAY
+    return total, exposure
+
+
+def _attraction(items: pl.DataFrame, traffic: pl.DataFrame) -> tuple[Floats, Floats]:
+    shown = with_looks(traffic).filter(pl.col("kind") == "impression").drop_nulls("request_id")
+    clicks = traffic.filter(pl.col("kind") == "search_click").select("request_id", "item_id").unique()
+    shown = shown.join(clicks.with_columns(clicked=1.0), on=["request_id", "item_id"], how="left")
+    return _sums(items, shown, pl.col("clicked").fill_null(0.0), pl.col("look"))
+
+
+def _noise(rated: pl.DataFrame) -> float:
+    """Variance of stars around their item's mean."""
+    within = rated.select(
+        (pl.col("rating") - pl.col("rating").mean().over("item_id")) ** 2, items=pl.len().over("item_id")
+    ).filter(pl.col("items") > 1)
+    squares, items = (within.get_column(name).to_numpy().astype(np.float64) for name in ("rating", "items"))
+    freedom = float((1 - 1 / items).sum())
+    return float(squares.sum()) / freedom if freedom else 1.0

@@ -1,0 +1,79 @@
+"""The second stage's own gate: the release with it beside the same release without."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from components.contract.settings import Bound
+from components.gate.ranking import ranking_gates
+from components.gate.verdict import decide
+
+CHANGES = {"ranker_new_item_share_change": 0.01, "ranker_top_1_percent_share_change": 0.0}
+
+
+@pytest.fixture
+def pair(cards):
+    """A challenger that would be promoted, and its champion."""
+    return cards.promoted()
+
+
+def with_stage(cards, challenger, new_only, changes=CHANGES):
+    """The challenger with a second stage, whose first stage alone finds so much of the new items."""
+    values = challenger.entrances["search"].measures["new_only/recall@10"]
+    plain = cards.make(challenger.name, values, new_only=new_only)
+    reasons = {name: why for name, why in challenger.not_applicable.items() if name not in CHANGES}
+    bounds = challenger.bounds | changes
+    return replace(challenger, first_stage=plain, bounds=bounds, not_applicable=reasons)
+
+
+def test_a_release_without_a_second_stage_has_no_such_gate(pair, policy):
+    assert ranking_gates(pair[0], policy) == []
+
+
+def test_one_that_costs_nothing_passes_and_is_promoted(cards, pair, policy):
+    challenger, _ = pair
+    values = challenger.entrances["search"].measures["new_only/recall@10"]
+    staged = with_stage(cards, challenger, values)
+    (gate, *others) = ranking_gates(staged, policy)
+    assert (gate.name, gate.kind, gate.outcome) == ("second stage new_only/recall@10", "ranking", "pass")
+    assert all(other.outcome in ("pass", "not judged", "missing") for other in others)
+    assert "second stage" in gate.sentence and gate.sentence.startswith("With the second stage")
+
+
+def test_one_that_loses_new_items_among_themselves_is_rejected(cards, pair, policy):
+    challenger, champion = pair
+    values = challenger.entrances["search"].measures["new_only/recall@10"]
+    staged = with_stage(cards, challenger, np.minimum(values + 0.3, 1.0))
+    assert ranking_gates(staged, policy)[0].outcome == "fail"
+    report = decide(staged, champion, policy)
+    assert report.verdict == "REJECT"
+    assert "second stage new_only/recall@10 (shown worse than allowed)" in report.sentence
+
+
+def test_a_missing_comparison_never_promotes(pair, policy):
+    challenger, champion = pair
+    staged = replace(challenger, bounds=challenger.bounds | CHANGES)
+    assert [gate.outcome for gate in ranking_gates(staged, policy)] == ["missing"]
+    assert decide(staged, champion, policy).verdict == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize(
+    ("changed", "outcome"),
+    [
+        ({}, "pass"),
+        ({"ranker_new_item_share_change": 0.11}, "fail"),
+        ({"ranker_new_item_share_change": -0.06}, "fail"),
+        ({"ranker_top_1_percent_share_change": 0.11}, "fail"),
+        ({"ranker_top_1_percent_share_change": None}, "missing"),
+    ],
+)
+def test_exposure_is_bounded(cards, pair, policy, changed, outcome):
+    challenger, champion = pair
+    values = challenger.entrances["search"].measures["new_only/recall@10"]
+    staged = with_stage(cards, challenger, values, CHANGES | changed)
+    bounds = {name: bound for name, bound in type(policy)().bounds.items() if name in CHANGES}
+    assert set(bounds) == set(CHANGES) and all(isinstance(bound, Bound) for bound in bounds.values())
+    lines = decide(staged, champion, policy.model_copy(update={"bounds": bounds})).gates
+    outcomes = {gate.outcome for gate in lines if gate.name in CHANGES}
+    assert (outcome in outcomes) and outcomes <= {"pass", outcome}

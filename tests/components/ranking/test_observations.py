@@ -1,0 +1,80 @@
+"""What was observed of items before a moment."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from components.ranking.observations import HALF_LIFE_DAYS, observed
+
+UNTIL = datetime(2025, 6, 1)
+ITEMS = pl.DataFrame(
+    {
+        "item_id": ["a", "b", "c"],
+        "first_seen": [UNTIL - timedelta(days=1_000), UNTIL - timedelta(days=30), UNTIL + timedelta(days=1)],
+    },
+    schema_overrides={"first_seen": pl.Datetime("us")},
+)
+COLUMNS = {
+    "at": pl.Datetime("us"), "kind": pl.String, "item_id": pl.String, "user_id": pl.String,
+    "session_id": pl.String, "request_id": pl.String, "query": pl.String, "position": pl.Int64,
+    "propensity": pl.Float64,
+}  # fmt: skip
+
+
+def events(*rows) -> pl.DataFrame:
+    """(days before UNTIL, kind, item, user, request, position, propensity)"""
+    made = [
+        (UNTIL - timedelta(days=days), kind, item, user, None, request, "q", position, propensity)
+        for days, kind, item, user, request, position, propensity in rows
+    ]
+    return pl.DataFrame(made, schema=COLUMNS, orient="row")
+
+
+def test_a_users_first_act_counts_once_and_halves_with_age():
+    log = events(
+        (0, "purchase", "a", "u1", None, None, None),
+        (HALF_LIFE_DAYS, "purchase", "b", "u1", None, None, None),
+        (HALF_LIFE_DAYS + 1, "purchase", "b", "u2", None, None, None),
+        (3, "purchase", "b", "u1", None, None, None),
+        (3, "impression", "b", "u3", "r", 1, 1.0),
+    ).filter(pl.col("at") < UNTIL)
+    total, _ = observed(ITEMS, log, None, UNTIL).kinds["demand"]
+    assert total.tolist() == pytest.approx([0.0, 0.5 + 0.5 ** (1 + 1 / HALF_LIFE_DAYS), 0.0])
+
+
+def test_an_item_is_exposed_from_its_listing_on_but_not_before_the_log_begins():
+    log = events((60, "purchase", "a", "u", None, None, None))
+    _, days = observed(ITEMS, log, None, UNTIL).kinds["demand"]
+    assert days[0] > days[1] > days[2] == 0.0
+    assert days[1] / days[0] == pytest.approx(0.5 / 0.75)  # 30 of the log's 60 days, at a half-life of 30
+
+
+def test_nothing_at_or_after_the_moment_counts():
+    log = events(*((days, "purchase", "a", f"u{days}", None, None, None) for days in (-1, 0)))
+    reviews = pl.DataFrame(
+        {"at": [UNTIL], "item_id": ["a"], "rating": [5.0]}, schema_overrides={"at": pl.Datetime("us")}
+    )
+    kinds = observed(ITEMS, log, reviews, UNTIL).kinds
+    assert [kinds[name][0].sum() for name in kinds] == [0.0, 0.0, 0.0]
+
+
+def test_clicks_are_counted_by_looks_on_pages_whose_impressions_were_logged():
+    log = events(
+        (2, "impression", "a", "u", "r1", 1, 1.0),
+        (2, "impression", "b", "u", "r1", 2, 0.5),
+        (2, "search_click", "b", "u", "r1", 2, 0.5),
+        (2, "search_click", "a", "u", "r2", 1, 1.0),
+    )
+    clicks, looks = observed(ITEMS, log, None, UNTIL).kinds["attraction"]
+    assert (clicks.tolist(), looks.tolist()) == ([0.0, 1.0, 0.0], [1.0, 0.5, 0.0])
+
+
+def test_stars_and_how_much_one_review_of_an_item_differs_from_the_next():
+    reviews = pl.DataFrame(
+        {"at": [None] * 4, "item_id": ["a", "a", "b", "b"], "rating": [4.0, 2.0, 5.0, 3.0]},
+        schema_overrides={"at": pl.Datetime("us")},
+    )
+    found = observed(ITEMS, None, reviews, None)
+    assert [values.tolist() for values in found.kinds["rating"]] == [[6.0, 8.0, 0.0], [2.0, 2.0, 0.0]]
+    assert found.rating_noise == pytest.approx(2.0)  # of two values that differ by 2
