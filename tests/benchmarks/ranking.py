@@ -171,7 +171,7 @@ def _shown(bench: Any, judged: Any, index: Any) -> dict[str, float]:
 
 
 def _debiased(bench: Any, judged: Any, index: Any) -> float | None:
-    """Mean over queries of the share of click weight (1 / logged propensity) that the first ten places hold."""
+    """Mean over queries of the share of click weight (1 / propensity) that the first ten places hold."""
     import polars as pl
 
     from components.ranking.labels import search_gains

@@ -25,6 +25,7 @@ from components.contract.tables import TABLES
 from components.index.items_table import ItemsTable
 from components.index.vectors import encode_catalogue
 from components.profiles.behaviour import Behaviour
+from components.ranking.observations import Observed
 from components.release.candidate import build, verify
 from components.release.decision_log import champion_of
 from components.release.fingerprint import Fingerprint
@@ -242,6 +243,8 @@ def make_candidate(
         purchases: pl.DataFrame | None = None,
         heads: Path | None = None,
         knowledge: KnowledgeSettings | None = None,
+        observed: Observed | None = None,
+        rankers: Path | None = None,
     ) -> str:
         plan, folder = plan or RetrievalPlan(), tmp_path_factory.mktemp("parts")
         settings = EncoderSettings(name="tiny", pooling=pooling, max_length=16, item_fields=("title",))
@@ -250,7 +253,9 @@ def make_candidate(
         encoder = open_encoder(folder / "encoder", graph or folder, plan)
         (folder / "index").mkdir()
         items, index = catalogue(titles), folder / "index"
-        encode_catalogue(items, encoder.encode_items, ("title",), index, purchases=purchases)
+        encode_catalogue(
+            items, encoder.encode_items, ("title",), index, purchases=purchases, observed=observed
+        )
         fingerprint = Fingerprint(
             data_digest="d",
             encoder_digest=digest,
@@ -265,6 +270,7 @@ def make_candidate(
             encoder=folder / "encoder",
             index=folder / "index",
             plan=plan,
+            rankers=rankers,
             fingerprint=fingerprint,
             graph=graph,
             heads=heads,

@@ -168,6 +168,7 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
         "co_purchase_weight": 1.0,
         "implied_weights": {},
         "synonym_share": 0.0,
+        "rankers": [],
     }
     assert (debug["implied"], debug["synonyms"]) == ([], [])
     assert debug["filters"] == {"max_price": 13.0}

@@ -13,6 +13,7 @@ from components.contract.settings import SplitSettings
 from components.split.judged import read_judged
 from components.split.purchases import read_purchases
 from components.split.split import split
+from components.split.statistics import read_reviews, read_traffic
 from components.split.trained_on import trained_on
 
 Write = Callable[..., Path]
@@ -247,3 +248,35 @@ def test_home_depot_is_split_as_its_readme_fixes(real_data: Path, write_tables: 
     assert counts["new_items"] == 10_934
     assert counts["test_search_requests"] == 2_466
     assert counts["requests_with_new"] == 608
+
+
+def test_statistics_hold_what_was_before_the_cut_off_of_items_that_are_not_new(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Events with their queries normalised, and dated reviews; a shop without reviews has no file of them."""
+    days = [datetime(2026, 2, 1), datetime(2026, 3, 1), None]
+    reviews = pl.DataFrame(
+        {"at": days, "item_id": ["i001", "i002", "i003"], "text": ["x"] * 3, "rating": [5.0, 4.0, 3.0]}
+    )
+    events = dated["events"].with_columns(query=pl.col("query").str.to_uppercase())
+    out = run(write_tables(items=dated["items"], events=events, reviews=reviews), DATED)
+    traffic, items = read_traffic(out), pl.read_parquet(out / "items.parquet")
+    assert traffic is not None and traffic.get_column("at").max() < datetime(2026, 3, 1)
+    kept = events.filter(pl.col("at") < datetime(2026, 3, 1)).join(
+        items.filter(~pl.col("is_new")), on="item_id", how="semi"
+    )
+    assert len(traffic) == len(kept)
+    assert traffic.get_column("query").drop_nulls().str.starts_with("find ").all()
+    assert read_reviews(out).get_column("item_id").to_list() == ["i001"]
+
+
+def test_undated_reviews_are_kept_of_items_that_are_trained_on(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """By item nothing is dated: reviews of held-out items and their duplicates are left out, events too."""
+    ids = undated["items"].get_column("item_id").to_list()
+    reviews = pl.DataFrame({"item_id": ids, "text": ["x"] * len(ids), "rating": [4.0] * len(ids)})
+    out = run(write_tables(**undated, reviews=reviews), UNDATED)
+    items = pl.read_parquet(out / "items.parquet")
+    assert sorted(read_reviews(out).get_column("item_id")) == sorted(items.filter("trainable")["item_id"])
+    assert read_traffic(out) is None
