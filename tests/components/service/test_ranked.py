@@ -83,7 +83,7 @@ def test_debug_shows_the_features_and_each_ones_share_of_the_score(shop) -> None
 
 
 def test_the_dial_raises_what_was_just_listed_and_is_off_unless_set(shop, service) -> None:
-    """The first item was listed now and is the cheapest: the release does not show it among the first five."""
+    """The first item was listed now and is the cheapest: without the dial it is not among the first five."""
     fresh = service(ranking=ServingRankingSettings(freshness=50.0))
     assert "100" not in [hit["item_id"] for hit in found(shop)]
     assert found(fresh)[0]["item_id"] == "100"
