@@ -1,9 +1,9 @@
 """The gates of a second stage: the release with it beside the same release without.
 
-What it must not cost is what the first stage finds of new items among themselves: new-only recall is
-non-inferior by the policy's guardrail margin, on every entrance. Exposure is bounded (`ranker_…` in the
-policy's bounds). New and established items among all are judged against the champion, as without a second
-stage. A release without one has no such gates; a number that should be there and is not never promotes.
+What it must not cost is what the first stage finds of new items, among all and among themselves: both recalls
+are non-inferior by the policy's guardrail margin, on every entrance. Exposure is bounded (`ranker_…` in the
+policy's bounds). Established items are judged against the champion, as without a second stage. A release
+without one has no such gates; a number that should be there and is not never promotes.
 """
 
 from components.contract.records import Gate
@@ -11,6 +11,8 @@ from components.contract.settings import GatePolicy
 from components.evaluation.scorecard import Scorecard
 from components.gate.comparison import Question, check_comparable, compare
 from components.gate.gates import guardrail_gate, line
+
+POPULATIONS = ("new", "new_only")
 
 
 def ranking_gates(challenger: Scorecard, policy: GatePolicy) -> list[Gate]:
@@ -23,12 +25,13 @@ def ranking_gates(challenger: Scorecard, policy: GatePolicy) -> list[Gate]:
         return [line("ranking", "second stage", "missing", told)]
     check_comparable(challenger, plain, sorted(challenger.entrances))
     main = challenger.primary
-    questions = [Question(name, f"new_only/recall@{challenger.k}") for name in sorted(challenger.entrances)]
-    answers = compare(questions, challenger, plain, None, policy)
-    return [
-        _gate(guardrail_gate(answers[each], policy, main, required=each.entrance == main))
-        for each in sorted(questions, key=lambda each: each.entrance != main)
+    questions = [
+        Question(entrance, f"{population}/recall@{challenger.k}")
+        for entrance in sorted(challenger.entrances, key=lambda one: (one != main, one))
+        for population in POPULATIONS
     ]
+    answers = compare(questions, challenger, plain, None, policy)
+    return [_gate(guardrail_gate(answers[q], policy, main, required=q.entrance == main)) for q in questions]
 
 
 def _gate(gate: Gate) -> Gate:

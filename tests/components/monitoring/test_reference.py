@@ -76,7 +76,11 @@ def _tables(checked: Path, dated: bool) -> None:
     ]
     twice = [{**events[0], "item_id": ids[1], "at": END - timedelta(hours=1)}]
     frame = pl.DataFrame([*events, *twice], schema_overrides={"at": pl.Datetime("us")})
-    frame.with_columns(session_id=pl.lit(None, pl.String)).write_parquet(checked / "events.parquet")
+    frame.with_columns(
+        session_id=pl.lit(None, pl.String),
+        position=pl.lit(None, pl.Int64),
+        propensity=pl.lit(None, pl.Float64),
+    ).write_parquet(checked / "events.parquet")
 
 
 def test_dated_searches_come_in_days(champion, tmp_path: Path) -> None:
