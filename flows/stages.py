@@ -38,6 +38,7 @@ from components.contract.records import (
     TrainedModel,
 )
 from components.contract.settings import (
+    AugmentSettings,
     EncoderSettings,
     GatePolicy,
     JudgeSettings,
@@ -93,6 +94,8 @@ from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
 from components.training.query_side import tune_query_side
 from components.training.spec import TrainingSpec
+from components.training.writer import train_writer
+from components.training.written import write_for_few_clicks
 from flows import console
 from flows.log_mirror import mirror_log
 from flows.shop import REFERENCE, Shop
@@ -246,8 +249,10 @@ def prepare_training_examples(
     part: TrainingPart,
     learned_until: datetime | None,
     task_rows: Path | None = None,
+    written: Path | None = None,
 ) -> PreparedExamples:
-    """base: the saved encoder that a warm start fine-tunes; None: encoder.name."""
+    """base: the saved encoder that a warm start fine-tunes; None: encoder.name. written: folder of written
+    queries."""
     start = (
         TransformerEncoder.load_saved(base)
         if base
@@ -267,8 +272,31 @@ def prepare_training_examples(
             task_rows=task_rows,
             learned_until=learned_until,
             knowledge=settings.knowledge,
+            written=written,
         )
     return prepared.model_copy(update={"path": folder.name})
+
+
+@task(name="train the query writer")
+def train_query_writer(folder: Path, split_folder: Path, settings: Settings, part: TrainingPart) -> str:
+    base, encoder = resolve_base(settings.encoder), settings.encoder
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        train_writer(split_folder, part, base, encoder, settings.augment.writer).save(out)
+    return folder.name
+
+
+@task(name="write queries")
+def write_queries(
+    folder: Path,
+    writer: Path | None,
+    split_folder: Path,
+    encoder: Path,
+    vectors: Path,
+    settings: AugmentSettings,
+    part: TrainingPart,
+) -> dict[str, int]:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        return write_for_few_clicks(split_folder, part, settings, writer, encoder, vectors, out)
 
 
 @task(name="fine-tune", task_run_name="fine-tune on {part} rows")

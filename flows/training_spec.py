@@ -114,6 +114,7 @@ def prepared_examples(
     warm = settings.training.start == "champion"
     folder, base, _ = start_of(run, settings, miner)
     learned_until = miner.learned_until if warm else None
+    written = _written(run, data, settings, miner, part)
     options = [settings.encoder, settings.training, settings.augment, settings.knowledge]
     return run.cached(
         stages.prepare_training_examples,
@@ -130,7 +131,40 @@ def prepared_examples(
         part=part,
         learned_until=learned_until,
         task_rows=data.task_rows,
+        written=written,
     )
+
+
+def _written(run: Run, data: Data, settings: Settings, champion: Miner, part: TrainingPart) -> Path | None:
+    """Folder of queries written for items that few asked for; None where the settings want none."""
+    augment = settings.augment
+    if not augment.written_queries:
+        return None
+    of = [data.prepared.digest, run.fingerprint["base_weights"], settings.encoder, augment.writer, part]
+    writer = None
+    if augment.writer.endpoint is None:
+        _, writer = run.cached(
+            stages.train_query_writer,
+            "writer",
+            of,
+            split_folder=data.split,
+            settings=settings,
+            part=part,
+        )
+    counts, folder = run.cached(
+        stages.write_queries,
+        "written",
+        [*of, champion.digest, augment],
+        writer=writer,
+        split_folder=data.split,
+        encoder=champion.encoder,
+        vectors=champion.vectors,
+        settings=augment,
+        part=part,
+    )
+    shown = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items())
+    console.fact("written queries", shown)
+    return folder
 
 
 def training_spec(

@@ -91,6 +91,28 @@ class SplitSettings(Section):
     """A judged item is trained on as a positive from this grade on."""
 
 
+class WriterSettings(Section):
+    """Who writes queries: a small encoder–decoder trained on the shop's own training pairs, or a service."""
+
+    endpoint: str | None = Field(default=None, pattern=r"^https?://")
+    """What stands before /chat/completions at a service with OpenAI's interface, which is told the items'
+    texts. Its key, if it wants one, is in the environment's DEBUT_WRITER_KEY."""
+    model: str | None = None
+    """The service's name of its model."""
+    layers: int = Field(default=2, ge=1)
+    """Of the decoder, at most the base encoder's."""
+    epochs: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _a_service_has_a_model(self) -> "WriterSettings":
+        if (self.endpoint is None) != (self.model is None):
+            raise ValueError("endpoint and model belong together: give both or neither")
+        return self
+
+
 class AugmentSettings(Section):
     typo_share: Share = 0.1
     """Share of training queries that get one typing error."""
@@ -104,6 +126,15 @@ class AugmentSettings(Section):
     """Negatives come from the top so many items of the current champion."""
     positive_ceiling: Share = 0.95
     """A negative scoring above this share of its positive's score is dropped (arXiv 2407.15831)."""
+    written_queries: int = Field(default=0, ge=0, le=20)
+    """Queries written per training-side item that few asked for, as further training pairs; 0: none."""
+    written_below: int = Field(default=1, ge=1)
+    """Few: fewer training queries than this."""
+    written_items: int | None = Field(default=5_000, ge=1)
+    """At most so many of these items, drawn by seed; None: all."""
+    round_trip: int = Field(default=10, ge=1)
+    """A written query is kept where the champion finds its item among its first so many."""
+    writer: WriterSettings = WriterSettings()
 
 
 class EncoderSettings(Section):

@@ -29,7 +29,7 @@ def encode_distinct(
     tokens = tokenize(distinct)
     order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
     vectors = np.zeros((len(distinct), dimensions), dtype=np.float32)
-    for batch in _batches(order, tokens):
+    for batch in token_batches(order, tokens):
         vectors[batch] = run([tokens[row] for row in batch])
     position = {text: row for row, text in enumerate(distinct)}
     rows = np.fromiter((position[text] for text in texts), dtype=np.int64, count=len(texts))
@@ -47,7 +47,7 @@ def padded(batch: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
     return ids, mask
 
 
-def _batches(order: list[int], tokens: list[list[int]]) -> list[list[int]]:
+def token_batches(order: list[int], tokens: list[list[int]]) -> list[list[int]]:
     """Cuts rows, shortest first, into batches of at most TOKENS_PER_BATCH tokens, padding included."""
     batches: list[list[int]] = []
     current: list[int] = []

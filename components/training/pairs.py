@@ -65,9 +65,15 @@ class _Targets:
 
 
 def read_pairs(
-    split: Path, part: TrainingPart, settings: TrainingSettings, learned_until: datetime | None = None
+    split: Path,
+    part: TrainingPart,
+    settings: TrainingSettings,
+    learned_until: datetime | None = None,
+    written: Path | None = None,
 ) -> Pairs:
     """The pairs of a split folder's training rows, at most `max_pairs`, drawn by seed over both kinds.
+
+    written: folder with search.parquet of written queries (written.py), which are read as further searches.
 
     learned_until: until when the encoder that is fine-tuned knows the pairs; of older ones so many are drawn
     that they are `replay_share` of all. None: it knows none.
@@ -80,8 +86,12 @@ def read_pairs(
     pair at all.
     """
     items = pl.read_parquet(split / "items.parquet")
-    searches = _search_targets(_training_rows(split, part, "search", items), learned_until)
-    purchases = _purchase_targets(_training_rows(split, part, "purchases", items), learned_until)
+    searched = [training_rows(split, part, "search", items)]
+    if written is not None:
+        searched.append(_rows_of(written / "search.parquet", part, items))
+    rows = [frame for frame in searched if frame is not None]
+    searches = _search_targets(pl.concat(rows, how="diagonal") if rows else None, learned_until)
+    purchases = _purchase_targets(training_rows(split, part, "purchases", items), learned_until)
     kept = _draw(np.concatenate([searches.fresh, purchases.fresh]), settings)
     if not len(kept):
         raise DataError(
@@ -98,9 +108,13 @@ def trainable(items: pl.DataFrame, part: TrainingPart) -> pl.Series:
     return items.get_column("refit_trainable" if refit else "trainable")
 
 
-def _training_rows(split: Path, part: TrainingPart, name: str, items: pl.DataFrame) -> pl.DataFrame | None:
-    """The file's rows with the column `row`, the item's catalogue row; None where there is no file."""
-    path = split / part / f"{name}.parquet"
+def training_rows(split: Path, part: TrainingPart, name: str, items: pl.DataFrame) -> pl.DataFrame | None:
+    """The rows of "search" or "purchases" with the column `row`, the item's catalogue row; None where there
+    are none. Raises LeakageError where one names an item that may not be trained on."""
+    return _rows_of(split / part / f"{name}.parquet", part, items)
+
+
+def _rows_of(path: Path, part: TrainingPart, items: pl.DataFrame) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     catalogue = items.select("item_id", trainable=trainable(items, part)).with_row_index("row")

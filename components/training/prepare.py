@@ -45,6 +45,7 @@ def prepare_examples(
     task_rows: Path | None = None,
     learned_until: datetime | None = None,
     knowledge: KnowledgeSettings | None = None,
+    written: Path | None = None,
 ) -> PreparedExamples:
     """Writes the examples of a split's training rows into the folder `out`.
 
@@ -54,13 +55,13 @@ def prepare_examples(
         item_vectors: the champion's vectors of the whole catalogue, (items, d), where they are at hand;
             None: the items that may be trained on are encoded here.
         tasks: trained beside the pairs; task_rows: the folder of their rows.
-        learned_until: see `read_pairs`.
+        learned_until, written: see `read_pairs`.
         knowledge: its synonyms say training queries in other words.
 
     Raises LeakageError (an item that may not be trained on), DataError (no pair).
     """
     items = pl.read_parquet(split / "items.parquet")
-    pairs = read_pairs(split, part, training, learned_until)
+    pairs = read_pairs(split, part, training, learned_until, written)
     mined = Mined(np.empty((len(pairs), 0), dtype=np.int64), {})
     if champion is not None and augment.hard_negatives:
         eligible = trainable(items, part).to_numpy()

@@ -1,0 +1,81 @@
+"""Trains the writer of queries on the shop's own training pairs: what was asked, and what answered."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from components.contract.errors import DataError
+from components.contract.ports import Rows
+from components.contract.settings import EncoderSettings, WriterSettings
+from components.encoder.texts import item_texts
+from components.encoder.writer import QueryWriter
+from components.training.pairs import TrainingPart, trainable, training_rows
+
+logger = logging.getLogger(__name__)
+SORTED_TOGETHER = 50
+"""Batches whose pairs are sorted by length, so that little of a batch is padding."""
+
+
+def train_writer(
+    split: Path, part: TrainingPart, base: Path, encoder: EncoderSettings, settings: WriterSettings
+) -> QueryWriter:
+    """A writer trained on a split's training rows, which name no item that is held out; the same arguments
+    give the same weights. Raises DataError where nobody searched."""
+    items = pl.read_parquet(split / "items.parquet")
+    searches = training_rows(split, part, "search", items)
+    if searches is None or not len(searches):
+        raise DataError(
+            f"{split / part}: there is no query with a relevant item to learn writing from; set "
+            f"augment.written_queries to 0, or name an endpoint in augment.writer."
+        )
+    pairs = searches.select("query", "row").unique(maintain_order=True)
+    texts = item_texts(items, encoder.item_fields)
+    queries, known = pairs.get_column("query").to_list(), np.flatnonzero(trainable(items, part).to_numpy())
+    writer = QueryWriter.begin(
+        base,
+        [*queries, *(texts[row] for row in known)],
+        layers=settings.layers,
+        max_length=encoder.max_length,
+        seed=settings.seed,
+    )
+    read = writer.text_tokens([texts[row] for row in pairs.get_column("row")])
+    wanted = writer.query_tokens(queries)
+    lengths = np.asarray([len(text) + len(query) for text, query in zip(read, wanted, strict=True)])
+    rng = np.random.default_rng(settings.seed)
+    steps = settings.epochs * -(-len(pairs) // settings.batch_size)
+    learned = list(writer.model.decoder.parameters())
+    optimizer = torch.optim.AdamW(learned, lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)  # of dropout
+        writer.model.decoder.train()
+        for epoch in range(settings.epochs):
+            losses = []
+            for batch in _batches(lengths, settings.batch_size, rng):
+                states = writer.encode([read[row] for row in batch])
+                loss = writer.loss(states, [wanted[row] for row in batch])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(learned, 1.0)
+                optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+            logger.info("query writer, epoch %d: loss %.3f", epoch + 1, float(np.mean(losses)))
+    writer.model.eval()
+    return writer
+
+
+def _batches(lengths: Rows, size: int, rng: np.random.Generator) -> Iterator[Rows]:
+    """Every pair once, in random batches of pairs of like length."""
+    order, block = rng.permutation(len(lengths)), size * SORTED_TOGETHER
+    blocks = [order[first : first + block] for first in range(0, len(order), block)]
+    ordered = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
+    batches = [ordered[first : first + size] for first in range(0, len(ordered), size)]
+    for number in rng.permutation(len(batches)):
+        yield batches[number]
