@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-understanding bench-adapters bench-ablation bench-continual bench-ranking bench-query-side lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-understanding bench-labels bench-opinions bench-adapters bench-ablation bench-continual bench-ranking bench-query-side lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,12 @@ bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,
 
 bench-understanding: setup  ## search with and without what queries imply: SHOPS=demo,best_buy
 	$(BIN)/python tests/benchmarks/understanding.py $(if $(SHOPS),--shops $(SHOPS))
+
+bench-labels: setup  ## judgements in the order of `debut label next` and by chance, on home_depot
+	$(BIN)/python tests/benchmarks/labels.py
+
+bench-opinions: setup  ## planted surges of negative reviews, and alarms without cause, on womens_clothing
+	$(BIN)/python tests/benchmarks/opinions.py
 
 bench-adapters: setup  ## full, LoRA, IA³ and prompt tuning beside each other: DATASET=demo PAIRS=2000
 	$(BIN)/python tests/benchmarks/adapters.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))

@@ -211,7 +211,7 @@ def _report(
 
 
 def _sentence(found: tuple[TopicSurge, ...], reviews: int, settings: OpinionSettings) -> str:
-    rate = f"at most {settings.false_alarms_per_year:g} false alarms a year"
+    rate = f"calibrated to {settings.false_alarms_per_year:g} false alarms a year"
     if not found:
         return f"No surge of negatives in {reviews:,} reviews since the cut-off ({rate})."
     return f"{found[-1].sentence} ({rate})"

@@ -75,7 +75,7 @@ def test_a_surge_of_negatives_on_a_topic_is_told_in_words(tmp_path):
     assert START + timedelta(days=78) <= surge.since <= surge.until <= START + timedelta(days=86)
     assert surge.negatives > 2 * surge.usual
     assert surge.examples and all("bad" in text and "zip" in text for text in surge.examples)
-    assert surge.sentence in report.sentence and "at most 1 false alarms a year" in report.sentence
+    assert surge.sentence in report.sentence and "calibrated to 1 false alarms a year" in report.sentence
     assert 0 < report.false_alarms_per_year <= 1
     calm = watched(tmp_path / "calm", reviews_of(surge=False))
     assert not calm.surges and calm.sentence.startswith("No surge of negatives in 900 reviews")
