@@ -76,6 +76,12 @@ bench-ablation: setup  ## what each part of the training brings, on validation: 
 	$(BIN)/python tests/benchmarks/ablation.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS)) \
 	  $(if $(SEEDS),--seeds $(SEEDS))
 
+bench-brands: setup  ## brands recommended to users beside the most bought, on the shop that `debut demo` left
+	$(BIN)/python tests/benchmarks/brands.py
+
+bench-histories: setup  ## learned encoders of a user's past beside text scorings and item-kNN: DATASETS=online_retail
+	$(BIN)/python tests/benchmarks/histories.py $(if $(DATASETS),--datasets $(DATASETS))
+
 bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
 	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
 

@@ -1,6 +1,7 @@
 """The second half of the retrain flow: candidates, judging, the gate, registration and the decision."""
 
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 from rich.markup import escape
@@ -10,10 +11,11 @@ from components.contract.errors import DebutError, MonitoringError
 from components.contract.files import write_bytes
 from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, RetrievalPlan, TrainedModel
-from components.contract.settings import OPERATING
+from components.contract.settings import OPERATING, HistoryEncoderKind
 from components.encoder.base import items_digest
 from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
+from components.index.retrieval import read_plan
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
 from components.monitoring.reference import load_reference
@@ -109,11 +111,60 @@ def build(
     graph = graph_of(graphs, plan.inference)
     heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
     knowledge = run.shop.settings.knowledge
+    histories = fitted_histories(run, data, encoder_digest, vectors, plan, model)
     built = stages.build_candidate(
-        run.shop.candidates, encoder, graph, vectors, plan, fingerprint, heads, knowledge, rankers
+        run.shop.candidates,
+        encoder,
+        graph,
+        vectors,
+        plan,
+        fingerprint,
+        heads,
+        knowledge,
+        rankers,
+        histories,
     )
     sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
     return built
+
+
+def fitted_histories(
+    run: Run, data: Data, encoder_digest: str, vectors: Path, plan: RetrievalPlan, model: str
+) -> Path | None:
+    """Folder of the learned encoder that the plan scores histories by, trained on this encoder's vectors and
+    all purchases before the cut-off; None where it scores by none."""
+    if plan.history_scoring not in get_args(HistoryEncoderKind):
+        return None
+    seed = run.shop.settings.training.seed
+    _, folder = run.cached(
+        stages.fit_history_encoder,
+        "history",
+        [data.prepared.digest, encoder_digest, plan.history_scoring, plan.history_encoder_epochs, seed],
+        plan=plan,
+        vectors=vectors,
+        split_folder=data.split,
+        seed=seed,
+        model=model,
+    )
+    return folder
+
+
+def tried_histories(run: Run, data: Data, encoder_digest: str, vectors: Path, model: str) -> Path | None:
+    """Folder of the learned encoders of histories to choose from; None where the shop asks for none."""
+    settings = run.shop.settings
+    kinds, seed = settings.retrieval.history_encoders, settings.training.seed
+    if not kinds:
+        return None
+    _, folder = run.cached(
+        stages.try_history_encoders,
+        "histories",
+        [data.prepared.digest, encoder_digest, kinds, seed, settings.training.validation_items],
+        vectors=vectors,
+        split_folder=data.split,
+        settings=settings,
+        model=model,
+    )
+    return folder
 
 
 def fitted_heads(
@@ -153,15 +204,17 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
     graphs = None
     if settings.retrieval.inference != "torch":
         graphs = exported(run, encoder, model)
+    vectors = encoded(run, data, encoder, model)
     plan, _ = run.cached(
         stages.choose_retrieval,
         "plan",
         [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
         encoder=encoder,
         graphs=graphs,
-        vectors=encoded(run, data, encoder, model),
+        vectors=vectors,
         split_folder=data.split,
         settings=settings,
+        histories=tried_histories(run, data, encoder_digest, vectors, model),
         model=model,
     )
     plan = _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
@@ -476,6 +529,7 @@ def card_of(
         encoder=settings.encoder.name,
         quarantined=data.checked.quarantined,
         tracking=without_secrets(tracker.connection.uri),
+        plan=read_plan(run.shop.candidates / candidate.digest),
     )
 
 

@@ -73,6 +73,7 @@ from components.release.decision_log import DecisionLog
 from components.release.discoverability import check_release
 from components.release.fingerprint import Fingerprint
 from components.release.heads import fit_release_heads
+from components.release.history_encoders import fit_for_release, fit_on_validation
 from components.release.judging import JudgedTasks, judge_bm25, judge_candidate, write_pool
 from components.release.plan import choose_plan, export_graphs, weigh_implied
 from components.release.ranker import choose_rankers
@@ -354,9 +355,10 @@ def choose_retrieval(
     vectors: Path,
     split_folder: Path,
     settings: Settings,
+    histories: Path | None,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
-    plan = choose_plan(encoder, graphs, vectors, split_folder, settings)
+    plan = choose_plan(encoder, graphs, vectors, split_folder, settings, histories)
     with stage_folder(folder) as out:
         write_json(out / "retrieval.json", plan.model_dump(mode="json"))
     return plan
@@ -377,6 +379,34 @@ def fit_second_stage(
     """The plan with the entrances that have a ranker; the folder holds them and what validation said."""
     with stage_folder(folder) as out:
         return choose_rankers(plan, encoder, graph, vectors, split_folder, heads, settings, out)
+
+
+@task(name="try encoders of histories", task_run_name="try encoders of histories: {model}")
+def try_history_encoders(
+    folder: Path,
+    vectors: Path,
+    split_folder: Path,
+    settings: Settings,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> str:
+    with stage_folder(folder) as out:
+        fit_on_validation(vectors, split_folder, settings, out)
+    return folder.name
+
+
+@task(name="fit the encoder of histories", task_run_name="fit the encoder of histories: {model}")
+def fit_history_encoder(
+    folder: Path,
+    plan: RetrievalPlan,
+    vectors: Path,
+    split_folder: Path,
+    seed: int,
+    model: str,  # noqa: ARG001 – shown in the run's name
+) -> str:
+    assert plan.history_scoring == "gru" or plan.history_scoring == "attention"
+    with stage_folder(folder) as out:
+        fit_for_release(plan.history_scoring, plan.history_encoder_epochs, vectors, split_folder, seed, out)
+    return folder.name
 
 
 @task(name="fit heads", task_run_name="fit heads: {model}")
@@ -423,6 +453,7 @@ def build_candidate(
     heads: Path | None = None,
     knowledge: KnowledgeSettings | None = None,
     rankers: Path | None = None,
+    histories: Path | None = None,
 ) -> Candidate:
     return build(
         candidates,
@@ -434,6 +465,7 @@ def build_candidate(
         heads=heads,
         knowledge=knowledge,
         rankers=rankers,
+        histories=histories,
     )
 
 

@@ -102,6 +102,8 @@ class RetrievalPlan(Record):
     """retrieval.json of a candidate: how it ranks, the same for the judge and for the service."""
 
     history_scoring: HistoryScoring = "mean"
+    history_encoder_epochs: int = 0
+    """That the learned encoder of histories was trained, where the scoring is one."""
     inference: Inference = "torch"
     """What encodes queries and changed items."""
     lexical_weight: float = 0.0

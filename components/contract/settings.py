@@ -38,7 +38,9 @@ Language = Literal[
     "turkish",
 ]
 """Of the stop words and the stemmer; none: neither."""
-HistoryScoring = Literal["mean", "top3", "top10", "centred_top10"]
+HistoryScoring = Literal["mean", "top3", "top10", "centred_top10", "gru", "attention"]
+HistoryEncoderKind = Literal["gru", "attention"]
+"""The history scorings that are learned."""
 
 
 class Source(Section):
@@ -232,7 +234,10 @@ class RetrievalSettings(Section):
     history_scoring: HistoryScoring | Literal["auto"] = "auto"
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
     or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all
-    vectors; auto: chosen on validation."""
+    vectors, or that and similarity to a vector that one of `history_encoders` makes of the history; auto:
+    chosen on validation."""
+    history_encoders: tuple[HistoryEncoderKind, ...] = ()
+    """Learned encoders of a history that are trained and stand for choice."""
     co_purchase_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"
     """Added to that similarity per unit of the score by what the same users bought before the cut-off; 0:
     texts alone; auto: chosen on validation, 0 where new or established items would lose by it."""
@@ -243,6 +248,12 @@ class RetrievalSettings(Section):
     chosen on validation, 0 where it does not help."""
     synonym_share: Share | Literal["auto"] = "auto"
     """Of the lexical score that an item has by a synonym of the query's words; auto: chosen on validation."""
+
+    @model_validator(mode="after")
+    def _a_learned_scoring_is_trained(self) -> "RetrievalSettings":
+        if self.history_scoring in ("gru", "attention") and self.history_scoring not in self.history_encoders:
+            raise ValueError(f"history_scoring {self.history_scoring}: add it to history_encoders")
+        return self
 
 
 class RankingSettings(Section):

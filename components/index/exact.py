@@ -10,12 +10,13 @@ vectors alone. It costs less than twice the time: 2,466 × 54,667 in about 3 s o
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.ports import Encoder, Ranking, Request, Vectors
-from components.contract.settings import HistoryScoring
+from components.contract.settings import HistoryEncoderKind, HistoryScoring
 from components.index.histories import TOP, Wide, centred, is_centred, top_mean, unit
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
 from components.index.vectors import check_finite
@@ -48,6 +49,8 @@ class ExactIndex:
         Raises ValueError where the shapes do not fit or the ids are not ascending, EncoderError where a
         vector is not finite.
         """
+        if history_scoring in get_args(HistoryEncoderKind):
+            raise ValueError(f"history scoring {history_scoring} is learned: a LiveIndex has its encoder")
         if vectors.ndim != 2 or len(vectors) != len(item_ids):
             raise ValueError(f"{len(item_ids)} item_ids, but vectors of shape {vectors.shape}")
         self.name = name

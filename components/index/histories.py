@@ -4,23 +4,30 @@
 - "top3", "top10": mean of the three or ten largest cosines between the item and the distinct past items (of
   all of them where there are fewer);
 - "centred_top10": the same after the mean vector of the catalogue was taken out of every item's (Mu and
-  Viswanath, ICLR 2018, section 2, step 1), which lowers the items that resemble everything.
+  Viswanath, ICLR 2018, section 2, step 1), which lowers the items that resemble everything;
+- "gru", "attention": the same, and the cosine to the vector that a learned encoder makes of the history
+  (history_encoder.py), both without that mean.
 """
+
+from copy import copy
+from functools import cached_property
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.ports import Vectors
-from components.contract.settings import HistoryScoring
+from components.contract.settings import HistoryEncoderKind, HistoryScoring
 from components.index.coded_vectors import CodedVectors
+from components.index.history_encoder import HistoryEncoder
 from components.index.topk import Scores
 
-TOP: dict[HistoryScoring, int] = {"top3": 3, "top10": 10, "centred_top10": 10}
+TOP: dict[HistoryScoring, int] = {"top3": 3, "top10": 10, "centred_top10": 10, "gru": 10, "attention": 10}
 Wide = NDArray[np.float64]
 
 
 def is_centred(scoring: HistoryScoring) -> bool:
-    return scoring == "centred_top10"
+    return scoring in ("centred_top10", "gru", "attention")
 
 
 def centred(vectors: Wide, mean: Wide) -> Wide:
@@ -48,9 +55,25 @@ class Histories:
     """Scores of items for the past items of one user, by scan and exact. The mean vector is the catalogue's
     at the time of the release: items that are listed later do not move it."""
 
-    def __init__(self, scoring: HistoryScoring, catalogue: Vectors) -> None:
-        self._scoring = scoring
+    def __init__(
+        self, scoring: HistoryScoring, catalogue: Vectors, encoder: HistoryEncoder | None = None
+    ) -> None:
+        """encoder: of a learned scoring; raises ValueError where that has none."""
+        if (encoder.kind if encoder else None) != (
+            scoring if scoring in get_args(HistoryEncoderKind) else None
+        ):
+            raise ValueError(f"history scoring {scoring}, but another encoder of histories, or none")
+        self._scoring, self._encoder = scoring, encoder
         self._mean: Wide = catalogue.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def of_texts(self) -> "Histories":
+        """The same without what is learned of purchases."""
+        if self._encoder is None:
+            return self
+        found = copy(self)
+        found._scoring, found._encoder = "centred_top10", None
+        return found
 
     def scan(self, vectors: Vectors, coded: CodedVectors, past: list[int]) -> Scores:
         """(n,) approximate scores of all rows for the rows `past`."""
@@ -61,7 +84,10 @@ class Histories:
         cosines = coded.cosines(vectors[past])  # (h, n)
         if is_centred(self._scoring):
             self._centre(cosines, vectors, past)
-        return top_mean(cosines, TOP[self._scoring])
+        scores = top_mean(cosines, TOP[self._scoring])
+        if self._encoder is not None:
+            scores += self._scan_encoded(vectors, coded, self.user_vector(vectors[past]))
+        return scores
 
     def exact(self, items: Vectors, past: Vectors) -> Scores:
         """(m, d) items and (h, d) past items → (m,) scores."""
@@ -71,15 +97,27 @@ class Histories:
             return cosines
         if is_centred(self._scoring):
             wide, wide_past = centred(wide, self._mean), centred(wide_past, self._mean)
-        return top_mean((wide_past @ wide.T).astype(np.float32), TOP[self._scoring])
+        scores = top_mean((wide_past @ wide.T).astype(np.float32), TOP[self._scoring])
+        if self._encoder is not None:
+            scores += (wide @ self.user_vector(past)).astype(np.float32)
+        return scores
 
     def user_vector(self, past: Vectors) -> Vectors:
-        """(h, d) past items → (d,) float32, the direction of their mean: what "mean" ranks by, and the middle
-        of what the others compare items with, in the space where they do."""
+        """(h, d) past items, oldest first → (d,) float32: what a learned encoder makes of them, else the
+        direction of their mean, which is what "mean" ranks by and the middle of what the others compare items
+        with; without the catalogue's mean where the scoring leaves that out."""
         wide = past.astype(np.float64)
         if is_centred(self._scoring):
             wide = centred(wide, self._mean)
-        return unit(wide.mean(axis=0)).astype(np.float32)
+        found = unit(wide.mean(axis=0)) if self._encoder is None else self._encoder.encode(wide)
+        return found.astype(np.float32)
+
+    def _scan_encoded(self, vectors: Vectors, coded: CodedVectors, user: Vectors) -> Scores:
+        """(n,) cosines of a user's vector with all rows less the mean."""
+        on_mean = (vectors @ self._mean.astype(np.float32)).astype(np.float32)
+        lengths = np.sqrt(np.maximum(1 - 2 * on_mean + np.float32(self._mean @ self._mean), 1e-9))
+        cosines: Scores = (coded.cosines(user[None])[0] - np.float32(user @ self._mean)) / lengths
+        return cosines
 
     def _centre(self, cosines: Scores, vectors: Vectors, past: list[int]) -> None:
         """Turns cosines of unit vectors a, b, in place, into those of a − m and b − m:

@@ -36,6 +36,7 @@ from components.index.columns import Columns, Filters, Mask
 from components.index.facets import Facets
 from components.index.growing import GrowingArray
 from components.index.histories import Histories
+from components.index.history_encoder import HistoryEncoder
 from components.index.lexical import Lexical, LexicalSnapshot
 from components.index.signals import LiveSignals, Signals
 from components.index.topk import Scores, catalogue_rows, empty_ranking, top_columns
@@ -65,6 +66,8 @@ class Snapshot:
     lexical: LexicalSnapshot
     co_purchases: CoPurchases | None = None
     signals: Signals | None = None
+    history_encoder: HistoryEncoder | None = None
+    """Not of the index folder: the candidate's, where the plan's history scoring is learned."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +123,7 @@ class LiveIndex:
         self._columns = Columns.of(snapshot.items)
         self.understanding = understanding
         self._facets = Facets.of(snapshot.items, plan.implied_weights.keys())
-        self._histories = Histories(plan.history_scoring, vectors)
+        self._histories = Histories(plan.history_scoring, vectors, snapshot.history_encoder)
         bought = self.co_purchases
         self._co_purchases = CoPurchaseScores(bought, vectors) if bought is not None else None
         self._signals = LiveSignals(signals, vectors, self._columns) if signals is not None else None
@@ -218,6 +221,10 @@ class LiveIndex:
         """Of a user with these past items; None where the index has none of them."""
         past = self._past(history)
         return self._histories.user_vector(self._vectors[past]) if past else None
+
+    @property
+    def history_encoder(self) -> HistoryEncoder | None:
+        return self._snapshot.history_encoder
 
     def mask(self, filters: Filters) -> Mask | None:
         return self._columns.mask(filters)
@@ -442,25 +449,26 @@ class LiveIndex:
         past = self._past(request.history)
         if not past:
             return None
-        scanned, bought = self._scan_history(past), None
+        histories = self._histories.of_texts if request.by_text else self._histories
+        scanned, bought = self._scan_history(histories, past), None
         if self._co_purchases is not None and not request.by_text:
             bought = self._co_purchases.scores(past)
             scanned += np.float32(self.plan.co_purchase_weight) * bought
         rows = self._proposed(scanned, request, among, k)
-        exact = self._histories.exact(self._vectors[rows], self._vectors[past])
+        exact = histories.exact(self._vectors[rows], self._vectors[past])
         shared = np.zeros(len(rows), dtype=np.float32) if bought is None else bought[rows]
         score = exact if bought is None else exact + np.float32(self.plan.co_purchase_weight) * shared
         matched = np.zeros(len(rows), dtype=np.float32)
         return Proposed(rows, score, exact, shared, matched, np.asarray(past, dtype=np.int64))
 
     def _past(self, history: Sequence[str]) -> list[int]:
-        """Ascending rows of the past items that the index has."""
-        return sorted({self._row_of[item] for item in history if item in self._row_of})
+        """Rows of the past items that the index has, each once, oldest first."""
+        return list(dict.fromkeys(self._row_of[item] for item in history if item in self._row_of))
 
-    def _scan_history(self, past: list[int]) -> Scores:
+    def _scan_history(self, histories: Histories, past: list[int]) -> Scores:
         if self._exact:
-            return self._histories.exact(self._vectors, self._vectors[past])
-        return self._histories.scan(self._vectors, self._coded, past)
+            return histories.exact(self._vectors, self._vectors[past])
+        return histories.scan(self._vectors, self._coded, past)
 
     def _proposed(self, scores: Scores, request: Request, among: Mask | None, k: int) -> Rows:
         """Ascending rows of the best scores among those that may be shown. Changes `scores`."""

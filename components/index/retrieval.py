@@ -5,12 +5,14 @@ inference/    encoder.onnx, where the plan says so
 index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them; signals of a ranker
 ranker/       the second stage, where the plan names entrances
 heads/, knowledge.json   what queries imply, where the release knows any of it
+histories/    the learned encoder of users' pasts, where the plan scores by one
 retrieval.json
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -24,6 +26,7 @@ from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE
 from components.index.analysis import Analyzer
 from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases
+from components.index.history_encoder import HistoryEncoder
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.signals import Signals
@@ -33,6 +36,7 @@ from components.understanding.knowledge import KNOWLEDGE_FILE
 from components.understanding.understanding import Understanding
 
 ENCODER, INFERENCE, INDEX, HEADS, RANKER = "encoder", "inference", "index", "heads", "ranker"
+HISTORIES = "histories"
 ONNX_FILE = "encoder.onnx"
 PLAN_FILE = "retrieval.json"
 
@@ -44,7 +48,7 @@ def open_candidate(candidate: Path, name: str, index: Path | None = None, thread
     """
     plan = read_plan(candidate)
     encoder = open_encoder(candidate / ENCODER, candidate / INFERENCE / ONNX_FILE, plan, threads)
-    snapshot = read_snapshot(index or candidate / INDEX)
+    snapshot = _with_history_encoder(read_snapshot(index or candidate / INDEX), candidate, plan)
     if index is None and plan.co_purchase_weight and snapshot.co_purchases is None:
         path = candidate / INDEX / CO_PURCHASES_FILE
         raise DataError(f"{path} is missing, but the plan weighs co-purchases: restore it or build it again.")
@@ -59,7 +63,7 @@ def open_exact(candidate: Path, name: str, index: Path) -> LiveIndex:
     plan = read_plan(candidate).model_copy(update={"inference": "torch"})
     encoder = open_encoder(candidate / ENCODER, candidate, plan)
     fields = item_fields(candidate / ENCODER)
-    snapshot = read_snapshot(index)
+    snapshot = _with_history_encoder(read_snapshot(index), candidate, plan)
     understanding = open_understanding(candidate, snapshot)
     return LiveIndex(
         name,
@@ -120,6 +124,13 @@ def read_snapshot(index: Path) -> Snapshot:
     if lexical.items != len(item_ids):
         raise DataError(f"{index}: {len(item_ids)} items but postings of {lexical.items}; build it again.")
     return Snapshot(items, vectors, lexical, co_purchases, signals)
+
+
+def _with_history_encoder(snapshot: Snapshot, candidate: Path, plan: RetrievalPlan) -> Snapshot:
+    """With the learned encoder of histories, where the plan scores by one."""
+    if plan.history_scoring not in ("gru", "attention"):
+        return snapshot
+    return replace(snapshot, history_encoder=HistoryEncoder.load(candidate / HISTORIES, plan.history_scoring))
 
 
 def read_plan(candidate: Path) -> RetrievalPlan:

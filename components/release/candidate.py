@@ -36,7 +36,16 @@ from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Candidate, RetrievalPlan
 from components.index.co_purchases import CO_PURCHASES_FILE
-from components.index.retrieval import ENCODER, HEADS, INDEX, INFERENCE, ONNX_FILE, PLAN_FILE, RANKER
+from components.index.retrieval import (
+    ENCODER,
+    HEADS,
+    HISTORIES,
+    INDEX,
+    INFERENCE,
+    ONNX_FILE,
+    PLAN_FILE,
+    RANKER,
+)
 from components.index.signals import SIGNALS_FILE
 from components.index.vectors import INDEX_FILES
 from components.ranking.ranker_files import carried
@@ -60,14 +69,16 @@ def build(
     heads: Path | None = None,
     knowledge: KnowledgeSettings | None = None,
     rankers: Path | None = None,
+    histories: Path | None = None,
 ) -> Candidate:
     """Writes `candidates/<D>/` whole or not at all and returns its record.
 
     encoder: the folder that the encoder was saved to; index: a folder that `index.vectors` wrote with it;
     graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that encoder;
-    knowledge: of what queries imply; rankers: a folder that `release.ranker` wrote for this plan. An equal
-    candidate that is already there is verified and returned. Raises PromotionError (a file of a kind that is
-    not allowed; a damaged older copy) and StorageError (disk).
+    knowledge: of what queries imply; rankers: a folder that `release.ranker` wrote for this plan; histories:
+    the folder of the learned encoder that the plan scores histories by. An equal candidate that is already
+    there is verified and returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older
+    copy) and StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))
@@ -83,6 +94,8 @@ def build(
         if plan.rankers and rankers is not None:
             _copy(rankers, folder / RANKER, carried(rankers))
             _copy(index, folder / INDEX, [SIGNALS_FILE])
+        if histories is not None:
+            _copy(histories, folder / HISTORIES, _names(histories))
         write_json(folder / PLAN_FILE, plan.model_dump(mode="json"))
         write_json(folder / "fingerprint.json", fingerprint.model_dump(mode="json"))
         manifest = canonical_json({"format": 1, "files": _files_of(folder)})

@@ -3,15 +3,17 @@
 Shapes as in fusion.py: one part per scoring of texts, and one for co-purchases.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
-from components.contract.settings import HistoryScoring
+from components.contract.settings import HistoryEncoderKind, HistoryScoring
 from components.index.co_purchases import CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
 from components.index.histories import Histories
+from components.index.history_encoder import HistoryEncoder
 from components.index.live import Snapshot
 from components.release.fusion import Populations, ScoredRequest, recalls
 from components.split.judged import JudgedSet
@@ -26,17 +28,23 @@ class HistoryMix:
 
 
 def scored_users(
-    judged: JudgedSet, new: frozenset[str], snapshot: Snapshot, scorings: Sequence[HistoryScoring]
+    judged: JudgedSet,
+    new: frozenset[str],
+    snapshot: Snapshot,
+    scorings: Sequence[HistoryScoring],
+    encoders: Mapping[HistoryEncoderKind, HistoryEncoder] | None = None,
 ) -> list[ScoredRequest]:
-    """new: item_ids of the items that count as new on validation; a user without a known past item leaves.
-    The last part is 0 where the snapshot has no co-purchases."""
+    """new: item_ids of the items that count as new on validation; a user without a known past item leaves;
+    encoders: of the learned scorings. The last part is 0 where the snapshot has no co-purchases."""
     populations = Populations(judged, new, snapshot.items.get_column("item_id").to_list())
     vectors, coded = snapshot.vectors, CodedVectors(snapshot.vectors)
-    histories = [Histories(scoring, vectors) for scoring in scorings]
+    learned = {str(kind): encoder for kind, encoder in (encoders or {}).items()}
+    histories = [Histories(scoring, vectors, learned.get(scoring)) for scoring in scorings]
     bought = snapshot.co_purchases and CoPurchaseScores(snapshot.co_purchases, vectors)
     scored = []
     for request in judged.requests:
-        past = sorted({populations.row_of[item] for item in request.history if item in populations.row_of})
+        row_of = populations.row_of
+        past = list(dict.fromkeys(row_of[item] for item in request.history if item in row_of))
         if past:
             sums = bought.scores(past) if bought else np.zeros(len(vectors), dtype=np.float32)
             scans = np.stack([*(one.scan(vectors, coded, past) for one in histories), sums])
@@ -50,7 +58,7 @@ def best_mix(
     users: list[ScoredRequest], scorings: Sequence[HistoryScoring], weights: Sequence[float]
 ) -> HistoryMix:
     """The highest mean of recall@10 of new and of established items, the first of equals, among the mixes in
-    which neither of the two finds less than with the least weight (0: by the best scoring of texts alone).
+    which neither of the two finds less than with the least weight (0) by the best scoring of texts.
 
     scorings: those of `users`; weights: of co-purchases, ascending.
     """
@@ -61,7 +69,8 @@ def best_mix(
     def mean(mix: HistoryMix) -> float:
         return float(np.mean(list(found(mix).values()) or [0.0]))
 
-    floor = found(max([HistoryMix(scoring, weights[0]) for scoring in scorings], key=mean))
+    simple = [scoring for scoring in scorings if scoring not in get_args(HistoryEncoderKind)] or scorings
+    floor = found(max([HistoryMix(scoring, weights[0]) for scoring in simple], key=mean))
     mixes = [HistoryMix(scoring, weight) for weight in weights for scoring in scorings]
     kept = [mix for mix in mixes if all(value >= floor[name] for name, value in found(mix).items())]
     return max(kept, key=mean)

@@ -179,7 +179,7 @@ def _without_attributes(index: LiveIndex, encoder: Encoder, catalogue: pl.DataFr
     assert isinstance(encoder, TransformerEncoder)  # what open_exact opens
     lexical, vectors = LexicalSnapshot.build(texts, index.language), encoder.encode_catalogue(texts)
     purchases = index.co_purchases and index.co_purchases.with_texts(vectors)
-    snapshot = Snapshot(catalogue, vectors, lexical, purchases, index.signals)
+    snapshot = Snapshot(catalogue, vectors, lexical, purchases, index.signals, index.history_encoder)
     known, rankers = index.understanding, index.rankers
     return LiveIndex(
         index.name, snapshot, index.encoder, index.plan, kept, understanding=known, rankers=rankers

@@ -1,6 +1,7 @@
 """How a candidate ranks (records.RetrievalPlan), chosen on the validation part."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from components.contract.ports import Encoder
 from components.contract.records import Entrance, RetrievalPlan
 from components.contract.settings import (
     EncoderSettings,
+    HistoryEncoderKind,
     HistoryScoring,
     Inference,
     RetrievalSettings,
@@ -28,16 +30,19 @@ from components.index.live import LiveIndex, Snapshot
 from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
 from components.release.fusion import Fusion, best_fusion, scored_queries
+from components.release.history_encoders import read_fitted
 from components.release.history_mix import HistoryMix, best_mix, scored_users
 from components.release.implied_weights import ImpliedParts, chosen_synonym_share, chosen_weights
 from components.split.purchases import read_purchases
 from components.tasks.heads import open_heads
+from components.training.histories import Fitted
 from components.training.validation import Validation, read_validation, recall_of, stopping_recall
 from components.understanding.knowledge import Knowledge
 from components.understanding.understanding import Understanding
 
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES = (0.0, 0.25, 0.5, 0.75)
+OF_TEXTS: tuple[HistoryScoring, ...] = ("mean", "top3", "top10", "centred_top10")
 CO_PURCHASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
 TIMED_QUERIES = 50
@@ -63,12 +68,18 @@ def graph_of(graphs: Path | None, inference: Inference) -> Path | None:
 
 
 def choose_plan(
-    encoder: Path, graphs: Path | None, vectors: Path, split: Path, settings: Settings
+    encoder: Path,
+    graphs: Path | None,
+    vectors: Path,
+    split: Path,
+    settings: Settings,
+    histories: Path | None = None,
 ) -> RetrievalPlan:
     """What `retrieval` in the settings leaves open, by recall@10 on validation (mean of new and established).
 
     encoder: folder of a saved encoder; graphs: what `export_graphs` made of it, not needed where the
-    settings say torch; vectors: the split's catalogue as it sees it (index.vectors).
+    settings say torch; vectors: the split's catalogue as it sees it (index.vectors); histories: what
+    `history_encoders.fit_on_validation` wrote, where learned scorings stand for choice.
     - inference: the fastest that loses at most `max_loss` of the fp32 encoder's recall on the judged queries
       and is faster in this very run; fp32 in ONNX Runtime where there are no queries to measure it with.
     - history scoring and co-purchase weight, lexical weight and its share of grams: the best; the mean and 0
@@ -82,20 +93,27 @@ def choose_plan(
     if inference == "auto":
         inference = _fastest(opened, queries, snapshot, wanted)
     plan = RetrievalPlan(inference=inference)
-    plan = _mixed(plan, users, snapshot, split, wanted)
+    plan = _mixed(plan, users, snapshot, split, wanted, read_fitted(histories) if histories else {})
     return _fused(plan, queries, opened.open(inference), vectors, split, settings)
 
 
 def _mixed(
-    plan: RetrievalPlan, users: Validation, snapshot: Snapshot, split: Path, wanted: RetrievalSettings
+    plan: RetrievalPlan,
+    users: Validation,
+    snapshot: Snapshot,
+    split: Path,
+    wanted: RetrievalSettings,
+    learned: Mapping[HistoryEncoderKind, Fitted],
 ) -> RetrievalPlan:
     """The plan with its history scoring and co-purchase weight. A weight that the settings give holds where
-    any purchase is known."""
+    any purchase is known. A learned scoring is chosen where it beats the others."""
     purchases = read_purchases(split, "train")
-    scorings: tuple[HistoryScoring, ...] = get_args(HistoryScoring) if users.judged else ("mean",)
+    scorings: tuple[HistoryScoring, ...] = (*OF_TEXTS, *learned) if users.judged else ("mean",)
     weights = CO_PURCHASE_WEIGHTS if users.judged and purchases is not None else (0.0,)
     if wanted.history_scoring != "auto":
         scorings = (wanted.history_scoring,)
+        if wanted.history_scoring in get_args(HistoryEncoderKind) and wanted.history_scoring not in learned:
+            raise DataError(f"history_scoring {wanted.history_scoring}: too few users have bought twice.")
     if wanted.co_purchase_weight != "auto":
         weights = (wanted.co_purchase_weight if read_purchases(split, "statistics") is not None else 0.0,)
     best = HistoryMix(scorings[0], weights[0])
@@ -104,9 +122,17 @@ def _mixed(
             item_ids = snapshot.items.get_column("item_id").to_list()
             counted = CoPurchases.build(item_ids, snapshot.vectors, purchases)
             snapshot = replace(snapshot, co_purchases=counted)
-        scored = scored_users(users.judged["recommendation"], users.new, snapshot, scorings)
+        encoders = {kind: fitted.encoder for kind, fitted in learned.items()}
+        scored = scored_users(users.judged["recommendation"], users.new, snapshot, scorings, encoders)
         best = best_mix(scored, scorings, weights)
-    return plan.model_copy(update={"history_scoring": best.scoring, "co_purchase_weight": best.weight})
+    epochs = {str(kind): fitted.epochs for kind, fitted in learned.items()}
+    return plan.model_copy(
+        update={
+            "history_scoring": best.scoring,
+            "history_encoder_epochs": epochs.get(best.scoring, 0),
+            "co_purchase_weight": best.weight,
+        }
+    )
 
 
 def _fused(

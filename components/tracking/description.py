@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.contract.digests import sha256_json
-from components.contract.records import Candidate, Gate, GateReport, PreparedData
+from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
 from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 
 DESCRIPTION_CHARACTERS = 5_000
@@ -36,6 +36,8 @@ class VersionCard:
     """The tracking URI without secrets, for the loading instruction."""
     cost: Cost | None = None
     """None: version 0, or a run that trained nothing."""
+    plan: RetrievalPlan | None = None
+    """How it ranks."""
 
     @property
     def verdict(self) -> str:
@@ -75,6 +77,7 @@ def describe(card: VersionCard, version: str) -> str:
         _gates(card.report.gates) if card.report else _figures(card.summary),
         _cost(card.cost) if card.cost else "",
         _data(card),
+        _ranking(card.plan) if card.plan else "",
         _loading(card, version),
         _limits(card),
     ]
@@ -144,6 +147,20 @@ def _data(card: VersionCard) -> str:
             f"- base encoder {card.encoder}; candidate `{card.candidate.digest}`",
         ]
     )
+
+
+def _ranking(plan: RetrievalPlan) -> str:
+    scoring = f"- a history by {plan.history_scoring}"
+    if plan.history_encoder_epochs:
+        scoring += (
+            f", an encoder trained for {plan.history_encoder_epochs} epochs on what users bought before the "
+            "cut-off: it holds no user, and repeats what they tended to buy"
+        )
+    lines = [
+        f"- queries by {plan.inference}, words weighing {plan.lexical_weight:g}",
+        f"{scoring}; co-purchases weighing {plan.co_purchase_weight:g}",
+    ]
+    return "\n".join(["**Ranking** (chosen on validation, or by debut.yaml)", *lines])
 
 
 def _cost(cost: Cost) -> str:

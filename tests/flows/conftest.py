@@ -189,7 +189,9 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def write_shop(folder: Path, encoder: Path, tasks: tuple[str, ...] = ()) -> TinyShop:
+def write_shop(
+    folder: Path, encoder: Path, tasks: tuple[str, ...] = (), learned: str | None = None
+) -> TinyShop:
     folder.mkdir(parents=True, exist_ok=True)
     rows = item_rows()
     write_csv(folder / "items.csv", rows)
@@ -197,6 +199,8 @@ def write_shop(folder: Path, encoder: Path, tasks: tuple[str, ...] = ()) -> Tiny
     (folder / "thing.yaml").write_text(TASK_FILE)
     (folder / "knowledge.yaml").write_text(KNOWLEDGE_FILE)
     settings = settings_of(encoder) | {"tasks": list(tasks)}
+    if learned:
+        settings["retrieval"] = {"history_encoders": ["gru", learned], "history_scoring": learned}
     (folder / "debut.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     return TinyShop(folder)
 
@@ -225,7 +229,7 @@ def debut_process() -> Callable[..., Outcome]:
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> tuple[TinyShop, Outcome]:
     """The shop after one `debut retrain --json` with the embedded server. Tests that change the workspace
     take `workspace_copy`."""
-    shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder, ("thing.yaml", "price"))
+    shop = write_shop(tmp_path_factory.mktemp("finished"), tiny_encoder, ("thing.yaml", "price"), "attention")
     shop.configure(knowledge="knowledge.yaml")
     outcome = run_process("retrain", *shop.arguments, "--json")
     assert outcome.code == 0, outcome.err

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,14 +14,14 @@ from safetensors.numpy import save_file
 
 from components.contract.errors import DataError
 from components.contract.records import RetrievalPlan
-from components.contract.settings import EncoderSettings, HistoryScoring, RetrievalSettings, Settings
+from components.contract.settings import EncoderSettings, RetrievalSettings, Settings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex, Snapshot
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release import plan as planning
-from components.release.plan import WEIGHTS, choose_plan, export_graphs, graph_of, weigh_implied
+from components.release.plan import OF_TEXTS, WEIGHTS, choose_plan, export_graphs, graph_of, weigh_implied
 from components.training.validation import read_validation, recall_of, stopping_recall
 
 COLOURS, THINGS = (
@@ -173,7 +173,7 @@ def test_the_history_scoring_that_finds_most_is_chosen(
     users, vectors = users_with_two_tastes()
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     split = write_split(tmp_path / "split", {}, users)
-    scorings = get_args(HistoryScoring)
+    scorings = OF_TEXTS
     recalls = [recall(split, unit, encoder, "recommendation", history_scoring=s) for s in scorings]
     chosen = choose(split, vectors, inference="torch")
     assert chosen.history_scoring == scorings[int(np.argmax(recalls))] != "mean"

@@ -245,6 +245,7 @@ def make_candidate(
         knowledge: KnowledgeSettings | None = None,
         observed: Observed | None = None,
         rankers: Path | None = None,
+        histories: Path | None = None,
     ) -> str:
         plan, folder = plan or RetrievalPlan(), tmp_path_factory.mktemp("parts")
         settings = EncoderSettings(name="tiny", pooling=pooling, max_length=16, item_fields=("title",))
@@ -275,6 +276,7 @@ def make_candidate(
             graph=graph,
             heads=heads,
             knowledge=knowledge,
+            histories=histories,
         ).digest
 
     return make
