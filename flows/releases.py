@@ -205,6 +205,7 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
     if settings.retrieval.inference != "torch":
         graphs = exported(run, encoder, model)
     vectors = encoded(run, data, encoder, model)
+    histories = tried_histories(run, data, encoder_digest, vectors, model)
     plan, _ = run.cached(
         stages.choose_retrieval,
         "plan",
@@ -214,11 +215,11 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
         vectors=vectors,
         split_folder=data.split,
         settings=settings,
-        histories=tried_histories(run, data, encoder_digest, vectors, model),
+        histories=histories,
         model=model,
     )
     plan = _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
-    return _with_rankers(run, data, encoder, encoder_digest, graphs, plan, model)
+    return _with_rankers(run, data, encoder, encoder_digest, graphs, plan, histories, model)
 
 
 def _with_implied(
@@ -260,6 +261,7 @@ def _with_rankers(
     encoder_digest: str,
     graphs: Path | None,
     plan: RetrievalPlan,
+    histories: Path | None,
     model: str,
 ) -> Retrieval:
     """The plan with the entrances that have a second stage, and the folder of their rankers."""
@@ -280,6 +282,7 @@ def _with_rankers(
         heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
         plan=plan,
         settings=settings,
+        histories=histories,
         model=model,
     )
     second_stage(model, folder)

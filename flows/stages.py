@@ -374,11 +374,12 @@ def fit_second_stage(
     split_folder: Path,
     heads: Path | None,
     settings: Settings,
+    histories: Path | None,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
     """The plan with the entrances that have a ranker; the folder holds them and what validation said."""
     with stage_folder(folder) as out:
-        return choose_rankers(plan, encoder, graph, vectors, split_folder, heads, settings, out)
+        return choose_rankers(plan, encoder, graph, vectors, split_folder, heads, settings, out, histories)
 
 
 @task(name="try encoders of histories", task_run_name="try encoders of histories: {model}")

@@ -77,8 +77,8 @@ def build(
     graph: the exported encoder that the plan's inference runs; heads: a folder of heads of that encoder;
     knowledge: of what queries imply; rankers: a folder that `release.ranker` wrote for this plan; histories:
     the folder of the learned encoder that the plan scores histories by. An equal candidate that is already
-    there is verified and returned. Raises PromotionError (a file of a kind that is not allowed; a damaged older
-    copy) and StorageError (disk).
+    there is verified and returned. Raises PromotionError (a file of a kind that is not allowed; a damaged
+    older copy) and StorageError (disk).
     """
     with _temporary_folder(candidates) as folder:
         _copy(encoder, folder / ENCODER, _names(encoder))

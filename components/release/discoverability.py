@@ -39,7 +39,7 @@ def check_release(
         row_of = {item_id: row for row, item_id in enumerate(index.item_ids)}
         own = np.asarray([row_of.get(item_id, -1) for item_id in items.get_column("item_id")])
         signals = index.signals and index.signals.taken(own)
-        snapshot = Snapshot(items, known, lexical, signals=signals)
+        snapshot = Snapshot(items, known, lexical, signals=signals, history_encoder=index.history_encoder)
         index = LiveIndex(
             index.name,
             snapshot,

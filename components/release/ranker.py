@@ -29,6 +29,7 @@ from components.ranking.labels import Gains, plain_gains, search_gains, user_gai
 from components.ranking.model import Growth, Lists, Ranker
 from components.ranking.observations import observed
 from components.ranking.ranker_files import REPORT_FILE, model_file
+from components.release.history_encoders import read_fitted
 from components.release.plan import understanding_of, validation_snapshot
 from components.split.judged import JudgedSet
 from components.split.purchases import read_purchases
@@ -181,10 +182,12 @@ def choose_rankers(
     heads: Path | None,
     settings: Settings,
     out: Path,
+    histories: Path | None = None,
 ) -> RetrievalPlan:
     """Fits what `settings.ranking` asks for into `out` and returns the plan with the entrances that have one.
 
-    The arguments are those of `release.plan.weigh_implied`, and the plan that it gave. Writes <entrance>.txt
+    The arguments are those of `release.plan.weigh_implied`, and the plan that it gave; histories: those of
+    `choose_plan`. Writes <entrance>.txt
     of those that are carried and, always, ranker.json with what validation said.
     """
     ranking = settings.ranking
@@ -197,7 +200,13 @@ def choose_rankers(
     bought = None
     if plan.co_purchase_weight and purchases is not None:
         bought = CoPurchases.build(list(validation.item_ids), snapshot.vectors, purchases)
-    snapshot = replace(snapshot, co_purchases=bought, signals=Signals.build(snapshot.vectors, known))
+    learned = {str(kind): of.encoder for kind, of in read_fitted(histories).items()} if histories else {}
+    snapshot = replace(
+        snapshot,
+        co_purchases=bought,
+        signals=Signals.build(snapshot.vectors, known),
+        history_encoder=learned.get(plan.history_scoring),
+    )
     index = LiveIndex(
         "validation",
         snapshot,

@@ -1,13 +1,17 @@
 """The undiscoverable items of a candidate, with what was PUT and deleted since."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from components.contract.live import Change, LiveItem
-from components.contract.records import PreparedData
+from components.contract.records import PreparedData, RetrievalPlan
+from components.index.retrieval import HISTORIES, PLAN_FILE
+from components.index.vectors import read_vectors
 from components.release.discoverability import CSV, check_release
+from components.training.histories import HistoryModule
 
 NEW_ITEM = "119"
 """Last in order, so new by the split by item."""
@@ -52,3 +56,18 @@ def test_an_item_that_replaces_one_is_counted_once(checked) -> None:
 def test_a_hidden_item_says_so(checked) -> None:
     _, rows = checked(put("zz1", "", in_stock=False))
     assert "not in stock" in rows.filter(pl.col("item_id") == "zz1").item(0, "fix")
+
+
+def test_a_release_with_a_learned_encoder_of_histories_is_checked(
+    shop: tuple[Path, PreparedData], tmp_path: Path, tiny_candidate
+) -> None:
+    """With live changes, which make another index of the same plan."""
+    built, vectors = tiny_candidate(shop[0])
+    candidate = tmp_path / "learned"
+    shutil.copytree(built, candidate)
+    HistoryModule("gru", read_vectors(vectors)[1].shape[1]).encoder().save(candidate / HISTORIES)
+    (candidate / PLAN_FILE).unlink()
+    (candidate / PLAN_FILE).write_text(RetrievalPlan(history_scoring="gru").model_dump_json())
+    (tmp_path / "out").mkdir()
+    report = check_release(candidate, vectors, shop[0], 10, tmp_path / "out", [put("zz1", "")])
+    assert "zz1" in [one.item_id for one in report.items]
