@@ -25,6 +25,8 @@ from components.understanding.understanding import Understanding
 WEIGHTS = (0.02, 0.05, 0.1, 0.2, 0.4)
 SYNONYM_SHARES = (0.0, 0.5, 0.8, 1.0)
 """The first one is nothing, and what the others are held against."""
+ERRORS = 2.0
+"""Standard errors of its mean that a gain must exceed: of some twenty tries one looks better by chance."""
 Recalls = Mapping[str, NDArray[np.float64]]
 """Per population the recall@10 of each request that has a relevant item in it."""
 Name = TypeVar("Name")
@@ -111,18 +113,18 @@ def _found(requests: Sequence[ScoredRequest], share: float, weights: Mapping[Fac
 
 
 def _best(tried: Mapping[Name, Recalls], now: Recalls) -> Name | None:
-    """What gains most, of equals the first; None where nothing gains more than its standard error, or all
-    that does costs one of the populations some recall."""
+    """What gains most, of equals the first; None where nothing gains more than ERRORS, or all that does costs
+    one of the populations some recall."""
     gains = {name: _gain(recalls, now) for name, recalls in tried.items()}
     gains = {name: gain for name, gain in gains.items() if gain > 0}
     return max(gains, key=lambda name: gains[name]) if gains else None
 
 
 def _gain(then: Recalls, now: Recalls) -> float:
-    """Of the mean of the populations' recalls; 0 where it is no more than its standard error."""
+    """Of the mean of the populations' recalls; 0 where it is no more than ERRORS standard errors."""
     differences = [then[name] - now[name] for name in now]
     means = np.asarray([one.mean() for one in differences])
     variances = [one.var() / len(one) for one in differences]
     error = np.sqrt(sum(variances)) / max(1, len(means))
     gain = float(means.mean()) if len(means) else 0.0
-    return gain if len(means) and means.min() >= 0 and gain > error else 0.0
+    return gain if len(means) and means.min() >= 0 and gain > ERRORS * error else 0.0
