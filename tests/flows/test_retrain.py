@@ -243,7 +243,7 @@ def test_a_terminated_run_leaves_no_process_and_no_half_stage(tiny_shop: Any) ->
 
 
 def test_a_changed_input_is_something_new(finished: Any, tmp_path: Path) -> None:
-    """Data, configuration, code, installed versions, base weights and replayed rows each make a difference;
+    """Data, configuration, code, installed versions, base weights, replayed rows and labels each make a difference;
     where the data folder lies makes none."""
     from flows.fingerprint import last_result, run_fingerprint
     from flows.shop import open_shop
@@ -252,6 +252,7 @@ def test_a_changed_input_is_something_new(finished: Any, tmp_path: Path) -> None
     shop = open_shop(str(tiny.config), None, str(tiny.workspace.parent))
     known = run_fingerprint(shop)
     assert last_result(shop, known) == finished[1].json
-    assert known.keys() == {"data", "replayed", "configuration", "code", "versions", "base_weights"}
+    parts = {"data", "replayed", "labels", "configuration", "code", "versions", "base_weights"}
+    assert known.keys() == parts
     for part in known:
         assert last_result(shop, known | {part: "changed"}) is None
