@@ -243,8 +243,8 @@ def test_a_terminated_run_leaves_no_process_and_no_half_stage(tiny_shop: Any) ->
 
 
 def test_a_changed_input_is_something_new(finished: Any, tmp_path: Path) -> None:
-    """Data, configuration, code, installed versions, base weights, replayed rows and labels each make a difference;
-    where the data folder lies makes none."""
+    """Data, configuration, code, installed versions, base weights, replayed rows and labels each make a
+    difference; where the data folder lies makes none."""
     from flows.fingerprint import last_result, run_fingerprint
     from flows.shop import open_shop
 
