@@ -15,7 +15,7 @@ from components.data.demo_shop import generate
 from components.index.retrieval import RANKER, read_plan
 from components.release import candidate as candidates
 from components.tracking.run import browse_command
-from flows import acts, console, releases, stages
+from flows import acts, building, console, releases, training_stages
 from flows.preparation import prepare
 from flows.results import verdict_of
 from flows.retrain import run_loop
@@ -105,12 +105,17 @@ def _variant(run: Run, data: Data, champion: Candidate, kind: str) -> Candidate:
     encoder = run.shop.candidates / champion.digest / "encoder"
     inputs: list[Any] = ["damaged", champion.encoder_digest, NOISE, NOISE_SEED]
     digest, folder = run.cached(
-        stages.damage_encoder, "variant", inputs, encoder=encoder, noise=NOISE, seed=NOISE_SEED
+        training_stages.damage_encoder, "variant", inputs, encoder=encoder, noise=NOISE, seed=NOISE_SEED
     )
     if kind == "averaged":
         inputs = ["averaged", champion.encoder_digest, digest, AVERAGE_SHARE]
         digest, folder = run.cached(
-            stages.average_encoders, "variant", inputs, first=encoder, second=folder, share=AVERAGE_SHARE
+            training_stages.average_encoders,
+            "variant",
+            inputs,
+            first=encoder,
+            second=folder,
+            share=AVERAGE_SHARE,
         )
     served = run.shop.candidates / champion.digest
-    return releases.build(run, data, folder, digest, retrieval=(read_plan(served), served / RANKER))
+    return building.build(run, data, folder, digest, retrieval=(read_plan(served), served / RANKER))

@@ -38,14 +38,15 @@ def next_labels(shop: Shop, count: int) -> tuple[Labelling, GateReport]:
     Raises JudgeError where there was none, its verdict needs no labels, or it was judged on users."""
     run = _newest_run(shop)
     report = GateReport.model_validate_json((run / "gate_report.json").read_bytes())
-    if not (run / POOL).is_file():
-        why = (
-            "promoted its challenger, so no judgement is waited for"
-            if report.verdict == "PROMOTE"
-            else "pooled nothing: it was judged on users, whose taste no third person can judge"
-        )
-        raise JudgeError(f"The newest retrain ({run.name}) {why}.")
     cards = [Scorecard.read(run / "scorecards" / name) for name in ("challenger", "champion")]
+    if not (run / POOL).is_file():
+        if report.verdict == "PROMOTE":
+            why = "promoted its challenger, so no judgement is waited for"
+        elif cards[0].primary == "recommendation":
+            why = "was judged on users, whose taste no third person can judge"
+        else:
+            why = "kept no pool of pairs: run `debut retrain --force` once"
+        raise JudgeError(f"The newest retrain ({run.name}) {why}.")
     pool = pl.read_parquet(run / POOL)
     return next_pairs(pool, cards[0], cards[1], count, shop.settings.gate.confidence), report
 

@@ -8,7 +8,7 @@ from components.contract.records import CheckedData, LoadedData
 from components.encoder.base import resolve_base
 from components.pretraining.spec import check_base
 from components.understanding.knowledge import check_knowledge
-from flows import stages
+from flows import data_stages
 from flows.run import Data, Run
 
 
@@ -17,7 +17,7 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
     shop, settings = run.shop, run.shop.settings
     sources = settings.model_dump(mode="json", include={"sources", "tables"})
     loaded = run.cached(
-        stages.load_data,
+        data_stages.load_data,
         "load",
         [run.fingerprint["data"], run.fingerprint["replayed"], sources],
         settings=settings,
@@ -25,13 +25,13 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
         workspace=shop.workspace,
     )
     checked = run.cached(
-        stages.check_quality,
+        data_stages.check_quality,
         "check",
         [loaded[0].digest, settings.quality],
         loaded=loaded[1],
         settings=settings.quality,
     )
-    stages.enforce_tolerance(shop, checked[1])
+    data_stages.enforce_tolerance(shop, checked[1])
     return loaded, checked
 
 
@@ -39,7 +39,7 @@ def prepare(run: Run) -> Data:
     (loaded, loaded_folder), (checked, checked_folder) = load_and_check(run)
     settings = run.shop.settings
     prepared, split = run.cached(
-        stages.split_data,
+        data_stages.split_data,
         "split",
         [checked.digest, settings.split, settings.judge.primary],
         checked=checked_folder,
@@ -47,13 +47,13 @@ def prepare(run: Run) -> Data:
         primary=settings.judge.primary,
     )
     check_base(resolve_base(settings.encoder), split)
-    lost = stages.count_lost_items(loaded_folder, checked_folder, prepared)
+    lost = data_stages.count_lost_items(loaded_folder, checked_folder, prepared)
     if settings.knowledge is not None:
         check_knowledge(settings.knowledge, pl.read_parquet(split / "items.parquet"))
     tasks = None
     if settings.tasks:
         tasks = run.cached(
-            stages.prepare_task_rows,
+            data_stages.prepare_task_rows,
             "tasks",
             [checked.digest, prepared.digest, settings.tasks, settings.split.relevant_grade],
             tasks=settings.tasks,

@@ -18,7 +18,7 @@ from components.encoder.base import folder_digest, resolve_base
 from components.pretraining.spec import Measured, Pretrained, PretrainingSpec, read_pretrained
 from components.tracking.pretrained import register_pretrained
 from components.tracking.run import Tracker, start
-from flows import console, console_pretrain, pretrain_stages, releases
+from flows import building, console, console_pretrain, pretrain_stages
 from flows.lease import retrain_lease
 from flows.preparation import prepare
 from flows.run import Data, Run, new_run
@@ -137,7 +137,7 @@ def _keep(run: Run, encoder: Path, digest: str) -> Path:
 def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) -> dict[str, Recall]:
     """Of the primary entrance, by vectors alone: as they are and – downstream – fine-tuned on the same pairs,
     with negatives mined by the same encoder; not by a warm start, which would begin with neither of them."""
-    base_digest, base = releases.version_0(run)
+    base_digest, base = building.version_0(run)
     recalls = {
         "before": _recall(run, data, base, base_digest, "before"),
         "after": _recall(run, data, kept, digest, "after"),

@@ -1,6 +1,6 @@
 """The retrain flow: from a shop's own files to a promoted – or refused – release.
 
-The order of the stages and what each is given; the work is in components, the tasks in flows/stages.py and
+The order of the stages and what each is given; the work is in components, the tasks in flows/*_stages.py and
 flows/releases.py.
 """
 
@@ -14,12 +14,12 @@ from prefect.context import FlowRunContext
 from components.contract.records import Candidate, TrainedModel
 from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
-from flows import console, lost_runs, notifications, releases, stages
+from flows import building, console, decision_stages, lost_runs, notifications, releases
+from flows.building import Retrieval
 from flows.costs import cost_of_run
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
 from flows.preparation import prepare
-from flows.releases import Retrieval
 from flows.results import result_of, save_result
 from flows.reviews import ask_for_review, record_expired
 from flows.run import Data, Run, new_run, new_run_id
@@ -94,7 +94,7 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         trained, retrieval = fine_tune(run, data, champion)
         model, folder = trained
         encoder, digest = folder / "encoder", model.encoder_digest
-        challenger = releases.build(run, data, encoder, digest, retrieval=retrieval, champion=champion)
+        challenger = building.build(run, data, encoder, digest, retrieval=retrieval, champion=champion)
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
@@ -102,13 +102,13 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         hidden = releases.list_undiscoverable(run, data, challenger, champion)
         releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
         decision = releases.act_on_verdict(run, challenger, report)
-        stages.mirror_decisions(tracker, run.shop)
+        decision_stages.mirror_decisions(tracker, run.shop)
         if monitored:  # the champion too: it serves on, or again after a rollback
             releases.calibrate_monitor(run, data, champion, "champion")
             if report.verdict == "PROMOTE":
                 releases.calibrate_monitor(run, data, challenger, "challenger")
         browse = browse_command(settings, workspace)
-        stages.publish_artifacts(run.folder, report, cost_of_run(run, report), tracker.url, browse)
+        decision_stages.publish_artifacts(run.folder, report, cost_of_run(run, report), tracker.url, browse)
     result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)
     return result
@@ -122,7 +122,7 @@ def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedM
     chosen = fine_tuned(run, data, miner)
     settings = run.shop.settings
     digest = chosen[0].encoder_digest
-    retrieval = releases.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
+    retrieval = building.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
     if settings.split.refit_on_validation:
         return fine_tuned(run, data, miner, part="refit", epochs=chosen[0].epochs), retrieval
     return chosen, retrieval

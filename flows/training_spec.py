@@ -13,7 +13,7 @@ from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import TrainingPart
 from components.training.spec import TrainingSpec
-from flows import console, releases, stages
+from flows import building, console, training_stages
 from flows.run import Data, Run
 
 
@@ -32,7 +32,7 @@ class Miner:
 
 def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
     folder = run.shop.candidates / champion.digest
-    vectors = releases.encoded_by(run, data, champion, "champion")
+    vectors = building.encoded_by(run, data, champion, "champion")
     warm = run.shop.settings.training.start == "champion"
     learned_until = candidates.load_fingerprint(folder).learned_until if warm else None
     return Miner(champion.encoder_digest, folder / "encoder", vectors, learned_until)
@@ -43,8 +43,8 @@ def current_miner(run: Run, data: Data) -> Miner:
     digest = run.shop.decision_log().champion()
     if digest is not None:
         return miner_of(run, data, candidates.read(run.shop.candidates, digest))
-    encoder_digest, encoder = releases.version_0(run)
-    vectors = releases.encoded(run, data, encoder, "version 0")
+    encoder_digest, encoder = building.version_0(run)
+    vectors = building.encoded(run, data, encoder, "version 0")
     return Miner(encoder_digest, encoder, vectors)
 
 
@@ -83,7 +83,7 @@ def fine_tuned(
     spec = training_spec(run, data, settings, miner, examples, epochs=epochs)
     options = [settings.encoder, settings.training, settings.augment, settings.tasks]
     inputs = [data.prepared.digest, spec.examples_digest, spec.base_digest, options, epochs]
-    return run.cached(stages.fine_tune, "train", inputs, spec=spec, part=part)
+    return run.cached(training_stages.fine_tune, "train", inputs, spec=spec, part=part)
 
 
 def _query_side(
@@ -93,7 +93,7 @@ def _query_side(
     settings = run.shop.settings
     folder, base, _ = start_of(run, settings, champion)
     trained, out = run.cached(
-        stages.tune_queries,
+        training_stages.tune_queries,
         "train",
         [data.prepared.digest, base, settings.training, part, str(champion.learned_until), epochs],
         split_folder=data.split,
@@ -117,7 +117,7 @@ def prepared_examples(
     written = _written(run, data, settings, miner, part)
     options = [settings.encoder, settings.training, settings.augment, settings.knowledge]
     return run.cached(
-        stages.prepare_training_examples,
+        training_stages.prepare_training_examples,
         "examples",
         [
             *(data.prepared.digest, miner.digest, base, options, part, str(learned_until)),
@@ -144,7 +144,7 @@ def _written(run: Run, data: Data, settings: Settings, champion: Miner, part: Tr
     writer = None
     if augment.writer.endpoint is None:
         _, writer = run.cached(
-            stages.train_query_writer,
+            training_stages.train_query_writer,
             "writer",
             of,
             split_folder=data.split,
@@ -152,7 +152,7 @@ def _written(run: Run, data: Data, settings: Settings, champion: Miner, part: Tr
             part=part,
         )
     counts, folder = run.cached(
-        stages.write_queries,
+        training_stages.write_queries,
         "written",
         [*of, champion.digest, augment],
         writer=writer,

@@ -62,7 +62,7 @@ def _first_retrain(shop: Shop, data_digest: str) -> tuple[Scorecard, Scorecard, 
     from prefect import flow
 
     from components.tracking.run import start
-    from flows import console, releases
+    from flows import building, console, releases
     from flows.lease import retrain_lease
     from flows.preparation import prepare
     from flows.retrain import fine_tune
@@ -85,7 +85,7 @@ def _first_retrain(shop: Shop, data_digest: str) -> tuple[Scorecard, Scorecard, 
             champion = releases.serving_release(run, data, tracker)
             (model, folder), retrieval = fine_tune(run, data, champion)
             encoder = folder / "encoder"
-            challenger = releases.build(run, data, encoder, model.encoder_digest, retrieval=retrieval)
+            challenger = building.build(run, data, encoder, model.encoder_digest, retrieval=retrieval)
             card = releases.judged(run, data, challenger, "challenger")
             version_0 = releases.judged(run, data, champion, "champion")
         return card, version_0, set(run.used) <= before

@@ -93,7 +93,7 @@ def _judged_twice(shop: Any, trained: bool) -> dict[str, Any]:
 
     from components.index.retrieval import read_plan
     from components.tracking.run import start
-    from flows import console, releases
+    from flows import building, console, releases
     from flows.lease import retrain_lease
     from flows.preparation import prepare
     from flows.results import task_figures
@@ -112,7 +112,7 @@ def _judged_twice(shop: Any, trained: bool) -> dict[str, Any]:
         ):
             data = prepare(run)
             champion = releases.serving_release(run, data, tracker)
-            base_digest, base = releases.version_0(run)
+            base_digest, base = building.version_0(run)
             plan = read_plan(shop.candidates / champion.digest)
             systems = {"version 0": (base, base_digest, plan)}
             if trained:
@@ -123,7 +123,7 @@ def _judged_twice(shop: Any, trained: bool) -> dict[str, Any]:
                 without = chosen.model_copy(update={"implied_weights": {}, "synonym_share": 0.0})
                 plans = {"with": chosen, "without": without}
                 built = {
-                    how: releases.build(run, data, encoder, digest, retrieval=(one, None))
+                    how: building.build(run, data, encoder, digest, retrieval=(one, None))
                     for how, one in plans.items()
                 }
                 judged = {how: releases.judged(run, data, one, name) for how, one in built.items()}

@@ -303,9 +303,9 @@ def test_an_object_that_vanishes_while_it_is_read_is_named(
     tiny_shop: Any, connected: Any, vanishing: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sentence has the object's address; no stage folder is left."""
-    from flows import stages
+    from flows import data_stages
 
-    monkeypatch.setattr(stages.load_data, "retry_delay_seconds", [0, 0])
+    monkeypatch.setattr(data_stages.load_data, "retry_delay_seconds", [0, 0])
     monkeypatch.setattr("components.data.s3.PAUSE_SECONDS", 0.001)
     tiny_shop.configure(
         sources={"feed": {"path": "s3://bucket/items.csv"}, "log": {"path": "events.parquet"}}
@@ -333,9 +333,9 @@ def test_a_full_disk_is_named_and_no_half_stage_stays(
     tiny_shop: Any, connected: Any, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stage that does not fit is gone again, and its table is named."""
-    from flows import stages
+    from flows import data_stages
 
-    monkeypatch.setattr(stages.load_data, "retry_delay_seconds", [0, 0])
+    monkeypatch.setattr(data_stages.load_data, "retry_delay_seconds", [0, 0])
     (small_disk / "filler").write_bytes(b"x" * 180_000)
     outcome = connected("check", "--config", tiny_shop.config, "--workspace", small_disk)
     assert outcome.code == FAILED

@@ -106,6 +106,9 @@ def test_answers_are_refused_before_a_run_and_while_one_runs(retrained: Any, deb
     assert "there is no folder" in debut("label", "next", *retrained.arguments, "--export", nowhere).sentence
     (pool,) = shop.runs.glob("*/pool.parquet")
     pool.unlink()
+    assert "kept no pool" in debut("label", "next", *retrained.arguments).sentence
+    card = pool.parent / "scorecards" / "challenger" / "scorecard.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"primary": "recommendation"}))
     assert "judged on users" in debut("label", "next", *retrained.arguments).sentence
     (shop.runs / "latest.json").unlink()
     for command in (("next",), ("import", file)):

@@ -10,7 +10,7 @@ from components.contract.errors import PromotionError, TrackingError
 from components.release.promotion import report_digest
 from components.release.review import Reviews
 from components.tracking.client import connect
-from flows import acts, reviews, stages
+from flows import acts, decision_stages, reviews
 from flows.shop import Shop, open_shop
 
 RUN = "20990101-000000-review"
@@ -77,7 +77,7 @@ def test_a_tag_that_was_set_before_the_case_opened_does_not_answer_it(waiting):
     log.append("inconclusive", release="e" * 64, actor="flow", reason="ends the first case", run_id="other")
     shutil.copytree(waiting.runs / RUN, waiting.runs / "20990102-000000-again")
     report = acts.report_of_run(waiting, RUN)
-    stages.open_review.fn(waiting, "20990102-000000-again", report, "anna", "")
+    decision_stages.open_review.fn(waiting, "20990102-000000-again", report, "anna", "")
     assert waiting.reviews().waiting().release == release
     assert reviews.read_mlflow_tag(waiting) is None
     set_tag(waiting, f"approved:{release[:12]}")
@@ -90,9 +90,9 @@ def test_without_mlflow_no_case_is_opened(waiting, retrained):
     shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
     report = acts.report_of_run(shop, RUN)
     with pytest.raises(TrackingError):
-        stages.open_review.fn(shop, "20990102-000000-again", report, "anna", "")
+        decision_stages.open_review.fn(shop, "20990102-000000-again", report, "anna", "")
     assert [case.run_id for case in shop.reviews().cases()] == [RUN]
-    registering, opening = stages.register_version, stages.open_review
+    registering, opening = decision_stages.register_version, decision_stages.open_review
     assert (opening.retries, opening.retry_delay_seconds) == (registering.retries, [2, 10])
     assert opening.retry_condition_fn is registering.retry_condition_fn
 

@@ -39,7 +39,7 @@ from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
 from components.split.split import cutoff_of, split
 from components.split.statistics import read_reviews, read_traffic
-from flows.releases import NOT_IN_A_RELEASE
+from flows.building import NOT_IN_A_RELEASE
 
 START, DAYS, USERS, ITEMS = datetime(2026, 1, 1), 100, 160, 140
 CUTOFF = START + timedelta(days=80)

@@ -1,0 +1,281 @@
+"""From an encoder to a candidate: plan, index, heads and what else it carries, each from the cache where
+nothing changed."""
+
+from pathlib import Path
+from typing import get_args
+
+from components.contract.digests import hashed, sha256_file
+from components.contract.records import Candidate, RetrievalPlan
+from components.contract.settings import OPERATING, HistoryEncoderKind
+from components.encoder.base import items_digest
+from components.release import candidate as candidates
+from components.release.fingerprint import Fingerprint
+from components.release.plan import graph_of
+from components.split.trained_on import trained_on
+from components.tasks.rows import trained_items, trained_queries
+from flows import build_stages, training_stages
+from flows.console_ranking import second_stage
+from flows.run import Data, Run
+from flows.signing import sign_release
+
+Retrieval = tuple[RetrievalPlan, Path | None]
+"""A plan, and the folder of the rankers that it names."""
+NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions"} | OPERATING
+
+
+def version_0(run: Run) -> tuple[str, Path]:
+    """The untrained encoder: its digest and folder."""
+    settings = run.shop.settings.encoder
+    inputs = [run.fingerprint["base_weights"], settings]
+    digest, folder = run.cached(training_stages.save_base_encoder, "base", inputs, settings=settings)
+    return digest, folder
+
+
+def build(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    *,
+    retrieval: Retrieval | None = None,
+    champion: Candidate | None = None,
+    baseline: bool = False,
+) -> Candidate:
+    """Encodes the catalogue and puts encoder, index and retrieval plan into one immutable folder.
+
+    retrieval: chosen on validation unless it is given. champion: whose encoder a warm start began with.
+    """
+    model = "version 0" if baseline else "challenger"
+    vectors = encoded(run, data, encoder, model)
+    plan, rankers = retrieval or chosen_plan(run, data, encoder, encoder_digest, model)
+    requests, items = ([], []) if baseline else trained_on(data.split)
+    if data.task_rows is not None:  # version 0's heads learn, too
+        items = [*items, *trained_items(data.task_rows)]
+        requests = [*requests, *trained_queries(data.task_rows, run.shop.settings.tasks)]
+    fingerprint = Fingerprint(
+        data_digest=data.prepared.digest,
+        encoder_digest=encoder_digest,
+        base_digest=run.fingerprint["base_weights"],
+        lock_digest=run.fingerprint["versions"],
+        code_digest=run.fingerprint["code"],
+        cutoff=data.prepared.cutoff,
+        settings=run.shop.settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
+        requests=hashed(requests),
+        items=hashed(items),
+        baseline=baseline,
+    )
+    if champion is not None and run.shop.settings.training.start == "champion":
+        fingerprint = fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
+    graphs = exported(run, encoder, model) if plan.inference != "torch" else None
+    graph = graph_of(graphs, plan.inference)
+    heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
+    knowledge = run.shop.settings.knowledge
+    histories = fitted_histories(run, data, encoder_digest, vectors, plan, model)
+    built = build_stages.build_candidate(
+        run.shop.candidates,
+        encoder,
+        graph,
+        vectors,
+        plan,
+        fingerprint,
+        heads,
+        knowledge,
+        rankers,
+        histories,
+    )
+    sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
+    return built
+
+
+def fitted_histories(
+    run: Run, data: Data, encoder_digest: str, vectors: Path, plan: RetrievalPlan, model: str
+) -> Path | None:
+    """Folder of the learned encoder that the plan scores histories by, trained on this encoder's vectors and
+    all purchases before the cut-off; None where it scores by none."""
+    if plan.history_scoring not in get_args(HistoryEncoderKind):
+        return None
+    seed = run.shop.settings.training.seed
+    _, folder = run.cached(
+        build_stages.fit_history_encoder,
+        "history",
+        [data.prepared.digest, encoder_digest, plan.history_scoring, plan.history_encoder_epochs, seed],
+        plan=plan,
+        vectors=vectors,
+        split_folder=data.split,
+        seed=seed,
+        model=model,
+    )
+    return folder
+
+
+def tried_histories(run: Run, data: Data, encoder_digest: str, vectors: Path, model: str) -> Path | None:
+    """Folder of the learned encoders of histories to choose from; None where the shop asks for none."""
+    settings = run.shop.settings
+    kinds, seed = settings.retrieval.history_encoders, settings.training.seed
+    if not kinds:
+        return None
+    _, folder = run.cached(
+        build_stages.try_history_encoders,
+        "histories",
+        [data.prepared.digest, encoder_digest, kinds, seed, settings.training.validation_items],
+        vectors=vectors,
+        split_folder=data.split,
+        settings=settings,
+        model=model,
+    )
+    return folder
+
+
+def fitted_heads(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graph: Path | None,
+    plan: RetrievalPlan,
+    model: str,
+) -> Path | None:
+    """Folder of the heads of the shop's tasks on this encoder; None where it has no tasks."""
+    tasks = run.shop.settings.tasks
+    if data.task_rows is None:
+        return None
+    _, folder = run.cached(
+        build_stages.fit_heads,
+        "heads",
+        [tasks, data.task_digest, encoder_digest, plan.inference],
+        tasks=tasks,
+        rows=data.task_rows,
+        encoder=encoder,
+        graph=graph,
+        plan=plan,
+        model=model,
+    )
+    return folder
+
+
+def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Retrieval:
+    """How to rank with this encoder, chosen on the validation part."""
+    settings = run.shop.settings
+    graphs = None
+    if settings.retrieval.inference != "torch":
+        graphs = exported(run, encoder, model)
+    vectors = encoded(run, data, encoder, model)
+    histories = tried_histories(run, data, encoder_digest, vectors, model)
+    plan, _ = run.cached(
+        build_stages.choose_retrieval,
+        "plan",
+        [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
+        encoder=encoder,
+        graphs=graphs,
+        vectors=vectors,
+        split_folder=data.split,
+        settings=settings,
+        histories=histories,
+        model=model,
+    )
+    plan = _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
+    return _with_rankers(run, data, encoder, encoder_digest, graphs, plan, histories, model)
+
+
+def _with_implied(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graphs: Path | None,
+    plan: RetrievalPlan,
+    model: str,
+) -> RetrievalPlan:
+    """The plan with its weights of what queries imply, by heads of the encoder that it was chosen with."""
+    settings = run.shop.settings
+    if settings.knowledge is None and not any(task.facet for task in settings.tasks):
+        return plan
+    sections = {"retrieval", "encoder", "training", "tasks", "knowledge"}
+    read = settings.model_dump(mode="json", include=sections)
+    graph = graph_of(graphs, plan.inference)
+    weighed, _ = run.cached(
+        build_stages.weigh_what_queries_imply,
+        "implied",
+        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
+        plan=plan,
+        encoder=encoder,
+        graph=graph,
+        vectors=encoded(run, data, encoder, model),
+        split_folder=data.split,
+        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        settings=settings,
+        model=model,
+    )
+    return weighed  # type: ignore[no-any-return]  # a task's result has no type
+
+
+def _with_rankers(
+    run: Run,
+    data: Data,
+    encoder: Path,
+    encoder_digest: str,
+    graphs: Path | None,
+    plan: RetrievalPlan,
+    histories: Path | None,
+    model: str,
+) -> Retrieval:
+    """The plan with the entrances that have a second stage, and the folder of their rankers."""
+    settings = run.shop.settings
+    if settings.ranking.learner == "none":
+        return plan, None
+    sections = {"ranking", "encoder", "training", "tasks", "knowledge"}
+    read = settings.model_dump(mode="json", include=sections)
+    graph = graph_of(graphs, plan.inference)
+    ranked, folder = run.cached(
+        build_stages.fit_second_stage,
+        "ranker",
+        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
+        encoder=encoder,
+        graph=graph,
+        vectors=encoded(run, data, encoder, model),
+        split_folder=data.split,
+        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        plan=plan,
+        settings=settings,
+        histories=histories,
+        model=model,
+    )
+    second_stage(model, folder)
+    return ranked, folder
+
+
+def exported(run: Run, encoder: Path, model: str) -> Path:
+    """Folder of an encoder's graphs for ONNX Runtime; a fine-tuned one's are version 0's with its weights."""
+    base_digest, base = version_0(run)
+    digest, start = items_digest(encoder), None  # a query map is no part of a graph
+    if digest != base_digest:
+        start = base, exported(run, base, "version 0")
+    _, folder = run.cached(
+        build_stages.export_encoder, "graphs", [digest], encoder=encoder, start=start, model=model
+    )
+    return folder
+
+
+def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None = None) -> Path:
+    """Folder of a split's catalogue as an encoder sees it, with what was bought and observed before its
+    cut-off; splits with other requests share it, and encoders that differ in how queries are mapped. index: a
+    release's of the same encoder, whose vectors are used again."""
+    read = [data.split / "items.parquet", *sorted((data.split / "statistics").glob("*.parquet"))]
+    _, folder = run.cached(
+        build_stages.encode_items,
+        "vectors",
+        [*(sha256_file(path) for path in read if path.is_file()), items_digest(encoder)],
+        encoder=encoder,
+        split_folder=data.split,
+        model=model,
+        index=index,
+    )
+    return folder
+
+
+def encoded_by(run: Run, data: Data, release: Candidate, model: str) -> Path:
+    """The same for a release's encoder. Of a query-side update its item vectors are used again, as they stand
+    in its index; else they are made as those of any other release, of the same texts together."""
+    folder = run.shop.candidates / release.digest
+    again = run.shop.settings.training.method == "query_side"
+    return encoded(run, data, folder / "encoder", model, folder / "index" if again else None)

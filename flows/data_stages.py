@@ -1,0 +1,75 @@
+"""The tasks of the retrain flow that read, check and split a shop's data.
+
+Each task of the retrain flow is one or two calls into components, with its retries. A stage's task gets
+`folder`, where it leaves its files whole or not at all; what travels between tasks is a small record. Only
+what can fail for a passing reason is retried: reading from S3, and MLflow.
+"""
+
+from pathlib import Path
+
+from prefect import task
+
+from components.contract.files import stage_folder
+from components.contract.records import (
+    CheckedData,
+    LoadedData,
+    PreparedData,
+    TaskData,
+)
+from components.contract.settings import (
+    QualitySettings,
+    Settings,
+    SplitSettings,
+)
+from components.contract.task import Task as ShopTask
+from components.data.sources import load
+from components.quality.checks import enforce, inspect
+from components.quality.coverage import lost_items
+from components.quality.report import add_coverage
+from components.split.leakage import check_leakage
+from components.split.split import split
+from components.tasks.rows import write_rows
+from flows.retries import failed_in_passing
+from flows.shop import Shop
+
+
+@task(name="load data", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=failed_in_passing)
+def load_data(folder: Path, settings: Settings, root: Path, workspace: Path) -> LoadedData:
+    with stage_folder(folder) as out:
+        return load(settings, root, workspace, out).model_copy(update={"path": folder.name})
+
+
+@task(name="check data quality")
+def check_quality(folder: Path, loaded: Path, settings: QualitySettings) -> CheckedData:
+    with stage_folder(folder) as out:
+        return inspect(loaded, settings, out).model_copy(update={"path": folder.name})
+
+
+@task(name="split and check for leakage")
+def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: str) -> PreparedData:
+    with stage_folder(folder) as out:
+        prepared = split(checked, settings, out, primary)
+        check_leakage(out, checked)
+    return prepared.model_copy(update={"path": folder.name})
+
+
+@task(name="prepare the tasks' rows")
+def prepare_task_rows(
+    folder: Path, tasks: tuple[ShopTask, ...], checked: Path, split_folder: Path, relevant_grade: float
+) -> TaskData:
+    with stage_folder(folder) as out:
+        written = write_rows(tasks, checked, split_folder, out, relevant_grade)
+    return written.model_copy(update={"path": folder.name})
+
+
+@task(name="enforce the tolerance")
+def enforce_tolerance(shop: Shop, checked: Path) -> None:
+    shop.remember_check(checked)  # first, so that `debut quarantine` finds the rows that stop the run
+    enforce(checked, shop.settings.quality)
+
+
+@task(name="count what quarantine cost")
+def count_lost_items(loaded: Path, checked: Path, prepared: PreparedData) -> dict[str, int]:
+    lost = lost_items(loaded, checked, prepared.cutoff)
+    add_coverage(checked, lost)
+    return lost
