@@ -10,7 +10,15 @@ from fastapi.testclient import TestClient
 
 from components.contract.settings import Settings
 from components.contract.task import Task
-from components.index.retrieval import ENCODER, INDEX, INFERENCE, ONNX_FILE, open_encoder, read_plan
+from components.index.retrieval import (
+    ENCODER,
+    HISTORIES,
+    INDEX,
+    INFERENCE,
+    ONNX_FILE,
+    open_encoder,
+    read_plan,
+)
 from components.release.candidate import build, load_fingerprint
 from components.tasks.fit import fit_head
 from flows import notifications, opinions
@@ -59,6 +67,7 @@ def shop(retrained: Any) -> Shop:
         plan=read_plan(folder),
         fingerprint=load_fingerprint(folder),
         heads=heads,
+        histories=folder / HISTORIES if (folder / HISTORIES).is_dir() else None,
     )
     shop.decision_log().append(
         "override", release=built.digest, actor="tester", reason="for a test", expected_champion=digest

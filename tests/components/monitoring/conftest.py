@@ -210,6 +210,8 @@ def _events(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
         "session_id": pl.String,
         "request_id": pl.String,
         "query": pl.String,
+        "position": pl.Int64,
+        "propensity": pl.Float64,
     }
     found = [
         (
@@ -220,6 +222,8 @@ def _events(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
             row.get("session"),
             row.get("search"),
             row.get("query"),
+            row.get("position"),
+            row.get("propensity"),
         )
         for row in rows
     ]

@@ -162,6 +162,7 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
     debug = answer["debug"]
     assert debug["plan"] == {
         "history_scoring": "top3",
+        "history_encoder_epochs": 0,
         "inference": "torch",
         "lexical_weight": WEIGHT,
         "grams_share": 0.0,

@@ -55,7 +55,7 @@ def _check_exact(shop, item_id: str, title: str, plan: RetrievalPlan) -> None:
     assert parts["cosine"] == pytest.approx(1, abs=1e-5)
     assert parts["score"] == pytest.approx(parts["cosine"] + plan.lexical_weight * parts["lexical"])
     assert answer["results"][0]["score"] == pytest.approx(parts["score"], abs=1e-5)
-    assert answer["debug"]["plan"] == plan.model_dump()
+    assert answer["debug"]["plan"] == plan.model_dump(mode="json")
 
 
 def test_what_was_listed_before_a_swap_and_a_rollback_is_found_after_it(
@@ -253,7 +253,7 @@ def test_an_answer_that_a_swap_overtakes_is_still_given(
     answer = shop.client.get("/search", params={"q": "red chair", "k": 5, "debug": True})
     assert answer.headers["X-Debut-Release"] == answer.json()["release"] == two["a"]
     assert [hit["item_id"][0] for hit in answer.json()["results"]] == ["a"] * 5
-    assert answer.json()["debug"]["plan"] == PLANS["a"].model_dump()
+    assert answer.json()["debug"]["plan"] == PLANS["a"].model_dump(mode="json")
     assert shop.traffic()["release"].to_list() == [two["a"]]
 
 
