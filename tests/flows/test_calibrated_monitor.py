@@ -14,7 +14,7 @@ from components.contract.files import write_json
 from components.contract.operations import MonitoringSettings
 from components.monitoring.alarms import Alarms, calibrate
 from components.monitoring.reference import ITEMS_FILE, REFERENCE_FILE, REQUESTS_FILE, Reference
-from flows import releases
+from flows import building, releases
 from flows.shop import REFERENCE
 from tests.components.monitoring.conftest import RELEASE, invented_reference, invented_requests
 
@@ -60,8 +60,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     )
     made = Made(shop)
     monkeypatch.setattr(releases, "undiscoverable", made.undiscoverable)
-    monkeypatch.setattr(releases, "encoded_by", lambda *_: tmp_path)
-    monkeypatch.setattr(releases.stages, "calibrate_monitor", made.calibrate_monitor)
+    monkeypatch.setattr(building, "encoded_by", lambda *_: tmp_path)
+    monkeypatch.setattr(releases.judge_stages, "calibrate_monitor", made.calibrate_monitor)
     return made
 
 
