@@ -7,13 +7,8 @@ from prefect import task
 
 from components.contract.files import stage_folder, write_json
 from components.contract.knowledge import KnowledgeSettings
-from components.contract.records import (
-    Candidate,
-    RetrievalPlan,
-)
-from components.contract.settings import (
-    Settings,
-)
+from components.contract.records import Candidate, RetrievalPlan
+from components.contract.settings import Settings
 from components.contract.task import Task as ShopTask
 from components.encoder.transformer import TransformerEncoder
 from components.index.vectors import KnownVectors, encode_catalogue

@@ -173,8 +173,9 @@ def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model:
         histories=histories,
         model=model,
     )
-    plan = _with_implied(run, data, encoder, encoder_digest, graphs, plan, model)
-    return _with_rankers(run, data, encoder, encoder_digest, graphs, plan, histories, model)
+    graph = graph_of(graphs, plan.inference)
+    plan = _with_implied(run, data, encoder, encoder_digest, graph, vectors, plan, model)
+    return _with_rankers(run, data, encoder, encoder_digest, graph, vectors, plan, histories, model)
 
 
 def _with_implied(
@@ -182,7 +183,8 @@ def _with_implied(
     data: Data,
     encoder: Path,
     encoder_digest: str,
-    graphs: Path | None,
+    graph: Path | None,
+    vectors: Path,
     plan: RetrievalPlan,
     model: str,
 ) -> RetrievalPlan:
@@ -192,7 +194,6 @@ def _with_implied(
         return plan
     sections = {"retrieval", "encoder", "training", "tasks", "knowledge"}
     read = settings.model_dump(mode="json", include=sections)
-    graph = graph_of(graphs, plan.inference)
     weighed, _ = run.cached(
         build_stages.weigh_what_queries_imply,
         "implied",
@@ -200,7 +201,7 @@ def _with_implied(
         plan=plan,
         encoder=encoder,
         graph=graph,
-        vectors=encoded(run, data, encoder, model),
+        vectors=vectors,
         split_folder=data.split,
         heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
         settings=settings,
@@ -214,7 +215,8 @@ def _with_rankers(
     data: Data,
     encoder: Path,
     encoder_digest: str,
-    graphs: Path | None,
+    graph: Path | None,
+    vectors: Path,
     plan: RetrievalPlan,
     histories: Path | None,
     model: str,
@@ -225,14 +227,13 @@ def _with_rankers(
         return plan, None
     sections = {"ranking", "encoder", "training", "tasks", "knowledge"}
     read = settings.model_dump(mode="json", include=sections)
-    graph = graph_of(graphs, plan.inference)
     ranked, folder = run.cached(
         build_stages.fit_second_stage,
         "ranker",
         [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
         encoder=encoder,
         graph=graph,
-        vectors=encoded(run, data, encoder, model),
+        vectors=vectors,
         split_folder=data.split,
         heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
         plan=plan,

@@ -10,17 +10,8 @@ from pathlib import Path
 from prefect import task
 
 from components.contract.files import stage_folder
-from components.contract.records import (
-    CheckedData,
-    LoadedData,
-    PreparedData,
-    TaskData,
-)
-from components.contract.settings import (
-    QualitySettings,
-    Settings,
-    SplitSettings,
-)
+from components.contract.records import CheckedData, LoadedData, PreparedData, TaskData
+from components.contract.settings import QualitySettings, Settings, SplitSettings
 from components.contract.task import Task as ShopTask
 from components.data.sources import load
 from components.quality.checks import enforce, inspect

@@ -11,14 +11,8 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from components.contract.records import (
-    Decision,
-    GateReport,
-    ReviewCase,
-)
-from components.contract.settings import (
-    Settings,
-)
+from components.contract.records import Decision, GateReport, ReviewCase
+from components.contract.settings import Settings
 from components.cost.summary import Cost
 from components.gate.report import report_markdown
 from components.release import promotion

@@ -6,14 +6,8 @@ from prefect import task
 
 from components.contract.files import stage_folder, write_bytes, write_json
 from components.contract.operations import MonitoringSettings
-from components.contract.records import (
-    GateReport,
-    PreparedData,
-)
-from components.contract.settings import (
-    GatePolicy,
-    JudgeSettings,
-)
+from components.contract.records import GateReport, PreparedData
+from components.contract.settings import GatePolicy, JudgeSettings
 from components.contract.task import Task as ShopTask
 from components.cost.summary import Cost
 from components.cost.usage import USAGE, Meter

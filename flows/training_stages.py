@@ -7,15 +7,8 @@ from pathlib import Path
 from prefect import task
 
 from components.contract.files import stage_folder
-from components.contract.records import (
-    TrainedModel,
-)
-from components.contract.settings import (
-    AugmentSettings,
-    EncoderSettings,
-    Settings,
-    TrainingSettings,
-)
+from components.contract.records import TrainedModel
+from components.contract.settings import AugmentSettings, EncoderSettings, Settings, TrainingSettings
 from components.cost.usage import USAGE, Meter
 from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder

@@ -150,9 +150,7 @@ def _fused(
     if len(weights) * len(shares) == 1:
         best = Fusion(weights[0], shares[0])
     else:
-        everything = settings.training.model_copy(update={"validation_items": None})
-        validation = read_validation(split, settings.encoder, everything)
-        snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
+        _, snapshot = whole_validation(split, vectors, settings)
         scored = scored_queries(queries.judged["search"], queries.new, snapshot, encoder)
         best = best_fusion(scored, weights, shares)
     # Without a lexical score its share says nothing.
@@ -175,9 +173,8 @@ def weigh_implied(
     graph: what the plan's inference runs; heads: folder of the heads that were fitted on this encoder.
     """
     wanted = settings.retrieval
-    everything = settings.training.model_copy(update={"validation_items": None})
-    validation = _only(read_validation(split, settings.encoder, everything), "search")
-    snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
+    everything, snapshot = whole_validation(split, vectors, settings)
+    validation = _only(everything, "search")
     understanding = understanding_of(snapshot, heads, settings)
     if not understanding:
         return plan
@@ -215,6 +212,13 @@ class _Encoders:
             plan = RetrievalPlan(inference=inference)
             self._opened[inference] = open_encoder(self._encoder, graph, plan)
         return self._opened[inference]
+
+
+def whole_validation(split: Path, vectors: Path, settings: Settings) -> tuple[Validation, Snapshot]:
+    """The validation's requests and all items that were there, instead of `training.validation_items`."""
+    everything = settings.training.model_copy(update={"validation_items": None})
+    validation = read_validation(split, settings.encoder, everything)
+    return validation, validation_snapshot(validation, split, vectors, settings.encoder)
 
 
 def validation_snapshot(

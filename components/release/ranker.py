@@ -30,12 +30,11 @@ from components.ranking.model import Growth, Lists, Ranker
 from components.ranking.observations import observed
 from components.ranking.ranker_files import REPORT_FILE, model_file
 from components.release.history_encoders import read_fitted
-from components.release.plan import understanding_of, validation_snapshot
+from components.release.plan import understanding_of, whole_validation
 from components.split.judged import JudgedSet
 from components.split.purchases import read_purchases
 from components.split.split import learned_until
 from components.split.statistics import read_reviews, read_traffic
-from components.training.validation import read_validation
 
 K = 10
 FOLDS = 5
@@ -191,10 +190,8 @@ def choose_rankers(
     of those that are carried and, always, ranker.json with what validation said.
     """
     ranking = settings.ranking
-    everything = settings.training.model_copy(update={"validation_items": None})
-    validation = read_validation(split, settings.encoder, everything)
+    validation, snapshot = whole_validation(split, vectors, settings)
     traffic, since = read_traffic(split), learned_until(split)
-    snapshot = validation_snapshot(validation, split, vectors, settings.encoder)
     known = observed(snapshot.items, traffic, read_reviews(split), since)
     purchases = read_purchases(split, "train")
     bought = None

@@ -12,7 +12,7 @@ from components.contract.settings import ServingSettings
 from components.service.auth import Gatekeeper
 from components.service.completions import CompletionError, completed
 from components.service.metrics import Metrics
-from components.service.predictions import found_items
+from components.service.predictions import composed, found_items
 from components.service.problems import ProblemError, body_responses, responses
 from components.service.request_checks import json_body, known_parameters
 from components.service.routes import RELEASE_HEADER
@@ -121,9 +121,9 @@ class AnswerRoutes:
     async def _composed(self, given: GivenAnswer, head: Head, question: str) -> GivenAnswer:
         items = await found_items(self._serving, question[: self._max_characters])
         changes: dict[str, object] = {"answer": None, "by": "nobody", "source": None, "items": items}
-        if head.task.otherwise and items:
-            titles = "; ".join(item.title for item in items)
-            changes |= {"answer": head.task.otherwise.replace("{items}", titles), "by": "template"}
+        text = composed(head, items)
+        if text is not None:
+            changes |= {"answer": text, "by": "template"}
         passages = [f"{one.question} {one.answer}" for one in given.past] + [item.title for item in items]
         if self._settings.endpoint is not None and passages:
             try:

@@ -1,6 +1,7 @@
 """The routes of tasks: what the release's heads answer about an item, or about a text."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
@@ -74,8 +75,7 @@ class PredictionRoutes:
         given = Prediction(release=release.digest, prediction=answer)
         if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
             given.items = await found_items(self._serving, text[: self._max_characters])
-            titles = "; ".join(item.title for item in given.items)
-            given.composed = head.task.otherwise.replace("{items}", titles) if titles else None
+            given.composed = composed(head, given.items)
         return given
 
     async def _of_query(self, release: Release, head: Head, text: str) -> Answer:
@@ -88,6 +88,12 @@ class PredictionRoutes:
         vectors = self._serving.run(lambda: encoder.encode_queries([text]))
         [answer] = head.answers(await asyncio.wrap_future(vectors))
         return answer
+
+
+def composed(head: Head, items: Sequence[FoundItem]) -> str | None:
+    """What the task says where it abstains; None where it says nothing, or nothing was found."""
+    titles = "; ".join(item.title for item in items)
+    return head.task.otherwise.replace("{items}", titles) if head.task.otherwise and titles else None
 
 
 async def found_items(serving: Serving, text: str) -> list[FoundItem]:
