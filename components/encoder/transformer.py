@@ -21,6 +21,7 @@ from components.contract.ports import Vectors
 from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
+from components.encoder.loading import LOADING
 from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
 
 _ROUNDS = 3
@@ -48,14 +49,15 @@ class TransformerEncoder:
         transformers_logging.disable_progress_bar()
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            model = AutoModel.from_pretrained(
-                folder,
-                config=config,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype=torch.float32,
-                **_without_pooler(config),
-            )
+            with LOADING:
+                model = AutoModel.from_pretrained(
+                    folder,
+                    config=config,
+                    trust_remote_code=False,
+                    use_safetensors=True,
+                    dtype=torch.float32,
+                    **_without_pooler(config),
+                )
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]

@@ -32,6 +32,7 @@ from components.contract.digests import sha256_bytes
 from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
 from components.encoder.batches import padded, token_batches
+from components.encoder.loading import LOADING
 
 QUERY_TOKENS = 16
 """At most in a written query, its ends included."""
@@ -62,7 +63,7 @@ class QueryWriter:
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
         try:
-            with torch.random.fork_rng(devices=[]):
+            with LOADING, torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)  # cross-attention and the last layer begin with random weights
                 encoder = AutoModel.from_pretrained(base, dtype=torch.float32, add_pooling_layer=False)
                 decoder = AutoModelForCausalLM.from_pretrained(
@@ -103,7 +104,8 @@ class QueryWriter:
         with disk_errors(folder / SETTINGS):
             settings = json.loads((folder / SETTINGS).read_bytes())
         try:
-            model = EncoderDecoderModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            with LOADING:
+                model = EncoderDecoderModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]

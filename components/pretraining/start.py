@@ -20,6 +20,7 @@ from components.contract.errors import EncoderError
 from components.contract.pretraining import PretrainingSettings
 from components.contract.settings import EncoderSettings
 from components.encoder.base import folder_digest
+from components.encoder.loading import LOADING
 from components.encoder.transformer import TransformerEncoder
 
 HEAD_WIDTH = 32
@@ -55,13 +56,14 @@ def load_start(folder: Path, seed: int = 0) -> Start:
     transformers_logging.disable_progress_bar()
     try:
         torch.manual_seed(seed)  # of a new head
-        model, loaded = AutoModelForMaskedLM.from_pretrained(
-            folder,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with LOADING:
+            model, loaded = AutoModelForMaskedLM.from_pretrained(
+                folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, use_fast=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise EncoderError(
