@@ -148,6 +148,8 @@ class EncoderSettings(Section):
     item_prefix: str = ""
     max_length: int = Field(default=64, ge=4, le=8192)
     """Tokens; longer texts are cut."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """A vector is the first so many numbers that the model gives: a smaller index. None: all of them."""
     item_fields: tuple[str, ...] = ("title", "brand", "attributes")
     """Columns of items that make up an item's text, in this order."""
     language: Language = "english"
@@ -181,6 +183,12 @@ class TrainingSettings(Section):
     warmup_share: Share = 0.1
     weight_decay: float = Field(default=0.01, ge=0)
     temperature: float = Field(default=0.05, gt=0)
+    lowest_grade_weight: Share = 1.0
+    """Weight in the loss of a pair with the lowest grade that is trained on; the highest grade's is 1, and
+    between them it is linear. 1: all alike. Pairs without a grade weigh 1."""
+    matryoshka_dimensions: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """The loss is also taken of the first so many numbers of every vector, so that the encoder can be cut to
+    them later (`encoder.dimensions`)."""
     fine_tuned_share: Share = 1.0
     """Share of the fine-tuned weights in the saved encoder; the rest is the encoder it started from. Less
     than 1 keeps more of what that one knew of words the training rows do not have."""
@@ -215,6 +223,14 @@ class TrainingSettings(Section):
     def _a_query_side_needs_an_index(self) -> "TrainingSettings":
         if self.method == "query_side" and self.start != "champion":
             raise ValueError("method query_side tunes queries to the champion's index: set start to champion")
+        return self
+
+    @model_validator(mode="after")
+    def _a_query_side_has_its_own_loss(self) -> "TrainingSettings":
+        default = TrainingSettings.model_fields
+        for name in ("lowest_grade_weight", "matryoshka_dimensions"):
+            if self.method == "query_side" and getattr(self, name) != default[name].default:
+                raise ValueError(f"method query_side has its own loss, without {name}: leave that out")
         return self
 
 

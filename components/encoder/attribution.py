@@ -151,7 +151,7 @@ def _cosine_with(
     def cosine(embeddings: Tensor) -> Tensor:
         mask = torch.ones(embeddings.shape[:2], dtype=torch.long, device=embeddings.device)
         states = encoder.model(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
-        vectors = torch.nn.functional.normalize(encoder._pool(states, mask).float(), dim=-1)
+        vectors = encoder.unit(encoder._pool(states, mask))
         return (as_searched(vectors) * other).sum(dim=-1)
 
     return cosine

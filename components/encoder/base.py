@@ -28,7 +28,9 @@ QUERY_MAP_FILE = "query_map.safetensors"
 PARTS = (WEIGHTS, "config.json", "tokenizer.json")
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
 # The settings that, with the files, decide a vector and the terms that are indexed beside it.
-_INDEX_SETTINGS = {"pooling", "query_prefix", "item_prefix", "max_length", "item_fields", "language"}
+_INDEX_SETTINGS = {
+    *("pooling", "query_prefix", "item_prefix", "max_length", "item_fields", "language", "dimensions"),
+}
 
 
 def resolve_base(settings: EncoderSettings) -> Path:
@@ -87,7 +89,8 @@ def has_query_map(folder: Path) -> bool:
 
 def _digest(folder: Path, settings: EncoderSettings, names: Sequence[str]) -> str:
     parts = {name: sha256_file(folder / name) for name in names}
-    return sha256_json({"files": parts, "settings": settings.model_dump(include=_INDEX_SETTINGS)})
+    decisive = settings.model_dump(include=_INDEX_SETTINGS, exclude_none=True)
+    return sha256_json({"files": parts, "settings": decisive})
 
 
 def _packaged_folder() -> Path | None:

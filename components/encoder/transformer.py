@@ -44,7 +44,8 @@ class TransformerEncoder:
 
     @classmethod
     def load(cls, folder: Path, settings: EncoderSettings) -> Self:
-        """Loads safetensors weights from `folder`; raises EncoderError where they do not fit."""
+        """Loads safetensors weights from `folder`; raises EncoderError where they do not fit, or give fewer
+        numbers than `settings.dimensions`."""
         transformers_logging.set_verbosity_error()  # its load report calls an unused pooler UNEXPECTED
         transformers_logging.disable_progress_bar()
         try:
@@ -62,6 +63,11 @@ class TransformerEncoder:
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise EncoderError(f"{folder}: no encoder that transformers can load ({reason}).") from error
+        if settings.dimensions is not None and settings.dimensions > config.hidden_size:
+            raise EncoderError(
+                f"encoder.dimensions is {settings.dimensions}, but {settings.name} gives "
+                f"{config.hidden_size} numbers per text: set so many or fewer."
+            )
         return cls(model.eval(), tokenizer, settings, folder_digest(folder, settings))
 
     @classmethod
@@ -89,7 +95,7 @@ class TransformerEncoder:
 
     @property
     def dimensions(self) -> int:
-        return int(self.model.config.hidden_size)
+        return self.settings.dimensions or int(self.model.config.hidden_size)
 
     @property
     def device(self) -> torch.device:
@@ -116,7 +122,13 @@ class TransformerEncoder:
     def vectors_of(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(n, t) token ids and mask → (n, d) unit vectors."""
         states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state  # (n, t, d)
-        return torch.nn.functional.normalize(self._pool(states, mask).float(), dim=-1)
+        return self.unit(self._pool(states, mask))
+
+    def unit(self, pooled: Tensor) -> Tensor:
+        """(n, hidden size) → (n, d) of length 1."""
+        if self.settings.dimensions is not None:
+            pooled = pooled[:, : self.settings.dimensions]
+        return torch.nn.functional.normalize(pooled.float(), dim=-1)
 
     def as_query(self, vectors: Tensor) -> Tensor:
         """(n, d) unit vectors of queries as they are searched by; gradients flow."""

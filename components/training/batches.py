@@ -59,6 +59,8 @@ class Batch:
     """(C,) log of how often a candidate is expected in a step of this kind."""
     first: int
     """Column of this rank's first pair."""
+    weights: NDArray[np.float32]
+    """(b,) of the pairs in the loss; their mean over the step is 1."""
     tasks: tuple[TaskBatch, ...] = ()
     """Rows of each task that trains the encoder; their texts stand behind the pairs'."""
 
@@ -177,7 +179,15 @@ def rank_batch(
         not_anchors=not_anchors,
         log_expected=None if share is None else share[np.maximum(candidates, 0)],
         first=first,
+        weights=_weights(examples.weights[step.pairs])[first : first + shard],
     )
+
+
+def _weights(of_step: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scaled so that a step moves the encoder as far as one whose pairs all weigh 1; pairs that all weigh
+    nothing stay so."""
+    mean = float(of_step.mean())
+    return of_step / mean if mean else of_step
 
 
 def _filled(negatives: Integers, positives: Integers) -> Integers:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from components.contract.errors import TrainingError
@@ -19,7 +20,7 @@ from components.training.ragged import Ragged
 
 ARRAYS, QUERIES, DESCRIPTION = "examples.safetensors", "queries.parquet", "examples.json"
 _RAGGED = ("item_tokens", "short_tokens", "query_tokens", "histories", "known_groups")
-_PLAIN = ("kinds", "anchors", "positives", "negatives", "owners", "groups")
+_PLAIN = ("kinds", "anchors", "positives", "negatives", "owners", "weights", "groups")
 
 
 class PreparedExamples(Record):
@@ -49,6 +50,8 @@ class Examples:
     """(p, H) item numbers."""
     owners: Rows
     """(anchors,) owner numbers."""
+    weights: NDArray[np.float32]
+    """(p,) weight in the loss, 0 to 1."""
     groups: Rows
     """(n,) duplicate group of each item."""
     item_tokens: Ragged

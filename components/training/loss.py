@@ -11,11 +11,12 @@ scores only its own b anchors and b positives against what was gathered, so its 
 is the gradient of one rank's loss over the whole step.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ class StepVectors:
     candidates: Tensor
     """(C, d)"""
 
+    def cut(self, dimensions: Sequence[int]) -> "Iterator[StepVectors]":
+        """These, and then the unit vectors of only the first so many numbers of each: what Matryoshka
+        representation learning takes the loss of as well (Kusupati et al. 2022, section 3)."""
+        yield self
+        parts = (self.anchors, self.positives, self.all_anchors, self.candidates)
+        for count in dimensions:
+            yield StepVectors(*(normalize(part[:, :count], dim=-1) for part in parts))
+
 
 def symmetric_loss(
     vectors: StepVectors,
@@ -40,6 +49,7 @@ def symmetric_loss(
     first: int,
     temperature: float,
     log_expected: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Mean of two cross-entropies: anchor → its item among C, item → its anchor among B; a scalar.
 
@@ -67,6 +77,7 @@ def symmetric_loss(
         not_anchors: (b, B) true where an anchor is no negative of the item; never at the item's own anchor.
         first: column of this rank's first pair in `all_anchors` and `candidates`.
         log_expected: (C,) or None for no correction.
+        weights: (b,) of the pairs, whose mean over the step's pairs is 1; None: all are 1.
     """
     labels = torch.arange(first, first + len(vectors.anchors), device=vectors.anchors.device)
     to_items = vectors.anchors @ vectors.candidates.T / temperature  # (b, C)
@@ -75,4 +86,7 @@ def symmetric_loss(
     to_anchors = vectors.positives @ vectors.all_anchors.T / temperature  # (b, B)
     to_items = to_items.masked_fill(not_negatives, -torch.inf)
     to_anchors = to_anchors.masked_fill(not_anchors, -torch.inf)
-    return (cross_entropy(to_items, labels) + cross_entropy(to_anchors, labels)) / 2
+    losses = cross_entropy(to_items, labels, reduction="none") + cross_entropy(
+        to_anchors, labels, reduction="none"
+    )
+    return (losses if weights is None else weights * losses).mean() / 2

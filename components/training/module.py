@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
+from components.contract.errors import ConfigError
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskHead
@@ -31,7 +32,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
 
     steps: optimizer steps of the whole run; the learning rate rises over `warmup_share` of them and falls
     to zero at the last. heads: of the tasks whose rows the batches hold, in their order; their losses are
-    added by their weights.
+    added by their weights. Raises ConfigError for Matryoshka dimensions that the encoder has not.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         heads: Sequence[TaskHead] = (),
     ) -> None:
         super().__init__()
+        self._cuts = _cuts(encoder, settings)
         prepare_model(encoder, settings)
         self.encoder = encoder
         self.model = encoder.model
@@ -61,15 +63,19 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         share = None if batch.log_expected is None else self._tensor(batch.log_expected)
         # Scores in full precision: bf16 has steps of 0.004 near 1, an eighth of the temperature.
         with torch.autocast(self.device.type, enabled=False):
-            loss = symmetric_loss(
-                self._gather(anchors, positives, negatives),
-                self._tensor(batch.not_negatives),
-                self._tensor(batch.not_anchors),
-                first=batch.first,
-                temperature=self.settings.temperature,
-                log_expected=share,
-            )
-            return loss + self._task_losses(vectors, batch)
+            losses = [
+                symmetric_loss(
+                    step,
+                    self._tensor(batch.not_negatives),
+                    self._tensor(batch.not_anchors),
+                    first=batch.first,
+                    temperature=self.settings.temperature,
+                    log_expected=share,
+                    weights=self._tensor(batch.weights),
+                )
+                for step in self._gather(anchors, positives, negatives).cut(self._cuts)
+            ]
+            return torch.stack(losses).mean() + self._task_losses(vectors, batch)
 
     def _task_losses(self, vectors: Tensor, batch: Batch) -> Tensor:
         """The weighted sum of the tasks' losses on this rank's rows; a scalar."""
@@ -156,6 +162,17 @@ def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> No
         _set_dropout(encoder.model, settings.dropout)
     add_adapters(encoder, settings)
     encoder.model.train()
+
+
+def _cuts(encoder: TransformerEncoder, settings: TrainingSettings) -> tuple[int, ...]:
+    """Raises ConfigError for a size that the encoder's vectors do not have in them."""
+    for count in settings.matryoshka_dimensions:
+        if count >= encoder.dimensions:
+            raise ConfigError(
+                f"training.matryoshka_dimensions: {count} is not below the encoder's {encoder.dimensions} "
+                f"dimensions; leave it out."
+            )
+    return settings.matryoshka_dimensions
 
 
 def _set_dropout(model: torch.nn.Module, share: float) -> None:

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from components.encoder.transformer import TransformerEncoder
@@ -76,7 +75,7 @@ def packed_vectors(encoder: TransformerEncoder, texts: Sequence[Sequence[int]]) 
         for block, (count, length) in zip(states, packing.blocks, strict=True)
     ]
     back = torch.from_numpy(np.argsort(packing.order)).to(encoder.device)
-    return normalize(torch.cat(pooled).float(), dim=-1)[back]
+    return encoder.unit(torch.cat(pooled))[back]
 
 
 def packs(encoder: TransformerEncoder) -> bool:

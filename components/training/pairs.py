@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from components.augment.negatives import Flags
 from components.contract.errors import DataError, LeakageError
@@ -36,6 +37,8 @@ class Pairs:
     """(p,)"""
     positives: Rows
     """(p,) item rows."""
+    grades: NDArray[np.float64]
+    """(p,) of the judgements; NaN where there is none, as of purchases and of written queries."""
     queries: tuple[str, ...]
     histories: tuple[Rows, ...]
     """Per history anchor up to `history_length` past items, oldest first."""
@@ -57,6 +60,7 @@ class _Targets:
 
     owners: Rows
     items: Rows
+    grades: NDArray[np.float64]
     places: Rows
     names: tuple[str, ...]
     known: tuple[Rows, ...]
@@ -132,12 +136,14 @@ def _search_targets(rows: pl.DataFrame | None, learned_until: datetime | None) -
     if rows is None or not len(rows):
         return _no_targets()
     rows = rows.with_columns(fresh=_fresh(rows, learned_until))
-    pairs = rows.group_by("query", "row").agg(pl.col("fresh").any()).sort("query", "row")
+    grade = pl.col("grade").max() if "grade" in rows.columns else pl.lit(None, pl.Float64).alias("grade")
+    pairs = rows.group_by("query", "row").agg(pl.col("fresh").any(), grade).sort("query", "row")
     known = pairs.group_by("query", maintain_order=True).agg("row")
     owners = pairs.get_column("query").rle_id().cast(pl.Int64).to_numpy()
     return _Targets(
         owners=owners,
         items=pairs.get_column("row").to_numpy(),
+        grades=_grades(pairs.get_column("grade")),
         places=np.full(len(pairs), -1, dtype=np.int64),
         names=tuple(known.get_column("query")),
         known=_arrays(known.get_column("row")),
@@ -165,6 +171,7 @@ def _purchase_targets(rows: pl.DataFrame | None, learned_until: datetime | None)
     return _Targets(
         owners=acts.get_column("owner").to_numpy(),
         items=acts.get_column("row").to_numpy(),
+        grades=np.full(len(acts), np.nan),
         places=acts.get_column("earlier").to_numpy(),
         names=tuple(known.get_column("user_id")),
         known=_arrays(known.get_column("row")),
@@ -174,7 +181,11 @@ def _purchase_targets(rows: pl.DataFrame | None, learned_until: datetime | None)
 
 def _no_targets() -> _Targets:
     empty = np.empty(0, dtype=np.int64)
-    return _Targets(empty, empty, empty, (), (), np.empty(0, dtype=np.bool_))
+    return _Targets(empty, empty, np.empty(0), empty, (), (), np.empty(0, dtype=np.bool_))
+
+
+def _grades(grades: pl.Series) -> NDArray[np.float64]:
+    return grades.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
 
 
 def _draw(fresh: Flags, settings: TrainingSettings) -> Rows:
@@ -200,6 +211,7 @@ def _joined(
         kinds=np.repeat([SEARCH, RECOMMENDATION], [len(of_search), len(of_purchase)]).astype(np.int64),
         anchors=np.concatenate([searches.owners[of_search], queries + np.arange(len(of_purchase))]),
         positives=np.concatenate([searches.items[of_search], purchases.items[of_purchase]]),
+        grades=np.concatenate([searches.grades[of_search], purchases.grades[of_purchase]]),
         queries=searches.names,
         histories=histories,
         owners=np.concatenate([np.arange(queries), queries + purchases.owners[of_purchase]]),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from components.augment.negatives import NONE, Flags, Mined, mine
 from components.augment.noise import drop_attributes
@@ -70,7 +71,8 @@ def prepare_examples(
         mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
     base = with_prompt(base, training)
-    _tokenised(pairs, mined.rows, items, base, _variants(pairs.queries, knowledge, base)).write(out)
+    weights = grade_weights(pairs.grades, training.lowest_grade_weight)
+    _tokenised(pairs, weights, mined.rows, items, base, _variants(pairs.queries, knowledge, base)).write(out)
     if task_rows is not None:
         prepare_task_examples(tasks, task_rows, base, out)
     prepared = PreparedExamples(
@@ -147,8 +149,19 @@ def _variants(
     return tuple(tuple(known.variants(query)) for query in queries)
 
 
+def grade_weights(grades: NDArray[np.float64], lowest: float) -> NDArray[np.float32]:
+    """(p,) weights of pairs in the loss by their grades: `lowest` of the lowest, 1 of the highest."""
+    known = grades[np.isfinite(grades)]
+    least, most = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    if most > least:
+        weights = lowest + (1.0 - lowest) * (np.nan_to_num(grades, nan=most) - least) / (most - least)
+        return weights.astype(np.float32)
+    return np.ones(len(grades), dtype=np.float32)
+
+
 def _tokenised(
     pairs: Pairs,
+    weights: NDArray[np.float32],
     negatives: Rows,
     items: pl.DataFrame,
     base: TransformerEncoder,
@@ -167,6 +180,7 @@ def _tokenised(
         positives=number[pairs.positives],
         negatives=np.where(negatives == NONE, NONE, number[negatives]),
         owners=pairs.owners,
+        weights=weights,
         groups=groups[used],
         item_tokens=Ragged.of(base.tokenize(item_texts(texts, fields), "item")),
         short_tokens=Ragged.of(base.tokenize(item_texts(texts, drop_attributes(fields)), "item")),

@@ -38,9 +38,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "half of the base's weights": {"fine_tuned_share": 0.5},
     "no logQ correction": {"logq_correction": False},
     "no dropout": {"dropout": 0.0},
+    "lowest grade weighs half": {"lowest_grade_weight": 0.5},
+    "lowest grade weighs nothing": {"lowest_grade_weight": 0.0},
+    "Matryoshka": {"matryoshka_dimensions": (192, 96)},
+    "trained at 96 dimensions": {"dimensions": 96},
 }
-"""Settings of `training` and `augment` that differ."""
+"""Settings of `training`, `augment` and `encoder` that differ."""
 MEASURES = ("new/recall@10", "new_only/recall@10", "established/recall@10")
+SIZES = (192, 96)
+WAYS = {"vectors": "vectors alone", "fused": "with the lexical side"}
+CUT = {f"{size} dimensions": f"{size} dimensions, vectors alone" for size in SIZES}
+"""Ways of ranking with what they are called; the second by the first so many numbers of each vector."""
 
 
 def main() -> None:
@@ -70,7 +78,7 @@ def main() -> None:
     for name in names:
         found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
     rows = {name: _row(of_seeds, found[AS_SET]) for name, of_seeds in found.items()}
-    sys.stdout.write(markdown(rows) + "\n")
+    sys.stdout.write(f"{markdown(rows)}\n\n{markdown(rows, CUT)}\n\n")
     figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "seeds": chosen.seeds, "variants": rows}
     sys.stdout.write(json.dumps(figures) + "\n")
 
@@ -102,14 +110,15 @@ class _Ablation:
         kept = place / "judged.json"
         if not kept.is_file():
             settings = self._bench.settings
-            training, augment = (
-                _changed(one, VARIANTS[name]) for one in (settings.training, settings.augment)
+            training, augment, used = (
+                _changed(one, VARIANTS[name])
+                for one in (settings.training, settings.augment, settings.encoder)
             )
             training = training.model_copy(update={"max_pairs": self._pairs, "seed": seed})
             miner = None
             if name == MINED_AGAIN:
                 miner = TransformerEncoder.load_saved(self._folder / f"as-set-{seed}" / "out" / "encoder")
-            encoder, trained = train_from_base(self._bench, place, training, augment, miner)
+            encoder, trained = train_from_base(self._bench, place, training, augment, miner, used)
             kept.write_text(json.dumps(self._judged(encoder) | {"seconds": trained.seconds}))
         judged: dict[str, Any] = json.loads(kept.read_text())
         sys.stderr.write(f"{name}, seed {seed}: {_means(judged)}\n")
@@ -128,6 +137,10 @@ class _Ablation:
         snapshot = Snapshot(self._items, vectors, lexical)
         plan = RetrievalPlan()
         found = {"vectors": self._measures(LiveIndex("vectors", snapshot, encoder, plan, fields, exact=True))}
+        for size in (size for size in SIZES if size <= vectors.shape[1]):
+            cut = Snapshot(self._items, _first(vectors, size), lexical)
+            index = LiveIndex("cut", cut, _Cut(encoder, size), plan, fields, exact=True)
+            found[f"{size} dimensions"] = self._measures(index)
         if "search" in self._validation.judged:
             judged, new = self._validation.judged["search"], self._validation.new
             best = best_fusion(scored_queries(judged, new, snapshot, encoder), WEIGHTS, SHARES)
@@ -147,6 +160,22 @@ class _Ablation:
         return {name: measures[name].tolist() for name in MEASURES}
 
 
+class _Cut:
+    """An encoder as `encoder.dimensions` makes it; items have their vectors."""
+
+    def __init__(self, encoder: Any, size: int) -> None:
+        self._encoder, self._size = encoder, size
+        self.digest, self.settings = f"{encoder.digest}-{size}", encoder.settings
+
+    def encode_queries(self, texts: Any) -> Any:
+        return _first(self._encoder.encode_queries(texts), self._size)
+
+
+def _first(vectors: Any, size: int) -> Any:
+    cut = vectors[:, :size]
+    return np.ascontiguousarray(cut / np.linalg.norm(cut, axis=1, keepdims=True))
+
+
 def _changed(section: Any, change: Mapping[str, Any]) -> Any:
     return section.model_copy(
         update={key: value for key, value in change.items() if key in type(section).model_fields}
@@ -154,7 +183,7 @@ def _changed(section: Any, change: Mapping[str, Any]) -> Any:
 
 
 def _means(judged: Mapping[str, Any]) -> dict[str, list[float]]:
-    ways = [way for way in ("vectors", "fused") if way in judged]
+    ways = [way for way in (*WAYS, *CUT) if way in judged]
     return {way: [round(float(np.nanmean(judged[way][name])), 4) for name in MEASURES] for way in ways}
 
 
@@ -163,8 +192,8 @@ def _row(of_seeds: list[Any], reference: list[Any]) -> dict[str, Any]:
     from recall_table import interval
 
     row: dict[str, Any] = {"seconds": float(np.mean([one["seconds"] for one in of_seeds]))}
-    for way in ("vectors", "fused"):
-        if way in of_seeds[0]:
+    for way in (*WAYS, *CUT):
+        if all(way in one for one in (*of_seeds, *reference)):
             means = {name: _mean_of(of_seeds, way, name) for name in MEASURES}
             less = {name: _mean_of(reference, way, name) for name in MEASURES}
             row[way] = {name: interval(values) for name, values in means.items()}
@@ -176,15 +205,14 @@ def _mean_of(of_seeds: list[Any], way: str, name: str) -> Any:
     return np.mean([np.asarray(one[way][name], dtype=np.float64) for one in of_seeds], axis=0)
 
 
-def markdown(rows: Mapping[str, Any]) -> str:
-    """New / new only / established; the difference of the new items' recall to "as set" by vectors alone."""
-    lines = [
-        "| variant | vectors alone | new: difference | with the lexical side | new: difference | seconds |"
-    ]
-    lines.append("|---|---|---|---|---|--:|")
+def markdown(rows: Mapping[str, Any], ways: Mapping[str, str] = WAYS) -> str:
+    """Per way new / new only / established, and the difference of the new items' recall to "as set" when
+    ranked in that way."""
+    heads = [f"{way} | new: difference" for way in ways.values()]
+    lines = [f"| variant | {' | '.join(heads)} | seconds |", f"|---{'|---|---' * len(ways)}|--:|"]
     for name, row in rows.items():
         cells = []
-        for way in ("vectors", "fused"):
+        for way in ways:
             if way not in row:
                 cells += ["–", "–"]
                 continue

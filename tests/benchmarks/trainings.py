@@ -6,7 +6,7 @@ from typing import Any
 from recall_shop import BenchShop
 
 from components.contract.records import TrainedModel
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.transformer import TransformerEncoder
 from components.training.launch import train
@@ -14,9 +14,9 @@ from components.training.prepare import prepare_examples
 from components.training.spec import TrainingSpec
 
 
-def base_encoder(bench: BenchShop) -> TransformerEncoder:
+def base_encoder(bench: BenchShop, settings: EncoderSettings | None = None) -> TransformerEncoder:
     """The shop's encoder as it was downloaded."""
-    settings = bench.settings.encoder
+    settings = settings or bench.settings.encoder
     return TransformerEncoder.load(resolve_base(settings), settings)
 
 
@@ -26,10 +26,12 @@ def train_from_base(
     training: TrainingSettings,
     augment: AugmentSettings | None = None,
     miner: Any = None,
+    encoder_settings: EncoderSettings | None = None,
 ) -> tuple[TransformerEncoder, TrainedModel]:
     """The epoch is chosen on validation. miner: the encoder that mines hard negatives; None: the base.
     folder: of this training alone; one that was killed goes on from there."""
-    encoder, augment = base_encoder(bench), augment or bench.settings.augment
+    augment, used = augment or bench.settings.augment, encoder_settings or bench.settings.encoder
+    encoder = base_encoder(bench, used)
     prepared = prepare_examples(
         bench.split,
         folder / "examples",
@@ -39,9 +41,9 @@ def train_from_base(
         champion=miner or encoder,
     )
     spec = TrainingSpec(
-        base=str(resolve_base(bench.settings.encoder)),
-        base_digest=base_digest(bench.settings.encoder),
-        encoder=bench.settings.encoder,
+        base=str(resolve_base(used)),
+        base_digest=base_digest(used),
+        encoder=used,
         training=training,
         augment=augment,
         examples=str(folder / "examples"),

@@ -66,6 +66,14 @@ def test_contributions_add_up_to_the_encoders_own_cosine(
     assert found.completeness < 0.005
 
 
+def test_the_match_of_an_encoder_of_fewer_dimensions_is_explained(tiny_encoder: Path) -> None:
+    encoder = load(tiny_encoder, dimensions=12)
+    found = explain_match(encoder, QUERY, ITEM)
+    product = float(encoder.encode_queries([QUERY])[0] @ encoder.encode_items([ITEM])[0])
+    assert found.score == pytest.approx(product, abs=1e-5)
+    assert found.query_baseline + total(found, "query") == pytest.approx(product, abs=0.005)
+
+
 def test_words_are_the_sums_of_captums_layer_attributions(tiny_encoder: Path) -> None:
     """The same numbers as LayerIntegratedGradients over the word-embedding layer, from padding."""
     encoder = load(tiny_encoder, query_prefix="for ")

@@ -164,6 +164,16 @@ def test_a_decoder_pooled_by_its_last_token_is_exported(tiny_decoder: Path, tmp_
     np.testing.assert_allclose(exported.encode_queries(TEXTS), encoder.encode_queries(TEXTS), atol=1e-4)
 
 
+def test_an_encoder_of_fewer_dimensions_is_exported(tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = load(tiny_encoder, dimensions=12)
+    encoder.save(tmp_path / "encoder")
+    export_onnx(encoder, tmp_path / "graph.onnx")
+    exported = OnnxEncoder.load(tmp_path / "graph.onnx", tmp_path / "encoder")
+    found = exported.encode_items(TEXTS)
+    assert found.shape == (len(TEXTS), 12)
+    np.testing.assert_allclose(found, encoder.encode_items(TEXTS), atol=1e-4)
+
+
 class Words(torch.nn.Module):
     """A model of word vectors alone, with one thing that a graph cannot hold."""
 

@@ -55,6 +55,20 @@ def test_saved_and_loaded_it_gives_the_same_vectors_and_digest(tiny_encoder: Pat
     assert not np.allclose(again.encode_queries(["lamp"]), again.encode_items(["lamp"]))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_vectors_may_be_cut_to_their_first_numbers(tiny_encoder: Path, tmp_path: Path, pooling: str) -> None:
+    """Of unit length, kept by save and load, and under another digest; more than there are, are refused."""
+    whole, cut = load(tiny_encoder, pooling=pooling), load(tiny_encoder, pooling=pooling, dimensions=12)
+    first = whole.encode_items(TEXTS)[:, :12]
+    expected = first / np.linalg.norm(first, axis=1, keepdims=True)
+    assert cut.dimensions == 12 and cut.digest != whole.digest
+    cut.save(tmp_path)
+    for encoder in (cut, TransformerEncoder.load_saved(tmp_path)):
+        np.testing.assert_allclose(encoder.encode_items(TEXTS), expected, atol=1e-6)
+    with pytest.raises(EncoderError, match=r"encoder.dimensions is 33, but .* gives 32 numbers per text"):
+        load(tiny_encoder, dimensions=33)
+
+
 def test_the_digest_changes_with_weights_and_with_what_decides_a_vector(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:

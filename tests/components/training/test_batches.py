@@ -48,6 +48,7 @@ def _examples(seed: int = 0, searches: int = 23, histories: int = 17) -> Example
         positives=positives,
         negatives=rng.integers(-1, items, (pairs, 2)),
         owners=owners,
+        weights=rng.random(pairs).astype(np.float32),
         groups=groups,
         item_tokens=Ragged.of([[100 + item, 7] for item in range(items)]),
         short_tokens=Ragged.of([[100 + item] for item in range(items)]),
@@ -150,6 +151,8 @@ def test_shards_of_two_ranks_make_up_the_step_of_one() -> None:
         for name in ("anchors", "positives", "negatives"):
             halves = [text for half in (first, second) for text in _texts(half, getattr(half, name))]
             assert halves == _texts(whole, getattr(whole, name))
+        assert np.array_equal(np.concatenate([first.weights, second.weights]), whole.weights)
+        assert whole.weights.mean() == pytest.approx(1, rel=1e-5)
         for name in ("not_negatives", "not_anchors"):
             assert np.array_equal(
                 np.vstack([getattr(first, name), getattr(second, name)]), getattr(whole, name)
@@ -158,6 +161,15 @@ def test_shards_of_two_ranks_make_up_the_step_of_one() -> None:
         assert np.array_equal(whole.log_expected, second.log_expected)
         assert (first.first, second.first) == (0, len(pairs) // 2)
         assert np.array_equal(pairs, epoch_plan(examples, _settings(), 0, 1)[number])
+
+
+def test_pairs_that_all_weigh_nothing_stay_so() -> None:
+    """Of a step whose pairs all have the lowest grade, at a weight of 0, nothing is learnt: no NaN."""
+    examples = replace(_examples(), weights=np.zeros(40, dtype=np.float32))
+    noise = epoch_noise(examples, AugmentSettings(), 0, 0)
+    step = Step(0, 0, epoch_plan(examples, _settings(), 0, 1)[0])
+    batch = rank_batch(examples, step, noise, None, _tokenize, seed=0, rank=0, ranks=1)
+    assert not batch.weights.any()
 
 
 def _texts(batch: Batch, places: Any) -> list[list[int]]:

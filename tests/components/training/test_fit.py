@@ -68,6 +68,23 @@ def test_training_finds_more_and_forgets_nothing(make_spec: Any, tmp_path: Path)
     assert encoder.digest == result.encoder_digest
 
 
+def test_matryoshka_takes_the_mean_of_the_losses(make_spec: Any, tmp_path: Path) -> None:
+    """Of whole vectors and of their first 8 numbers, which an encoder cut to them gives."""
+    spec = make_spec(dropout=0.0, learning_rate=1e-12)  # all steps are of the same weights
+    cut = spec.encoder.model_copy(update={"dimensions": 8})
+    both = spec.training.model_copy(update={"matryoshka_dimensions": (8,)})
+    changes: list[dict[str, Any]] = [{}, {"encoder": cut}, {"training": both}]
+    attempts = [
+        _run(spec.model_copy(update=change), tmp_path / f"{number}")[0]
+        for number, change in enumerate(changes)
+    ]
+    whole, first, mean = (
+        [line["loss"] for line in _lines(one) if line["kind"] == "step"] for one in attempts
+    )
+    assert abs(whole[-1] - first[-1]) > 0.01
+    assert mean[-1] == pytest.approx((whole[-1] + first[-1]) / 2, rel=1e-5)
+
+
 def test_measuring_within_epochs_tells_more_and_changes_nothing(make_spec: Any, tmp_path: Path) -> None:
     """Two interim measurements of two epochs of 9 steps: after 6 and 12 steps; the weights are the same to
     the last bit."""

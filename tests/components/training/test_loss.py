@@ -69,6 +69,42 @@ def test_the_loss_equals_the_slow_reference(seed: int, ranks: int, negatives: in
     assert float(loss) == pytest.approx(slow, rel=1e-9)
 
 
+def test_a_pair_counts_by_its_weight() -> None:
+    """The mean of the pairs' losses, each times its weight."""
+    vectors, not_negatives, not_anchors, _, _ = _case(4, 1, 0, 1)
+
+    def of(weights: list[float]) -> float:
+        return float(
+            symmetric_loss(
+                vectors,
+                not_negatives,
+                not_anchors,
+                first=0,
+                temperature=TEMPERATURE,
+                weights=torch.tensor(weights, dtype=torch.float64),
+            )
+        )
+
+    alone = [of([3.0 * (place == pair) for place in range(3)]) for pair in range(3)]
+    assert len(set(alone)) == 3
+    assert of([0.5, 1.0, 1.5]) == pytest.approx((0.5 * alone[0] + alone[1] + 1.5 * alone[2]) / 3, rel=1e-9)
+    plain = symmetric_loss(vectors, not_negatives, not_anchors, first=0, temperature=TEMPERATURE)
+    assert of([1.0, 1.0, 1.0]) == pytest.approx(float(plain), rel=1e-12)
+
+
+def test_cut_vectors_are_the_first_numbers_of_unit_length() -> None:
+    """First all of them, then each size, of anchors, items and what was gathered alike."""
+    vectors, *_ = _case(5, 2, 1, 1)
+    whole, three, two = vectors.cut((3, 2))
+    assert whole is vectors
+    for size, cut in ((3, three), (2, two)):
+        for name in ("anchors", "positives", "all_anchors", "candidates"):
+            full, found = getattr(vectors, name), getattr(cut, name)
+            assert found.shape == (len(full), size)
+            assert torch.allclose(found.norm(dim=1), torch.ones(len(full), dtype=torch.float64))
+            assert torch.allclose(found * full[:, :size].norm(dim=1, keepdim=True), full[:, :size])
+
+
 def test_equal_shares_change_nothing() -> None:
     """The logQ correction of a uniform distribution is no correction."""
     vectors, not_negatives, not_anchors, first, shares = _case(1, 2, 0, 1)

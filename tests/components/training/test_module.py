@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from components.contract.errors import ConfigError
 from components.contract.settings import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training.adapters import merge_adapters
@@ -36,6 +38,18 @@ def test_a_historys_vector_is_the_normalised_mean_of_its_items() -> None:
     expected = (vectors[0] + vectors[2]) / (vectors[0] + vectors[2]).norm()
     assert torch.allclose(means[0], expected)
     assert torch.allclose(means[1], vectors[3])
+
+
+def test_matryoshka_dimensions_are_less_than_the_encoders(shop: Any) -> None:
+    with pytest.raises(ConfigError, match="32 is not below the encoder's 32 dimensions; leave it out"):
+        ContrastiveModule(shop.load(), TrainingSettings(matryoshka_dimensions=(16, 32)), 1)
+
+
+@pytest.mark.parametrize("name", ["lowest_grade_weight", "matryoshka_dimensions"])
+def test_a_query_side_refuses_what_it_has_not(name: str) -> None:
+    value: Any = {"lowest_grade_weight": 0.5, "matryoshka_dimensions": (16,)}[name]
+    with pytest.raises(ValidationError, match=f"has its own loss, without {name}: leave that out"):
+        TrainingSettings.model_validate({"method": "query_side", "start": "champion", name: value})
 
 
 def test_texts_encoded_in_groups_come_back_in_order(shop: Any) -> None:

@@ -33,12 +33,15 @@ def test_blocks_lie_shortest_first() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "last_token"])
-@pytest.mark.parametrize("model", ["encoder", "decoder"])
-def test_packed_equals_padded(model: str, pooling: Any, tiny_encoder: Path, tiny_decoder: Path) -> None:
-    """Vectors and gradients, of an encoder, and of a decoder with causal attention, rotary positions and
-    shared keys; then padded texts give what they gave before."""
+@pytest.mark.parametrize(("model", "dimensions"), [("encoder", None), ("encoder", 8), ("decoder", None)])
+def test_packed_equals_padded(
+    model: str, dimensions: int | None, pooling: Any, tiny_encoder: Path, tiny_decoder: Path
+) -> None:
+    """Vectors and gradients, of an encoder, whole and cut, and of a decoder with causal attention, rotary
+    positions and shared keys; then padded texts give what they gave before."""
     folder = tiny_encoder if model == "encoder" else tiny_decoder
-    encoder = TransformerEncoder.load(folder, EncoderSettings(pooling=pooling, max_length=24))
+    settings = EncoderSettings(pooling=pooling, max_length=24, dimensions=dimensions)
+    encoder = TransformerEncoder.load(folder, settings)
     assert packs(encoder)
     padded, packed = encoder.forward_ids(TEXTS), packed_vectors(encoder, TEXTS)
     torch.testing.assert_close(packed, padded, atol=1e-6, rtol=0)

@@ -50,6 +50,18 @@ def test_every_judged_positive_of_a_query_is_known(tmp_path: Path) -> None:
     assert set(pairs.kinds) == {SEARCH}
 
 
+def test_a_pair_has_its_best_grade(tmp_path: Path) -> None:
+    """Purchases have none, nor have searches in a file without grades."""
+    folder = _split(tmp_path, train_search=[("a", "i1")], train_purchases=_bought("u", "12", "3"))
+    assert np.isnan(read_pairs(folder, "train", TrainingSettings()).grades).all()
+    rows = [("b", "i3", 2.0), ("a", "i1", 1.0), ("a", "i1", 3.0), ("a", "i2", None)]
+    graded = pl.DataFrame(rows, schema=["query", "item_id", "grade"], orient="row")
+    graded.write_parquet(folder / "train/search.parquet")
+    pairs = read_pairs(folder, "train", TrainingSettings())
+    assert pairs.positives.tolist() == [1, 2, 3, 3]
+    assert pairs.grades.tolist() == pytest.approx([3.0, np.nan, 2.0, np.nan], nan_ok=True)
+
+
 def test_a_history_lies_strictly_before_its_target(tmp_path: Path) -> None:
     """Items of one basket are no past of each other; a first basket has no history and gives no pair."""
     rows = [*_bought("u", "12", "34", "5"), *_bought("v", "6")]

@@ -15,7 +15,7 @@ from components.contract.tuning import WHOLE, Parameter
 from components.encoder.texts import item_texts
 from components.training.examples import Examples, read_examples
 from components.training.pairs import RECOMMENDATION, read_pairs
-from components.training.prepare import SEARCHED, prepare_examples
+from components.training.prepare import SEARCHED, grade_weights, prepare_examples
 from components.training.spec import TrainingSpec, read_spec, write_spec
 
 
@@ -71,6 +71,16 @@ def test_queries_keep_their_other_words(shop: Any, tmp_path: Path) -> None:
     examples = _prepare(shop, tmp_path / "known", knowledge=known)
     assert examples.variants[0] == (examples.queries[0].replace(word, "other word", 1),)
     assert sum(map(bool, examples.variants)) < len(examples.queries)
+
+
+def test_a_low_grade_weighs_less() -> None:
+    """Linear from the lowest to the highest grade there is; what has no grade weighs 1; one grade, no
+    difference."""
+    grades = np.asarray([2.0, 3.0, 2.5, np.nan])
+    assert grade_weights(grades, 0.2).tolist() == pytest.approx([0.2, 1.0, 0.6, 1.0])
+    assert grade_weights(grades, 1.0).tolist() == [1.0] * 4
+    for alike in (np.full(3, 2.0), np.full(3, np.nan), np.empty(0)):
+        assert grade_weights(alike, 0.2).tolist() == [1.0] * len(alike)
 
 
 def test_duplicates_share_a_group(shop: Any, tmp_path: Path) -> None:

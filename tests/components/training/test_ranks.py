@@ -25,13 +25,15 @@ BATCH = 16
 
 
 def _whole_steps(folder: Path) -> Examples:
-    """The prepared examples cut to whole steps, so that one and two ranks make the same steps."""
+    """The prepared examples cut to whole steps, so that one and two ranks make the same steps; the pairs get
+    different weights."""
     examples = read_examples(folder)
     kept = np.concatenate(
         [(own := np.flatnonzero(examples.kinds == kind))[: len(own) // BATCH * BATCH] for kind in (0, 1)]
     )
     fields = ("kinds", "anchors", "positives", "negatives")
     cut = replace(examples, **{name: getattr(examples, name)[kept] for name in fields})
+    cut = replace(cut, weights=np.random.default_rng(0).random(len(kept)).astype(np.float32))
     cut.write(folder)
     return cut
 
@@ -91,9 +93,13 @@ def _assert_steps_are_worth_comparing(examples: Examples, training: Any) -> None
 @pytest.mark.parametrize("chunk", [None, 5])
 def test_two_ranks_give_the_gradients_of_one(make_spec: Any, tmp_path: Path, chunk: int | None) -> None:
     """Dropout 0, fp32, equal shards, hard negatives, logQ, masked duplicates, both loss directions, queries
-    and histories: every gradient of every step agrees to 1e-5, on both ranks; with gradient caching, whose
-    chunks the ranks have different numbers of, too."""
-    frozen = {"learning_rate": 1e-12, "weight_decay": 0.0}  # all steps start from the same weights
+    and histories, weighted pairs, whole and cut vectors: every gradient of every step agrees to 1e-5, on both
+    ranks; with gradient caching, whose chunks the ranks have different numbers of, too."""
+    frozen: dict[str, Any] = {
+        "learning_rate": 1e-12,
+        "weight_decay": 0.0,
+    }  # all steps start from the same weights
+    frozen |= {"matryoshka_dimensions": (8,)}
     spec = make_spec(dropout=0.0, temperature=0.1, batch_size=BATCH, hard_negatives=2, **frozen)
     examples = _whole_steps(Path(spec.examples))
     _assert_steps_are_worth_comparing(examples, spec.training)
