@@ -378,7 +378,7 @@ class LiveIndex:
         self._facets.append(items)
         if self._co_purchases is not None:
             nearest = np.asarray([one.nearest for one in encoded], dtype=np.int32)
-            self._co_purchases.append(nearest, self._own(items))
+            self._co_purchases.append(vectors, nearest, self._own(items))
         if self._signals is not None:
             self._signals.append(vectors, self._own(items))
 

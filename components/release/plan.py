@@ -43,7 +43,7 @@ from components.understanding.understanding import Understanding
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
 SHARES = (0.0, 0.25, 0.5, 0.75)
 OF_TEXTS: tuple[HistoryScoring, ...] = ("mean", "top3", "top10", "centred_top10")
-CO_PURCHASE_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
+CO_PURCHASE_WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
 TIMED_QUERIES = 50
 

@@ -1,17 +1,21 @@
 """Scores by co-purchases against their definition, and what changes of a live index do to them."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from components.contract.errors import DataError
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.index import co_purchases as module
-from components.index.co_purchases import SHRINKAGE, CoPurchases, CoPurchaseScores
+from components.index import item_weights as weights_module
+from components.index.co_purchases import HALF_LIFE_DAYS, SHRINKAGE, CoPurchases, CoPurchaseScores
+from components.index.item_weights import KEPT, RIDGE
 from components.index.live import LiveIndex, Snapshot
 
 ITEMS, USERS = 60, 40
@@ -37,47 +41,89 @@ def bought() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def purchases(bought: np.ndarray) -> pl.DataFrame:
-    """Some twice, and some of an item that the catalogue does not have."""
+def days() -> np.ndarray:
+    """(users, items) days since a purchase; one of today."""
+    days = np.random.default_rng(2).integers(0, 200, (USERS, ITEMS))
+    days[0, 0] = 0
+    return days
+
+
+@pytest.fixture(scope="module")
+def purchases(bought: np.ndarray, days: np.ndarray) -> pl.DataFrame:
+    """Some again, later, which does not count, and some of an item that the catalogue does not have."""
     users, items = np.nonzero(bought)
-    rows = [(f"u{user}", IDS[item]) for user, item in zip(users, items, strict=True)]
-    rows += [*rows[:20], ("u1", "gone"), ("u2", "gone")]
-    return pl.DataFrame(rows, schema=["user_id", "item_id"], orient="row")
+    today = datetime(2026, 7, 1)
+    rows = [
+        (f"u{user}", IDS[item], today - timedelta(days=int(days[user, item])))
+        for user, item in zip(users, items, strict=True)
+    ]
+    rows += [*((user, item, today) for user, item, _ in rows[:20]), ("u1", "gone", today)]
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "at"], orient="row")
 
 
-def by_definition(bought: np.ndarray, vectors: np.ndarray, past: list[int]) -> np.ndarray:
-    """(items,) with dense matrices and every similarity."""
+def by_definition(bought: np.ndarray, days: np.ndarray, vectors: np.ndarray, past: list[int]) -> np.ndarray:
+    """(items,) with dense matrices and every weight."""
     counts = bought.sum(axis=0)
-    norms = np.sqrt(np.outer(counts, counts))
-    similarity = np.divide(bought.T.astype(int) @ bought, norms, out=np.zeros(norms.shape), where=norms > 0)
-    np.fill_diagonal(similarity, 0)
+    known = counts > 0
+    matrix = np.where(bought, 0.5 ** (days / HALF_LIFE_DAYS), 0)[:, known]
+    gram = matrix.T @ matrix
+    inverse = np.linalg.inv(gram + RIDGE * gram.diagonal().mean() * np.eye(len(gram)))
+    of_known = -inverse / inverse.diagonal()
+    np.fill_diagonal(of_known, 0)
+    of_known = np.maximum(of_known, 0)
+    weights = np.zeros((ITEMS, ITEMS))
+    weights[np.ix_(known, known)] = of_known / of_known.max(axis=0).mean()
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     centred /= np.linalg.norm(centred, axis=1, keepdims=True)
     cosines = centred @ centred.T
     np.fill_diagonal(cosines, -1)
-    cosines[:, counts == 0] = -1
-    sums = similarity[:, past].sum(axis=1) / np.sqrt(len(past))
+    cosines[:, ~known] = -1
+    sums = weights[past].sum(axis=0) / np.sqrt(len(past))
     share = SHRINKAGE / (counts + SHRINKAGE)
-    return (1 - share) * sums + share * sums[cosines.argmax(axis=1)]
+    lent = np.sqrt(np.maximum(cosines.max(axis=1), 0)) * sums[cosines.argmax(axis=1)]
+    return (1 - share) * sums + share * lent
 
 
 @pytest.mark.parametrize("past", [[3], [0, 7, 20], list(range(0, 50, 2))])
 @pytest.mark.parametrize("block", [7, 256])
-def test_scores_are_as_defined(vectors, bought, purchases, past, block, monkeypatch):
+def test_scores_are_as_defined(vectors, bought, days, purchases, past, block, monkeypatch):
     monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(weights_module, "BLOCK", block)
     scores = CoPurchaseScores(CoPurchases.build(IDS, vectors, purchases), vectors).scores(past)
-    np.testing.assert_allclose(scores, by_definition(bought, vectors, past), atol=1e-6)
+    np.testing.assert_allclose(scores, by_definition(bought, days, vectors, past), atol=1e-5)
     assert scores[-10:].max() > 0  # of items that nobody has bought
 
 
-def test_each_item_keeps_its_most_similar_ones(vectors, purchases, monkeypatch):
-    """The largest cosines of every column; less than all of them, so the memory is bounded."""
-    whole = CoPurchases.build(IDS, vectors, purchases).similar.toarray()
-    monkeypatch.setattr(module, "SIMILAR", 5)
-    pruned = CoPurchases.build(IDS, vectors, purchases).similar.toarray()
+def test_each_item_keeps_its_largest_weights(vectors, purchases, monkeypatch):
+    """Less than all of them, so the memory is bounded; their scale is one for all items."""
+    whole = CoPurchases.build(IDS, vectors, purchases).weights.toarray()
+    assert (whole > 0).sum(axis=0).max() <= KEPT
+    monkeypatch.setattr(weights_module, "KEPT", 5)
+    pruned = CoPurchases.build(IDS, vectors, purchases).weights.toarray()
     assert (pruned > 0).sum(axis=0).max() == 5 < (whole > 0).sum(axis=0).max()
-    np.testing.assert_array_equal(np.sort(pruned, axis=0)[-5:], np.sort(whole, axis=0)[-5:])
-    assert ((pruned == 0) | (pruned == whole)).all()
+    np.testing.assert_allclose(np.sort(pruned, axis=0)[-5:], np.sort(whole, axis=0)[-5:], rtol=1e-6)
+    assert whole[:, :50].max(axis=0).mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_items_beyond_the_most_bought_borrow_like_new_ones(vectors, bought, purchases, monkeypatch):
+    monkeypatch.setattr(weights_module, "MODELLED", 20)
+    built = CoPurchases.build(IDS, vectors, purchases)
+    modelled = np.flatnonzero(built.buyers)
+    assert len(modelled) == 20
+    assert set(built.weights.nonzero()[0]) | set(built.weights.nonzero()[1]) <= set(modelled)
+    assert set(built.nearest) <= set(modelled)
+    np.testing.assert_array_equal(built.buyers[modelled], bought.sum(axis=0)[modelled])
+
+
+def test_what_was_bought_together_lately_says_more(vectors):
+    """Ten users bought the first two items half a year ago, ten the first and the third of late."""
+    long_ago, lately = datetime(2026, 1, 1), datetime(2026, 7, 1)
+    rows = [(f"a{n}", item, long_ago) for n in range(10) for item in IDS[:2]]
+    rows += [(f"b{n}", item, lately) for n in range(10) for item in (IDS[0], IDS[2])]
+    rows += [(f"c{n}", IDS[3], lately) for n in range(10)]
+    frame = pl.DataFrame(rows, schema=["user_id", "item_id", "at"], orient="row")
+    weights = CoPurchases.build(IDS, vectors, frame).weights.toarray()
+    assert weights[0, 2] > 2 * weights[0, 1] > 0
 
 
 def test_what_is_saved_is_loaded(vectors, purchases, tmp_path):
@@ -85,7 +131,7 @@ def test_what_is_saved_is_loaded(vectors, purchases, tmp_path):
     built.save(tmp_path)
     loaded = CoPurchases.load(tmp_path)
     assert loaded is not None
-    np.testing.assert_array_equal(loaded.similar.toarray(), built.similar.toarray())
+    np.testing.assert_array_equal(loaded.weights.toarray(), built.weights.toarray())
     np.testing.assert_array_equal(loaded.buyers, built.buyers)
     np.testing.assert_array_equal(loaded.nearest, built.nearest)
     first = (tmp_path / module.CO_PURCHASES_FILE).read_bytes()
@@ -99,12 +145,18 @@ def test_a_folder_without_purchases_has_none_and_a_damaged_one_says_so(vectors, 
     replace(built, nearest=built.nearest[1:]).save(tmp_path)
     with pytest.raises(DataError, match="of different catalogues"):
         CoPurchases.load(tmp_path)
+    arrays = load_file(tmp_path / module.CO_PURCHASES_FILE)
+    arrays["cosines"] = arrays.pop("weights")
+    save_file(arrays, tmp_path / module.CO_PURCHASES_FILE)
+    with pytest.raises(DataError, match="of an earlier version"):
+        CoPurchases.load(tmp_path)
 
 
 @pytest.mark.parametrize("rows", [[], [("u", "i00")], [("u", "gone")]])
 def test_purchases_that_say_nothing_score_nothing(vectors, rows):
     """None, one alone, or of other items."""
     frame = pl.DataFrame(rows, schema={"user_id": pl.String, "item_id": pl.String}, orient="row")
+    frame = frame.with_columns(at=pl.datetime(2026, 7, 1))
     scores = CoPurchaseScores(CoPurchases.build(IDS, vectors, frame), vectors).scores([0, 1])
     assert scores.tolist() == [0.0] * ITEMS
 
@@ -139,10 +191,10 @@ HISTORY = ("i00", "i07", "i20")
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_a_ranking_adds_them_to_the_similarity_of_texts(build, bought, vectors, exact):
+def test_a_ranking_adds_them_to_the_similarity_of_texts(build, bought, days, vectors, exact):
     by_text = scored(build(RetrievalPlan(history_scoring="centred_top10")), HISTORY)
     mixed = scored(build(exact=exact), HISTORY)
-    added = by_definition(bought, vectors, [0, 7, 20])
+    added = by_definition(bought, days, vectors, [0, 7, 20])
     expected = {item: by_text[item] + 1.5 * added[IDS.index(item)] for item in IDS}
     assert mixed == pytest.approx(expected, abs=1e-5)
     assert list(mixed) == sorted(mixed, key=lambda item: (-mixed[item], item))
@@ -169,7 +221,7 @@ def test_an_item_listed_after_the_release_borrows_from_the_most_similar_text(bui
     assert scores["fresh"] == pytest.approx(scores[IDS[-1]], abs=1e-6)
 
 
-def test_a_changed_item_keeps_its_buyers(build, bought, vectors):
+def test_a_changed_item_keeps_its_buyers(build, bought, days, vectors):
     """A price changes nothing; another text, whom it borrows from and how it resembles the history."""
     index = build()
     before = scored(index, HISTORY)
@@ -181,7 +233,7 @@ def test_a_changed_item_keeps_its_buyers(build, bought, vectors):
     as_if = vectors.copy()
     as_if[30] = vectors[31]
     counts = bought.sum(axis=0)
-    sums = (by_definition(bought, as_if, [0, 7, 20]), by_definition(bought, vectors, [0, 7, 20]))
+    sums = (by_definition(bought, days, as_if, [0, 7, 20]), by_definition(bought, days, vectors, [0, 7, 20]))
     assert counts[30] > 0 and counts[31] > 0
     # The mean that is taken out is the snapshot's, so as_if is off by what one vector moves it.
     assert scored(index, HISTORY)["i30"] == pytest.approx(by_text["i31"] + 1.5 * sums[0][30], abs=0.02)

@@ -199,7 +199,8 @@ def with_purchases(tiny_exported: Path, make_items: Any, tmp_path: Path) -> Call
     """with_purchases(plan): of a shop that knows its users; its index is tmp_path / "index"."""
     rows = [{"item_id": f"i{n:02}", "title": title} for n, title in enumerate(TITLES)]
     pairs = [(f"u{user}", f"i{(user * 3 + n) % 18:02}") for user in range(12) for n in (0, 4, 9)]
-    purchases = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    bought = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    purchases = bought.with_columns(at=pl.datetime(2026, 1, 1))
     encoder, index = TransformerEncoder.load_saved(tiny_exported / "encoder"), tmp_path / "index"
     index.mkdir()
     encode_catalogue(make_items(rows), encoder.encode_items, ("title",), index, purchases=purchases)

@@ -59,7 +59,8 @@ def test_users_are_scored_as_the_index_scores_them(known):
     vectors = rng.standard_normal((ITEMS, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = [(f"u{n}", IDS[item]) for n in range(20) for item in rng.integers(0, 25, 6)]
-    purchases = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    rows = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    purchases = rows.with_columns(at=pl.datetime(2026, 1, 1))
     part = CoPurchases.build(IDS, vectors, purchases) if known else None
     items = pl.DataFrame({"item_id": IDS, "title": IDS})
     snapshot = Snapshot(items, vectors, LexicalSnapshot.build(IDS, "english"), part)

@@ -38,7 +38,8 @@ def _rows() -> list[dict]:
 def digest(make_candidate: Callable[..., str]) -> str:
     plan = RetrievalPlan(lexical_weight=WEIGHT, history_scoring="top3", co_purchase_weight=1.0)
     pairs = [(f"u{user}", str(100 + item)) for user in range(9) for item in (user, 7, (5 * user) % 13)]
-    purchases = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    bought = pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row")
+    purchases = bought.with_columns(at=pl.datetime(2026, 1, 1))
     return make_candidate(_rows(), plan, purchases=purchases)
 
 
