@@ -51,6 +51,9 @@ def load_release(digest: str, folder: Path, query_cache: int) -> Release:
 
 def _opened(digest: str, folder: Path, query_cache: int) -> Release:
     index = open_candidate(folder, digest[:12])
+    heads = open_heads(folder / HEADS)
+    for head in heads.values():  # before it serves, not when a customer asks
+        head.require_dimensions(len(index.vector(0)))
     cache = QueryCache(index.encoder, query_cache)
     index.encoder = cache
     return Release(
@@ -61,7 +64,7 @@ def _opened(digest: str, folder: Path, query_cache: int) -> Release:
         pieces=word_pieces(folder / ENCODER),
         cutoff=load_fingerprint(folder).cutoff,
         fp32_encoder=_once(partial(_fp32_encoder, folder / ENCODER)),
-        heads=open_heads(folder / HEADS),
+        heads=heads,
     )
 
 

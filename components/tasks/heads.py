@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from components.contract.errors import DataError
+from components.contract.errors import DataError, EncoderError
 from components.contract.files import disk_errors, write_json
 from components.contract.ports import Encoder, Vectors
 from components.contract.records import Record
@@ -96,7 +96,9 @@ class Head:
     """(m,) of a nearest: the training text of each row."""
 
     def outputs(self, vectors: Vectors) -> Floats:
-        """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale."""
+        """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale. Raises EncoderError
+        for vectors of another encoder's dimensions."""
+        self.require_dimensions(vectors.shape[1])
         raw = vectors.astype(np.float64) @ self._wide_weights.T  # (n, m)
         if self.members is not None:  # of each label the most similar of its rows
             starts = np.flatnonzero(np.diff(self.members, prepend=-1))
@@ -162,6 +164,33 @@ class Head:
                 break
         return list(found.values())
 
+    def require_dimensions(self, dimensions: int) -> None:
+        """Raises EncoderError where an encoder of so many cannot be what the head was fitted on."""
+        if dimensions != self.weights.shape[1]:
+            raise EncoderError(
+                f"The head of task {self.task.name} reads vectors of {self.weights.shape[1]} dimensions, but "
+                f"its encoder gives {dimensions}: it is another release's; build the release again."
+            )
+
+    def _misfit(self) -> str | None:
+        """What of it does not fit the rest, in words."""
+        if self.weights.ndim != 2 or self.bias.ndim != 1:
+            return f"weights of shape {self.weights.shape} and a bias of {self.bias.shape}"
+        rows, outputs = len(self.weights), 1 if self.task.head == "regression" else len(self.labels)
+        if len(self.bias) != outputs:
+            return f"a bias of {len(self.bias)} for {outputs} outputs"
+        each = {"members": self.members, "coefficients": self.coefficients, "texts": self.texts or None}
+        for name, found in each.items():
+            if found is not None and len(found) != rows:
+                return f"{len(found)} {name} for {rows} rows of weights"
+        if self.members is not None:
+            if not np.array_equal(np.unique(self.members), np.arange(outputs)):
+                return f"members that are not all of {outputs} labels"
+            return None if (np.diff(self.members) >= 0).all() else "members out of order"
+        if self.coefficients is None and rows != outputs:
+            return f"{rows} rows of weights for {outputs} outputs"
+        return None
+
     @property
     def of_items(self) -> bool:
         """Whether an item's own columns are all that it reads."""
@@ -183,17 +212,21 @@ class Head:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Raises DataError for files that are damaged, StorageError for absent ones."""
+        """Raises DataError for files that are damaged or do not fit each other, StorageError for absent
+        ones."""
         with disk_errors(folder):
             try:
                 known = json.loads((folder / DESCRIPTION).read_bytes())
                 task = Task.model_validate(known.pop("task"))
                 labels, texts = tuple(known.pop("labels")), tuple(known.pop("texts", ()))
                 arrays: dict[str, Any] = load_file(folder / WEIGHTS)
-                return cls(task=task, labels=labels, texts=texts, **arrays, **known)
+                head = cls(task=task, labels=labels, texts=texts, **arrays, **known)
             except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error
+        if misfit := head._misfit():
+            raise DataError(f"{folder}: its files do not fit each other ({misfit}); build it again.")
+        return head
 
 
 def open_heads(folder: Path) -> dict[str, Head]:

@@ -4,11 +4,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from components.contract.errors import EncoderError
 from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.index.retrieval import open_candidate
+from components.service.served_release import load_release
 from components.tasks.fit import calibrated, fit_head
 
 TITLES = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("chair", "lamp", "mug")]
@@ -63,6 +66,16 @@ def shop(digest: str, make_releases: Any, running_service: Any, tmp_path_factory
     folder = tmp_path_factory.mktemp("serving")
     with running_service(releases, folder, max_query_characters=100) as running:
         yield running
+
+
+def test_a_head_of_another_encoder_keeps_a_release_from_serving(
+    make_candidate: Callable[..., str], candidates: Path, tmp_path: Path
+) -> None:
+    """It is refused when loaded, with the task's name."""
+    fit_head(COLOUR, np.eye(9, dtype=np.float32), TITLES).save(tmp_path / "colour")
+    digest = make_candidate(TITLES, RetrievalPlan(inference="onnx-int8"), heads=tmp_path)
+    with pytest.raises(EncoderError, match="task colour reads vectors of 9 dimensions"):
+        load_release(digest, candidates / digest, query_cache=1)
 
 
 def test_an_items_predictions_are_typed_by_task(shop: Any, digest: str) -> None:

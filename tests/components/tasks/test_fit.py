@@ -1,5 +1,6 @@
 """Heads: fitted as scikit-learn would, calibrated on other rows, saved and run by numpy."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from components.contract.errors import DataError
+from components.contract.errors import DataError, EncoderError
 from components.contract.ports import Vectors
 from components.contract.task import Task
 from components.tasks.fit import calibrated, fit_head
@@ -112,6 +113,49 @@ def test_no_heads_and_damaged_heads(tmp_path: Path) -> None:
     (tmp_path / "heads" / "kind" / "head.safetensors").write_bytes(b"junk")
     with pytest.raises(DataError, match="no head that can be read"):
         open_heads(tmp_path / "heads")
+
+
+def saved_heads() -> dict[str, Head]:
+    """One of each kind, of three labels or none."""
+    vectors, classes = unit(30, 1), ["a", "b", "c"] * 10
+    return {
+        "classification": fit_head(task(), vectors, classes),
+        "nearest": fit_head(task(head="nearest"), vectors, classes, [f"text {n}" for n in range(30)]),
+        "regression": fit_head(task(head="regression"), vectors, vectors[:, 0].tolist()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "said"),
+    [
+        ("classification", {"labels": ("a", "b")}, "a bias of 3 for 2 outputs"),
+        ("classification", {"weights": unit(2, 3)}, "2 rows of weights for 3 outputs"),
+        ("classification", {"weights": unit(3, 3).ravel()}, r"weights of shape \(48,\)"),
+        ("nearest", {"members": np.arange(3)}, "3 members for 30 rows"),
+        ("nearest", {"members": np.repeat([0, 1, 5], 10)}, "not all of 3 labels"),
+        ("nearest", {"members": np.tile([0, 1, 2], 10)}, "out of order"),
+        ("nearest", {"texts": ("one",)}, "1 texts for 30 rows"),
+        ("regression", {"coefficients": np.ones(4, np.float32)}, "4 coefficients for 30 rows"),
+        ("regression", {"bias": np.zeros(2, np.float32)}, "a bias of 2 for 1 outputs"),
+    ],
+)
+def test_a_head_whose_files_do_not_fit_each_other_is_refused(
+    kind: str, changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """As another release's weights beside this one's labels: named when opened, not when asked."""
+    head = saved_heads()[kind]
+    head.save(tmp_path / kind)
+    assert Head.load(tmp_path / kind).outputs(unit(2, 4)).shape == (2, len(head.labels) or 1)
+    replace(head, **changes).save(tmp_path / kind)
+    with pytest.raises(DataError, match=f"{kind}: its files do not fit each other .*{said}"):
+        Head.load(tmp_path / kind)
+
+
+def test_a_head_of_another_encoder_says_so() -> None:
+    """Rather than numpy's sentence about a matrix product."""
+    for head in saved_heads().values():
+        with pytest.raises(EncoderError, match=r"task kind reads vectors of 16 dimensions, .* gives 8"):
+            head.outputs(unit(2, 1, dimensions=8))
 
 
 def test_rare_classes_count_alike_where_the_task_says_so() -> None:
