@@ -11,9 +11,11 @@ from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, TrainedModel
 from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
-from components.index.retrieval import read_plan
+from components.evaluation.task_measures import measured
+from components.index.retrieval import HEADS, read_plan
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
+from components.monitoring.opinions import sentiment_head
 from components.monitoring.reference import load_reference
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
@@ -21,6 +23,7 @@ from components.release.fingerprint import overlap
 from components.release.judging import JudgedTasks
 from components.split.judged import JUDGE, read_judged
 from components.split.labels import Labels
+from components.tasks.heads import open_heads
 from components.tracking.client import without_secrets
 from components.tracking.description import VersionCard
 from components.tracking.record import RunRecord
@@ -249,7 +252,7 @@ def card_of(
     scorecard: Scorecard,
     report: GateReport | None = None,
 ) -> VersionCard:
-    settings = run.shop.settings
+    settings, folder = run.shop.settings, run.shop.candidates / candidate.digest
     return VersionCard(
         shop=settings.shop,
         candidate=candidate,
@@ -260,7 +263,14 @@ def card_of(
         encoder=settings.encoder.name,
         quarantined=data.checked.quarantined,
         tracking=without_secrets(tracker.connection.uri),
-        plan=read_plan(run.shop.candidates / candidate.digest),
+        plan=read_plan(folder),
+        tasks=settings.tasks,
+        task_figures={
+            task.name: measured(task, scorecard.tasks[task.name])
+            for task in settings.tasks
+            if task.name in scorecard.tasks
+        },
+        opinions=settings.opinions if sentiment_head(open_heads(folder / HEADS)) else None,
     )
 
 

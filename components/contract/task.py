@@ -19,6 +19,7 @@ TaskMetric = Literal[
     "interval_coverage",
     "interval_width",
 ]
+Loss = Literal["cross_entropy", "contrastive"]
 Requirement = Literal["better", "non_inferior", "not_harmed", "reported"]
 """better: shown better; non_inferior: shown to lose at most the margin; not_harmed: not shown to lose more
 than the margin, which few rows suffice for; reported: never blocks."""
@@ -62,8 +63,8 @@ class Task(Section):
     says: str
     """What an answer tells, as people read it: "Department of an item"."""
     rows: str
-    """One SELECT over the contract's tables, after the checks. Its columns: target (null: unknown, the row is
-    left out), those of `text`; item_id, where a row is about an item; and `at`, where rows are dated."""
+    """One SELECT over the contract's tables, after the checks. Its columns: target (null: unknown, see
+    self_training), those of `text`; item_id, where a row is about an item; and `at`, where rows are dated."""
     text: Annotated[tuple[str, ...], Field(min_length=1)]
     """Columns that are read, joined by spaces, in this order; never one that gives the target away. Where all
     are columns of items, the service answers for an item too."""
@@ -80,6 +81,14 @@ class Task(Section):
     otherwise: str | None = None
     """Where an answer abstains, what the service says instead: a text in which {items} becomes the titles of
     the items that a search for the question finds first. None: nothing."""
+    loss: Loss = "cross_entropy"
+    """classification, nearest: what trains the encoder. contrastive: rows with equal labels are drawn
+    together and others apart, for which few rows per label suffice; the head is fitted afterwards as ever."""
+    self_training: Share | None = None
+    """classification: training rows whose target is null are given the head's answer where it is surer than
+    a threshold, and the head is fitted again on all. The threshold is chosen on labelled training rows that
+    were left out of the fit, so that this share of such answers is right. The encoder is trained on given
+    labels alone. None: rows without a target are left out."""
     balanced: bool = False
     """classification: each class counts alike in the loss, however many rows it has."""
     log_scale: bool = False
@@ -107,6 +116,10 @@ class Task(Section):
             raise ValueError("precision: a regression does not abstain; it has an interval")
         if self.otherwise is not None and (self.precision is None or "{items}" not in self.otherwise):
             raise ValueError("otherwise: only with precision, and with {items} in it")
+        if self.loss == "contrastive" and (self.head == "regression" or not self.weight):
+            raise ValueError("loss: contrastive needs labels and a weight above 0: it trains the encoder")
+        if self.self_training is not None and (self.head != "classification" or self.of_queries):
+            raise ValueError("self_training: only for a classification of texts that are no queries")
         if self.balanced and self.head != "classification":
             raise ValueError("balanced: only for a classification")
         if self.log_scale and self.head != "regression":

@@ -5,13 +5,13 @@ convergence on the vectors that the released encoder gives (the second stage of 
 "Efficient few-shot learning without prompts", section 3), and calibrated through the path that serves.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve
@@ -22,7 +22,7 @@ from components.contract.ports import Encoder, Vectors
 from components.contract.task import Task
 from components.tasks.heads import Coding, Floats, Head, encoded, on_scale
 from components.tasks.modules import TaskHead
-from components.tasks.rows import read_rows
+from components.tasks.rows import read_rows, read_unlabelled
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Of the sum of squared weights, from which one is chosen on parts of the training rows."""
@@ -37,6 +37,7 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 Codes = NDArray[np.int64] | Floats
+logger = logging.getLogger(__name__)
 
 
 def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder, out: Path) -> None:
@@ -46,13 +47,14 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
     serves, which encodes the validation rows.
     """
     train = {task.name: read_rows(rows, task, "train", reader="fit") for task in tasks}
-    vectors = _Vectors(tasks, train, learn)
+    labelled = {name: frame.get_column("text").to_list() for name, frame in train.items()}
+    unlabelled = {task.name: read_unlabelled(rows, task) for task in tasks}
+    vectors = _Vectors(tasks, {name: [*of, *unlabelled[name]] for name, of in labelled.items()}, learn)
     for task in tasks:
-        frame = train[task.name]
-        own = vectors.of(task, frame.get_column("text").to_list())
+        texts, targets = labelled[task.name], train[task.name].get_column("target").to_list()
+        own, others = vectors.of(task, texts), vectors.of(task, unlabelled[task.name])
         held = read_rows(rows, task, "validation", reader="fit")
-        texts = frame.get_column("text").to_list()
-        head = fit_head(task, own, frame.get_column("target").to_list(), texts)
+        head = fit_head(task, own, targets, texts, unlabelled=others)
         of_held = encoded(task, serve, held.get_column("text").to_list())
         calibrated(head, of_held, held.get_column("target").to_list()).save(out / task.name)
 
@@ -60,11 +62,11 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
 class _Vectors:
     """Of the training texts of all tasks, each encoded once: those of items, and those that are queries."""
 
-    def __init__(self, tasks: Sequence[Task], train: Mapping[str, pl.DataFrame], encoder: Encoder) -> None:
+    def __init__(self, tasks: Sequence[Task], train: Mapping[str, list[str]], encoder: Encoder) -> None:
         self._found: dict[bool, tuple[dict[str, int], Vectors]] = {}
         for of_queries in {task.of_queries for task in tasks}:
             alike = [task for task in tasks if task.of_queries == of_queries]
-            texts = sorted({text for task in alike for text in train[task.name].get_column("text")})
+            texts = sorted({text for task in alike for text in train[task.name]})
             place = {text: row for row, text in enumerate(texts)}
             self._found[of_queries] = place, encoded(alike[0], encoder, texts)
 
@@ -79,9 +81,11 @@ def fit_head(
     targets: Sequence[str | float],
     texts: Sequence[str] = (),
     seed: int = 0,
+    unlabelled: Vectors | None = None,
 ) -> Head:
     """(n, d) vectors and their n targets → a head, not calibrated yet. texts: what a nearest shows as the
-    source of its answers."""
+    source of its answers. unlabelled: (u, d) of training rows without a target, for a task that trains itself
+    on them."""
     coding = Coding.of(task, targets)
     codes = coding.encode(task, targets)
     if task.head == "nearest":
@@ -92,9 +96,55 @@ def fit_head(
     if task.head == "regression":
         return _kernel_ridge(task, coding, vectors, codes, seed)
     penalty = _penalty(task, coding, vectors, codes, seed)
-    module = _fitted(task, coding, vectors, codes, penalty)
+    head = _linear(task, coding, vectors, codes, penalty)
+    if task.self_training is None or unlabelled is None or not len(unlabelled):
+        return head
+    return _self_trained(head, coding, vectors, codes, penalty, unlabelled, seed)
+
+
+def _linear(
+    task: Task,
+    coding: Coding,
+    vectors: Vectors,
+    codes: Codes,
+    penalty: float,
+    class_weights: Floats | None = None,
+) -> Head:
+    module = _fitted(task, coding, vectors, codes, penalty, class_weights)
     weights = module.linear.weight.detach().numpy() * vectors.shape[1] ** 0.5
     return Head(task, weights, module.linear.bias.detach().numpy(), coding.labels)
+
+
+def _self_trained(
+    head: Head,
+    coding: Coding,
+    vectors: Vectors,
+    codes: Codes,
+    penalty: float,
+    unlabelled: Vectors,
+    seed: int,
+) -> Head:
+    """The head fitted again on the labelled rows and on its own answers, where it is sure, to those without a
+    label: one round of self-training (Xie et al. 2020, "Self-training with noisy student improves ImageNet
+    classification", algorithm 1, hard labels; no noise, since the encoder stays).
+
+    Sure is what was right as often as the task wants among the labelled rows, each answered by a head that
+    had not seen it. Each class weighs what it does among the labelled rows, however often it is guessed: a
+    class that is easily told would grow, and did (docs/decisions/0022).
+    """
+    task, given = head.task, codes.astype(np.int64)
+    left_out = np.zeros((len(given), coding.outputs))
+    for kept, held in _folds(len(given), seed):
+        one = _linear(task, coding, vectors[kept], codes[kept], penalty)
+        left_out[held] = one.probabilities(vectors[held])
+    threshold = _threshold(left_out, given, float(task.self_training or 0.0))
+    probabilities = head.probabilities(unlabelled)
+    sure = probabilities.max(axis=1) >= threshold
+    logger.info("task %s: %d of %d rows without a label are taken", task.name, sure.sum(), len(sure))
+    all_codes = np.concatenate([given, probabilities[sure].argmax(axis=1)])
+    shares, with_guessed = (np.bincount(of, minlength=coding.outputs) / len(of) for of in (given, all_codes))
+    weights = coding.class_weights(task, codes) * shares / with_guessed
+    return _linear(task, coding, np.concatenate([vectors, unlabelled[sure]]), all_codes, penalty, weights)
 
 
 def calibrated(head: Head, vectors: Vectors, targets: Sequence[str | float]) -> Head:
@@ -117,8 +167,17 @@ def calibrated(head: Head, vectors: Vectors, targets: Sequence[str | float]) -> 
     return head
 
 
-def _fitted(task: Task, coding: Coding, vectors: Vectors, codes: Codes, penalty: float) -> TaskHead:
-    module = TaskHead(task, vectors.shape[1], coding.class_weights(task, codes))
+def _fitted(
+    task: Task,
+    coding: Coding,
+    vectors: Vectors,
+    codes: Codes,
+    penalty: float,
+    class_weights: Floats | None = None,
+) -> TaskHead:
+    """class_weights: (k,); None: the task's own."""
+    weights = coding.class_weights(task, codes) if class_weights is None else class_weights
+    module = TaskHead(task, vectors.shape[1], weights)
     given, wanted = torch.from_numpy(vectors), torch.from_numpy(codes)
     # tolerance_change 0 would be the end at once in fp32 where a penalty is strong.
     optimizer = torch.optim.LBFGS(
@@ -168,20 +227,25 @@ def _dual(likeness: Floats, codes: Codes, kernel: float, ridge: float) -> Floats
 
 def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, seed: int) -> float:
     """The penalty with the least loss on training rows that were left out of the fit, fold by fold."""
-    order = np.random.default_rng((seed, len(codes))).permutation(len(codes))
-    folds = np.array_split(order, min(FOLDS, len(codes)))
+    folds = _folds(len(codes), seed)
 
     def loss(penalty: float) -> float:
         total = 0.0
-        for held in folds if len(codes) <= FEW_ROWS else folds[:1]:
-            fitted = np.setdiff1d(order, held)
-            module = _fitted(task, coding, vectors[fitted], codes[fitted], penalty)
+        for kept, held in folds if len(codes) <= FEW_ROWS else folds[:1]:
+            module = _fitted(task, coding, vectors[kept], codes[kept], penalty)
             with torch.inference_mode():
                 found = module.loss(torch.from_numpy(vectors[held]), torch.from_numpy(codes[held]))
             total += float(found) * len(held)
         return total
 
     return min(PENALTIES, key=loss)
+
+
+def _folds(count: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows to fit on and rows to leave out, FOLDS times; each row is left out once."""
+    order = np.random.default_rng((seed, count)).permutation(count)
+    held = np.array_split(order, min(FOLDS, count))
+    return [(np.setdiff1d(order, part), part) for part in held]
 
 
 def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:

@@ -3,6 +3,7 @@ judge on the test.
 
     <task>/<part>.parquet     item_id (null: about no item), text, target (text or number), is_new; part:
     train, validation, test
+    <task>/unlabelled.parquet item_id, text of training rows without a target, for a task that trains itself
 
 Which part a row belongs to:
 - Dated rows (`at`): before the validation window, in it, or at and after T – and as its item says.
@@ -34,6 +35,9 @@ from components.tasks.heads import prompted
 from components.tasks.query_rows import Part, cut_queries
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+UNLABELLED = "unlabelled.parquet"
+MOST_UNLABELLED = 20_000
+"""Drawn by seed: each is encoded for every candidate."""
 HELD_OUT = 0.1
 _FEWEST = 2
 
@@ -53,12 +57,17 @@ def write_rows(
             parts = cut_queries(task, rows, items, cutoffs, judged_queries(split))
         else:
             parts = cut(rows, items, cutoffs)
+        unlabelled = _without_target(parts)
+        parts = {name: frame.filter(pl.col("target").is_not_null()) for name, frame in parts.items()}
         new = int(parts["test"].get_column("is_new").sum())
         counts[task.name] = {**{str(name): len(frame) for name, frame in parts.items()}, "test_new": new}
         _require_rows(task, parts)
+        (out / task.name).mkdir(parents=True, exist_ok=True)
         for name, frame in parts.items():
-            (out / task.name).mkdir(parents=True, exist_ok=True)
             frame.write_parquet(out / task.name / f"{name}.parquet")
+        if task.self_training is not None:
+            counts[task.name]["unlabelled"] = len(unlabelled)
+            unlabelled.write_parquet(out / task.name / UNLABELLED)
     return TaskData(path=out.name, digest=sha256_tree(out), counts=counts)
 
 
@@ -67,6 +76,13 @@ def read_rows(folder: Path, task: Task, part: Part, reader: str) -> pl.DataFrame
     if part == "test" and reader != JUDGE:
         raise LeakageError(f"task {task.name}: {reader!r} asked for test rows; only the judge may read them.")
     return pl.read_parquet(folder / task.name / f"{part}.parquet")
+
+
+def read_unlabelled(folder: Path, task: Task) -> list[str]:
+    """Texts of training rows without a target; none of a task that does not train itself."""
+    if task.self_training is None:
+        return []
+    return pl.read_parquet(folder / task.name / UNLABELLED).get_column("text").to_list()
 
 
 def text_of(task: Task, rows: pl.DataFrame) -> list[str]:
@@ -152,12 +168,23 @@ def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
         )
     except pl.exceptions.PolarsError as error:
         raise DataError(f"task {task.name}: `at` is no date; its SELECT must give timestamps.") from error
-    conformed = conformed.filter(pl.col("target").is_not_null(), pl.col("text") != "")
+    conformed = conformed.filter(pl.col("text") != "")
+    if task.self_training is None:
+        conformed = conformed.filter(pl.col("target").is_not_null())
     if task.head == "regression" and not conformed.get_column("target").is_finite().all():
         raise DataError(f"task {task.name}: a target is NaN or infinite; make it null.")
     if task.log_scale and (conformed.get_column("target") <= 0).any():
         raise DataError(f"task {task.name}: a target is 0 or less and has no logarithm; make it null.")
     return conformed.sort("item_id", "at", "text", maintain_order=True)
+
+
+def _without_target(parts: dict[Part, pl.DataFrame]) -> pl.DataFrame:
+    """item_id, text of training rows that have none; each text once, and none that has a target elsewhere."""
+    train = parts["train"]
+    labelled = train.filter(pl.col("target").is_not_null()).get_column("text").unique()
+    found = train.filter(pl.col("target").is_null(), ~pl.col("text").is_in(labelled.implode()))
+    found = found.select("item_id", "text").unique("text", keep="first", maintain_order=True)
+    return found.sample(MOST_UNLABELLED, seed=0) if len(found) > MOST_UNLABELLED else found
 
 
 def _require_rows(task: Task, parts: dict[Part, pl.DataFrame]) -> None:
@@ -178,8 +205,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def trained_items(folder: Path) -> list[str]:
-    """item_ids of all training rows of all tasks, sorted."""
-    files = folder.glob("*/train.parquet")
+    """item_ids of all training rows of all tasks, with a target or without, sorted."""
+    files = [*folder.glob("*/train.parquet"), *folder.glob(f"*/{UNLABELLED}")]
     return sorted({i for file in files for i in pl.read_parquet(file).get_column("item_id").drop_nulls()})
 
 

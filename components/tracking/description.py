@@ -1,10 +1,12 @@
 """What a reviewer reads on a model version's page: enough to decide without opening anything else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.contract.digests import sha256_json
+from components.contract.operations import OpinionSettings
 from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
+from components.contract.task import Task
 from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 
 DESCRIPTION_CHARACTERS = 5_000
@@ -38,6 +40,11 @@ class VersionCard:
     """None: version 0, or a run that trained nothing."""
     plan: RetrievalPlan | None = None
     """How it ranks."""
+    tasks: Sequence[Task] = ()
+    task_figures: Mapping[str, Summary] = field(default_factory=dict)
+    """Per task that it answers {population: {metric: value, …, "rows": n}} on the test."""
+    opinions: OpinionSettings | None = None
+    """None: none of its heads tells negative reviews from positive ones."""
 
     @property
     def verdict(self) -> str:
@@ -78,6 +85,8 @@ def describe(card: VersionCard, version: str) -> str:
         _cost(card.cost) if card.cost else "",
         _data(card),
         _ranking(card.plan) if card.plan else "",
+        _answers(card),
+        _opinions(card.opinions) if card.opinions else "",
         _loading(card, version),
         _limits(card),
     ]
@@ -161,6 +170,37 @@ def _ranking(plan: RetrievalPlan) -> str:
         f"{scoring}; co-purchases weighing {plan.co_purchase_weight:g}",
     ]
     return "\n".join(["**Ranking** (chosen on validation, or by debut.yaml)", *lines])
+
+
+def _answers(card: VersionCard) -> str:
+    """Of the tasks that abstain, how often they do and are right; and what a release holds of customers."""
+    lines = []
+    for task in card.tasks:
+        found = card.task_figures.get(task.name, {})
+        for population in ("all", "new"):
+            figures = found.get(population, {})
+            share, right = figures.get("answered_share"), figures.get("answered_accuracy")
+            if task.precision is None or share is None or right is None or not figures["rows"]:
+                continue
+            lines.append(
+                f"- {task.name}, {population} rows: {share:.0%} of {figures['rows']:,} answered, {right:.0%} "
+                f"of these rightly, where {task.precision:.0%} were asked for"
+            )
+        if task.name in card.task_figures and task.head == "nearest":
+            lines.append(f"- {task.name} holds the training texts as people wrote them: fit to be shown?")
+    return "\n".join(["**Answers** (test rows)", *lines]) if lines else ""
+
+
+def _opinions(opinions: OpinionSettings) -> str:
+    return "\n".join(
+        [
+            "**Opinions**",
+            f"- {opinions.topics} topics are learnt from the reviews before the cut-off, once it serves and "
+            "`debut monitor` reads them; each review is of one topic, negative or not by the task sentiment",
+            f"- an alarm where the odds of negatives of a topic rise {opinions.odds:g}-fold, by simulation "
+            f"{opinions.false_alarms_per_year:g} a year without cause; undated reviews are counted alone",
+        ]
+    )
 
 
 def _cost(cost: Cost) -> str:

@@ -15,7 +15,7 @@ from components.contract.files import write_json
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
-from components.tasks.modules import TaskHead
+from components.tasks.modules import joint_loss
 from components.training.adapters import merge_adapters, with_prompt
 from components.training.attempts import Attempt, Result, newest_checkpoint, read_attempt
 from components.training.batches import steps_per_epoch
@@ -46,7 +46,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
         raise TrainingError(f"{len(examples)} training pairs are too few for {ranks} ranks; set fewer ranks.")
     steps = spec.epochs * per_epoch
     tasks = read_task_examples(spec.tasks, Path(spec.examples))
-    heads = [TaskHead(one.task, encoder.dimensions, one.class_weights) for one in tasks]
+    heads = [joint_loss(one.task, encoder.dimensions, one.class_weights) for one in tasks]
     module = ContrastiveModule(encoder, spec.training, steps, heads)
     loader = PairLoader(
         examples,

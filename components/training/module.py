@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from components.contract.errors import ConfigError
 from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
-from components.tasks.modules import TaskHead
+from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
 from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
@@ -40,7 +40,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         encoder: TransformerEncoder,
         settings: TrainingSettings,
         steps: int,
-        heads: Sequence[TaskHead] = (),
+        heads: Sequence[TaskLoss] = (),
     ) -> None:
         super().__init__()
         self._cuts = _cuts(encoder, settings)

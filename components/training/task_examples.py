@@ -41,7 +41,20 @@ class TaskExamples:
         share = max(1, size // ranks)
         stream = np.random.default_rng((_ROWS, seed, step, *self.task.name.encode()))
         rows = stream.choice(len(self.tokens), share * ranks, replace=share * ranks > len(self.tokens))
+        if self.task.loss == "contrastive":  # every other row stands beside one of its label
+            rows[1::2] = self._others_alike(rows[: len(rows) - 1 : 2], stream)
         return rows[rank * share : (rank + 1) * share].astype(np.int64)
+
+    def _others_alike(self, rows: Integers, stream: np.random.Generator) -> Integers:
+        """Of each row another one with its label, drawn; itself where it is the only one, which dropout shows
+        to the encoder as two (Gao et al. 2021, "SimCSE", section 3)."""
+        order = np.argsort(self.targets, kind="stable")
+        sought, own = self.targets[order], np.argsort(order, kind="stable")[rows]
+        first = np.searchsorted(sought, self.targets[rows], side="left")
+        count = np.searchsorted(sought, self.targets[rows], side="right") - first
+        shift = 1 + stream.integers(np.maximum(count - 1, 1))
+        found: Integers = order[first + (own - first + shift) % count]
+        return found
 
 
 @dataclass(frozen=True, eq=False)

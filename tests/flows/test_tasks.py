@@ -13,7 +13,8 @@ from components.contract.errors import LeakageError
 from components.contract.settings import Settings
 from components.contract.task import Task
 from components.data.configuration import load_settings
-from components.tasks.rows import read_rows
+from components.split.judged import JUDGE
+from components.tasks.rows import read_rows, read_unlabelled
 from flows.results import task_figures
 from flows.serving import shop_app
 from flows.shop import open_shop
@@ -85,6 +86,9 @@ def test_nothing_but_the_judge_reads_a_tasks_test_rows(shop: Any) -> None:
         with pytest.raises(LeakageError):
             read_rows(rows, task, "test", "training")
         assert not read_rows(rows, task, "train", "training").get_column("is_new").any()
+    [thing] = [task for task in settings.tasks if task.self_training]
+    held = read_rows(rows, thing, "test", JUDGE).get_column("text").to_list()
+    assert read_unlabelled(rows, thing) and not set(read_unlabelled(rows, thing)) & set(held)
 
 
 def test_figures_of_tasks_are_in_mlflow(shop: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from components.contract.errors import ConfigError, DataError, LeakageError
 from components.contract.task import Task
 from components.data.configuration import load_task
-from components.tasks.rows import read_rows, trained_items, trained_queries, write_rows
+from components.tasks.rows import read_rows, read_unlabelled, trained_items, trained_queries, write_rows
 
 CUTOFF = datetime(2026, 3, 1)
 WINDOW = timedelta(days=7)
@@ -89,6 +89,30 @@ def test_new_items_are_judged_and_never_learned(
     counts = data.counts["kind"]
     assert counts["test_new"] == 20 and counts["train"] == len(found["train"])
     assert trained_items(tmp_path / "rows") == sorted(found["train"])
+
+
+def test_rows_without_a_target_are_kept_for_self_training(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Those of the training part alone: none that is new, held out by its group, or a held-out item's
+    duplicate; nor one whose text has a target elsewhere. A task that does not train itself has none."""
+    select = """
+    SELECT item_id, title, CASE WHEN ascii(item_id[3]) % 2 = 0 THEN brand END AS target FROM items
+    UNION ALL SELECT 'i013', 'thing 2', NULL
+    """
+    plain, own = task(rows=select), task(name="own", rows=select, self_training=0.9)
+    every = task(name="every", rows="SELECT item_id, title, brand AS target FROM items")
+    data = write_rows([plain, own, every], *shop(), tmp_path / "rows")
+    labelled, also = parts(tmp_path, plain), parts(tmp_path, own)
+    assert labelled == also and all(int(name[2]) % 2 == 0 for of in also.values() for name in of)
+    kept = read_unlabelled(tmp_path / "rows", own)
+    train = parts(tmp_path, every)["train"]
+    assert data.counts["own"]["unlabelled"] == len(kept) > 20
+    assert {text.removeprefix("thing ") for text in kept} == {
+        str(int(name[1:])) for name in train if int(name[2]) % 2
+    }
+    assert read_unlabelled(tmp_path / "rows", plain) == [] and "unlabelled" not in data.counts["kind"]
+    assert trained_items(tmp_path / "rows") == sorted(train)
 
 
 def test_dated_rows_follow_the_cut_off(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:

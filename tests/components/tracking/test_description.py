@@ -1,3 +1,5 @@
+from components.contract.operations import OpinionSettings
+from components.contract.task import Task
 from components.tracking.description import DESCRIPTION_CHARACTERS, describe, version_tags
 
 
@@ -53,6 +55,26 @@ def test_the_cost_is_told_with_what_is_estimated(make_card, cost):
     assert "- Energy: estimated from CPU-hours × 12 W per core." in text
     assert "- Training came from the cache" in text
     assert "**Cost**" not in describe(make_card(), "7")
+
+
+def test_answers_and_opinions_have_sections(make_card):
+    """Of a task that abstains how often and how well it answers, that a nearest holds people's texts, and how
+    opinions are watched; nothing of either where the release has neither."""
+    answer = Task(
+        name="answer", says="Answer", rows="SELECT 1", text=("question",), head="nearest", precision=0.8
+    )
+    kind = Task(name="kind", says="Kind", rows="SELECT 1", text=("title",), head="classification")
+    sure = {"rows": 240, "answered_share": 0.62, "answered_accuracy": 0.84}
+    nobody = {"rows": 0, "answered_share": None, "answered_accuracy": None}
+    figures = {"answer": {"all": sure, "new": nobody}, "kind": {"all": {"rows": 9, "accuracy": 0.5}}}
+    opinions = OpinionSettings(topics=12, false_alarms_per_year=2)
+    card = make_card(tasks=(answer, kind), task_figures=figures, opinions=opinions)
+    text = describe(card, "7")
+    assert "- answer, all rows: 62% of 240 answered, 84% of these rightly, where 80% were asked for" in text
+    assert "- answer holds the training texts" in text and "- kind" not in text and "new rows" not in text
+    assert "**Opinions**\n- 12 topics" in text and "2 a year without cause" in text
+    for without in (make_card(), make_card(tasks=(answer, kind), task_figures={"kind": figures["kind"]})):
+        assert "**Answers**" not in describe(without, "7") and "**Opinions**" not in describe(without, "7")
 
 
 def test_long_reports_are_cut(make_card, make_gate):

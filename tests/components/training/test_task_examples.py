@@ -1,5 +1,6 @@
 """Tasks beside the pairs: which rows a step draws, and what their loss adds."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,18 @@ def test_ranks_share_a_steps_rows_and_a_resumed_run_draws_the_same(shop: Any, ex
     assert next(iter(resumed)).tasks[0].targets.tolist() == whole[2].tasks[0].targets.tolist()
 
 
+def test_a_contrastive_task_draws_rows_of_a_label_together(shop: Any, examples: Path) -> None:
+    """Two by two, of one label, another row where there is one; each rank has whole pairs."""
+    [thing, _] = read_task_examples(TASKS, examples)
+    contrastive = replace(thing, task=THING.model_copy(update={"loss": "contrastive"}))
+    for step in range(20):
+        for rank in range(2):
+            first, second = contrastive.draw(8, seed=0, step=step, rank=rank, ranks=2).reshape(-1, 2).T
+            assert (thing.targets[first] == thing.targets[second]).all()
+            alone = np.bincount(thing.targets.astype(int))[thing.targets[first].astype(int)] == 1
+            assert ((first == second) == alone).all()
+
+
 def test_the_loss_is_the_contrastive_one_and_the_weighted_tasks(shop: Any, examples: Path) -> None:
     """By hand: the head's cross-entropy on the vectors of its rows, times the weight; its gradient reaches
     the encoder once the head is not zero any more."""
@@ -115,11 +128,12 @@ def test_the_loss_is_the_contrastive_one_and_the_weighted_tasks(shop: Any, examp
 def test_a_run_with_tasks_ends_in_an_encoder_and_trains_the_heads(
     shop: Any, examples: Path, make_spec: Any, tmp_path: Path
 ) -> None:
-    """Through Lightning: the heads move, and the saved encoder is another than without tasks."""
+    """Through Lightning: the saved encoder is another with tasks than without, and with another loss."""
     digests = []
-    for name, tasks in (("with", TASKS), ("without", ())):
+    contrastive = THING.model_copy(update={"loss": "contrastive"})
+    for name, tasks in (("with", TASKS), ("contrastive", (contrastive, PRICE)), ("without", ())):
         spec = make_spec(epochs=1).model_copy(update={"examples": str(examples), "tasks": tasks})
         attempt = begin_attempt(tmp_path / name, spec, 1)
         run_rank(attempt.folder)
         digests.append(attempt.result.read_text())
-    assert digests[0] != digests[1]
+    assert len(set(digests)) == 3
