@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-understanding bench-labels bench-opinions bench-adapters bench-ablation bench-continual bench-ranking bench-query-side lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-few-labels bench-understanding bench-labels bench-opinions bench-adapters bench-ablation bench-continual bench-ranking bench-query-side lint types check-layers coverage lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,9 @@ bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEE
 
 bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing
 	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS))
+
+bench-few-labels: setup  ## a department from 8, 16 and 64 labels each, on womens_clothing
+	$(BIN)/python tests/benchmarks/few_labels.py
 
 bench-understanding: setup  ## search with and without what queries imply: SHOPS=demo,best_buy
 	$(BIN)/python tests/benchmarks/understanding.py $(if $(SHOPS),--shops $(SHOPS))

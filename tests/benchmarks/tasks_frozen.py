@@ -20,16 +20,12 @@ from components.evaluation.task_measures import measured
 from components.quality.checks import inspect
 from components.split.by_item import hold_out_items
 from components.split.split import split
-from components.tasks.baselines import baseline_answers
-from components.tasks.fit import fit_head, fit_heads
+from components.tasks.fit import fit_heads
 from components.tasks.heads import open_heads
 from components.tasks.judging import judge_baselines, judge_heads
-from components.tasks.rows import read_rows, write_rows
+from components.tasks.rows import write_rows
 from flows.shop import open_shop
 
-FEW = (8, 32)
-"""Labels per class."""
-DRAWS = 5
 OF_REVIEWS = """
 SELECT reviews.item_id, text, nullif(trim(split_part(category, '>', {level})), '') AS target
 FROM reviews JOIN items USING (item_id)
@@ -49,8 +45,6 @@ class Frozen:
     max_length: int
     judged: bool = True
     """False: nothing to judge search with, so items are held out by their id alone."""
-    few: str | None = None
-    """The task that is also learned from few labels."""
 
 
 SHOPS = {
@@ -58,7 +52,6 @@ SHOPS = {
         (load_task("sentiment"), _of_reviews("department", 2), _of_reviews("class", 3)),
         max_length=96,
         judged=False,
-        few="department",
     ),
     "online_retail": Frozen((load_task("price"),), max_length=32),
     "best_buy": Frozen((load_task("price"),), max_length=96),
@@ -68,6 +61,29 @@ SHOPS = {
 def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[str, Any]:
     """Figures per task: "untrained", "baseline", "constant". most: reviews, drawn by seed; None: all."""
     wanted = SHOPS[name]
+    settings = write_task_rows(name, wanted.tasks, root, out, most)
+    encoder = Kept(settings, wanted.max_length)
+    began = time.monotonic()
+    fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads")
+    ours = judge_heads(wanted.tasks, out / "rows", encoder, open_heads(out / "heads"))
+    seconds = {"untrained": round(time.monotonic() - began, 1)}
+    began = time.monotonic()
+    simple = judge_baselines(wanted.tasks, out / "rows")
+    seconds["baseline"] = round(time.monotonic() - began, 1)
+    tasks = {task.name: _figures(task, ours[task.name], simple[task.name]) for task in wanted.tasks}
+    return {"tasks": tasks, "seconds_of": seconds}
+
+
+def write_task_rows(
+    name: str,
+    tasks: tuple[Task, ...],
+    root: Path,
+    out: Path,
+    most: int | None = None,
+    shuffled: bool = False,
+) -> Settings:
+    """The tasks' rows into `out`/rows; returns the settings. most: see `frozen`. shuffled: items are held
+    out whatever their ids, which in womens_clothing go by department."""
     settings = open_shop(name, str(root), str(out)).settings
     checked, cut = out / "checked", out / "split"
     for folder in (out / "loaded", checked, cut):
@@ -77,25 +93,12 @@ def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[st
     reviews = checked / "reviews.parquet"
     if most is not None and reviews.is_file():
         pl.read_parquet(reviews).sample(most, seed=0).write_parquet(reviews)
-    if wanted.judged:
+    if SHOPS[name].judged:
         split(checked, settings.split, cut)
     else:
-        _hold_out(checked, cut, settings)
-    write_rows(wanted.tasks, checked, cut, out / "rows")
-    encoder = _Kept(settings, wanted.max_length)
-    began = time.monotonic()
-    fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads")
-    ours = judge_heads(wanted.tasks, out / "rows", encoder, open_heads(out / "heads"))
-    seconds = {"untrained": round(time.monotonic() - began, 1)}
-    began = time.monotonic()
-    simple = judge_baselines(wanted.tasks, out / "rows")
-    seconds["baseline"] = round(time.monotonic() - began, 1)
-    tasks = {task.name: _figures(task, ours[task.name], simple[task.name]) for task in wanted.tasks}
-    found: dict[str, Any] = {"tasks": tasks, "seconds_of": seconds}
-    for task in wanted.tasks:
-        if task.name == wanted.few:
-            found["few_labels"] = {task.name: _few_labels(task, out / "rows", encoder)}
-    return found
+        _hold_out(checked, cut, settings, shuffled)
+    write_rows(tasks, checked, cut, out / "rows")
+    return settings
 
 
 def _figures(task: Task, ours: pl.DataFrame, simple: pl.DataFrame) -> dict[str, Any]:
@@ -107,16 +110,20 @@ def _figures(task: Task, ours: pl.DataFrame, simple: pl.DataFrame) -> dict[str, 
     }
 
 
-def _hold_out(checked: Path, cut: Path, settings: Settings) -> None:
+def _hold_out(checked: Path, cut: Path, settings: Settings, shuffled: bool) -> None:
     """A split of items alone. Each is its own duplicate group: the titles here are kinds, not names."""
     items = pl.read_parquet(checked / "items.parquet").with_columns(group=pl.col("item_id")).sort("item_id")
-    hold_out_items(items, settings.split).write_parquet(cut / "items.parquet")
+    held = hold_out_items(items, settings.split)
+    if shuffled:
+        flags = held.select("is_new", "is_validation_new")
+        held = held.with_columns(flags.sample(fraction=1.0, shuffle=True, seed=0))
+    held.write_parquet(cut / "items.parquet")
     (cut / "split.json").write_text(
         json.dumps({"validation_cutoff": None, "cutoff": None, "judged_until": None})
     )
 
 
-class _Kept:
+class Kept:
     """The base encoder; a text that was encoded once is not encoded again."""
 
     def __init__(self, settings: Settings, max_length: int) -> None:
@@ -131,24 +138,3 @@ class _Kept:
         return np.stack([self._vectors[text] for text in texts])
 
     encode_queries = encode_items
-
-
-def _few_labels(task: Task, rows: Path, encoder: _Kept) -> dict[str, Any]:
-    """{labels per class: {system: mean accuracy over DRAWS draws on all test rows}}"""
-    train, test = read_rows(rows, task, "train", "judge"), read_rows(rows, task, "test", "judge")
-    found = {}
-    for count in FEW:
-        scores: dict[str, list[float]] = {"untrained": [], "baseline": []}
-        for seed in range(DRAWS):
-            drawn = train.sample(fraction=1.0, shuffle=True, seed=seed).group_by("target").head(count)
-            targets, texts = drawn["target"].to_list(), test["text"].to_list()
-            head = fit_head(task, encoder.encode_items(drawn["text"].to_list()), targets)
-            best = head.probabilities(encoder.encode_items(texts)).argmax(axis=1)
-            answers = {
-                "untrained": np.asarray(head.labels)[best],
-                "baseline": baseline_answers(task, drawn, texts)[:, 0],
-            }
-            for name, answered in answers.items():
-                scores[name].append(float((answered == test["target"].to_numpy()).mean()))
-        found[str(count)] = {name: round(float(np.mean(of)), 4) for name, of in scores.items()}
-    return found
