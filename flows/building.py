@@ -1,6 +1,7 @@
 """From an encoder to a candidate: plan, index, heads and what else it carries, each from the cache where
 nothing changed."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -23,19 +24,27 @@ Retrieval = tuple[RetrievalPlan, Path | None]
 NOT_IN_A_RELEASE = {"tracking", "workspace", "decisions"} | OPERATING
 
 
-def version_0(run: Run) -> tuple[str, Path]:
-    """The untrained encoder: its digest and folder."""
+@dataclass(frozen=True)
+class Model:
+    """What a release is built from, and how the reader knows it: "version 0", "challenger"."""
+
+    encoder: Path
+    digest: str
+    name: str = "challenger"
+
+
+def version_0(run: Run) -> Model:
+    """The untrained encoder."""
     settings = run.shop.settings.encoder
     inputs = [run.fingerprint["base_weights"], settings]
     digest, folder = run.cached(training_stages.save_base_encoder, "base", inputs, settings=settings)
-    return digest, folder
+    return Model(folder, digest, "version 0")
 
 
 def build(
     run: Run,
     data: Data,
-    encoder: Path,
-    encoder_digest: str,
+    model: Model,
     *,
     retrieval: Retrieval | None = None,
     champion: Candidate | None = None,
@@ -45,16 +54,15 @@ def build(
 
     retrieval: chosen on validation unless it is given. champion: whose encoder a warm start began with.
     """
-    model = "version 0" if baseline else "challenger"
-    vectors = encoded(run, data, encoder, model)
-    plan, rankers = retrieval or chosen_plan(run, data, encoder, encoder_digest, model)
+    vectors = encoded(run, data, model.encoder, model.name)
+    plan, rankers = retrieval or chosen_plan(run, data, model)
     requests, items = ([], []) if baseline else trained_on(data.split)
     if data.task_rows is not None:  # version 0's heads learn, too
         items = [*items, *trained_items(data.task_rows)]
         requests = [*requests, *trained_queries(data.task_rows, run.shop.settings.tasks)]
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
-        encoder_digest=encoder_digest,
+        encoder_digest=model.digest,
         base_digest=run.fingerprint["base_weights"],
         lock_digest=run.fingerprint["versions"],
         code_digest=run.fingerprint["code"],
@@ -66,14 +74,14 @@ def build(
     )
     if champion is not None and run.shop.settings.training.start == "champion":
         fingerprint = fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
-    graphs = exported(run, encoder, model) if plan.inference != "torch" else None
+    graphs = exported(run, model) if plan.inference != "torch" else None
     graph = graph_of(graphs, plan.inference)
-    heads = fitted_heads(run, data, encoder, encoder_digest, graph, plan, model)
+    heads = fitted_heads(run, data, model, graph, plan)
     knowledge = run.shop.settings.knowledge
-    histories = fitted_histories(run, data, encoder_digest, vectors, plan, model)
+    histories = fitted_histories(run, data, model, vectors, plan)
     built = build_stages.build_candidate(
         run.shop.candidates,
-        encoder,
+        model.encoder,
         graph,
         vectors,
         plan,
@@ -87,9 +95,7 @@ def build(
     return built
 
 
-def fitted_histories(
-    run: Run, data: Data, encoder_digest: str, vectors: Path, plan: RetrievalPlan, model: str
-) -> Path | None:
+def fitted_histories(run: Run, data: Data, model: Model, vectors: Path, plan: RetrievalPlan) -> Path | None:
     """Folder of the learned encoder that the plan scores histories by, trained on this encoder's vectors and
     all purchases before the cut-off; None where it scores by none."""
     if plan.history_scoring not in get_args(HistoryEncoderKind):
@@ -98,17 +104,17 @@ def fitted_histories(
     _, folder = run.cached(
         build_stages.fit_history_encoder,
         "history",
-        [data.prepared.digest, encoder_digest, plan.history_scoring, plan.history_encoder_epochs, seed],
+        [data.prepared.digest, model.digest, plan.history_scoring, plan.history_encoder_epochs, seed],
         plan=plan,
         vectors=vectors,
         split_folder=data.split,
         seed=seed,
-        model=model,
+        model=model.name,
     )
     return folder
 
 
-def tried_histories(run: Run, data: Data, encoder_digest: str, vectors: Path, model: str) -> Path | None:
+def tried_histories(run: Run, data: Data, model: Model, vectors: Path) -> Path | None:
     """Folder of the learned encoders of histories to choose from; None where the shop asks for none."""
     settings = run.shop.settings
     kinds, seed = settings.retrieval.history_encoders, settings.training.seed
@@ -117,11 +123,11 @@ def tried_histories(run: Run, data: Data, encoder_digest: str, vectors: Path, mo
     _, folder = run.cached(
         build_stages.try_history_encoders,
         "histories",
-        [data.prepared.digest, encoder_digest, kinds, seed, settings.training.validation_items],
+        [data.prepared.digest, model.digest, kinds, seed, settings.training.validation_items],
         vectors=vectors,
         split_folder=data.split,
         settings=settings,
-        model=model,
+        model=model.name,
     )
     return folder
 
@@ -129,11 +135,9 @@ def tried_histories(run: Run, data: Data, encoder_digest: str, vectors: Path, mo
 def fitted_heads(
     run: Run,
     data: Data,
-    encoder: Path,
-    encoder_digest: str,
+    model: Model,
     graph: Path | None,
     plan: RetrievalPlan,
-    model: str,
 ) -> Path | None:
     """Folder of the heads of the shop's tasks on this encoder; None where it has no tasks."""
     tasks = run.shop.settings.tasks
@@ -142,51 +146,49 @@ def fitted_heads(
     _, folder = run.cached(
         build_stages.fit_heads,
         "heads",
-        [tasks, data.task_digest, encoder_digest, plan.inference],
+        [tasks, data.task_digest, model.digest, plan.inference],
         tasks=tasks,
         rows=data.task_rows,
-        encoder=encoder,
+        encoder=model.encoder,
         graph=graph,
         plan=plan,
-        model=model,
+        model=model.name,
     )
     return folder
 
 
-def chosen_plan(run: Run, data: Data, encoder: Path, encoder_digest: str, model: str) -> Retrieval:
+def chosen_plan(run: Run, data: Data, model: Model) -> Retrieval:
     """How to rank with this encoder, chosen on the validation part."""
     settings = run.shop.settings
     graphs = None
     if settings.retrieval.inference != "torch":
-        graphs = exported(run, encoder, model)
-    vectors = encoded(run, data, encoder, model)
-    histories = tried_histories(run, data, encoder_digest, vectors, model)
+        graphs = exported(run, model)
+    vectors = encoded(run, data, model.encoder, model.name)
+    histories = tried_histories(run, data, model, vectors)
     plan, _ = run.cached(
         build_stages.choose_retrieval,
         "plan",
-        [data.prepared.digest, encoder_digest, settings.retrieval, settings.encoder, settings.training],
-        encoder=encoder,
+        [data.prepared.digest, model.digest, settings.retrieval, settings.encoder, settings.training],
+        encoder=model.encoder,
         graphs=graphs,
         vectors=vectors,
         split_folder=data.split,
         settings=settings,
         histories=histories,
-        model=model,
+        model=model.name,
     )
     graph = graph_of(graphs, plan.inference)
-    plan = _with_implied(run, data, encoder, encoder_digest, graph, vectors, plan, model)
-    return _with_rankers(run, data, encoder, encoder_digest, graph, vectors, plan, histories, model)
+    plan = _with_implied(run, data, model, graph, vectors, plan)
+    return _with_rankers(run, data, model, graph, vectors, plan, histories)
 
 
 def _with_implied(
     run: Run,
     data: Data,
-    encoder: Path,
-    encoder_digest: str,
+    model: Model,
     graph: Path | None,
     vectors: Path,
     plan: RetrievalPlan,
-    model: str,
 ) -> RetrievalPlan:
     """The plan with its weights of what queries imply, by heads of the encoder that it was chosen with."""
     settings = run.shop.settings
@@ -197,15 +199,15 @@ def _with_implied(
     weighed, _ = run.cached(
         build_stages.weigh_what_queries_imply,
         "implied",
-        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
+        [data.prepared.digest, data.task_digest, model.digest, plan, read],
         plan=plan,
-        encoder=encoder,
+        encoder=model.encoder,
         graph=graph,
         vectors=vectors,
         split_folder=data.split,
-        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        heads=fitted_heads(run, data, model, graph, plan),
         settings=settings,
-        model=model,
+        model=model.name,
     )
     return weighed  # type: ignore[no-any-return]  # a task's result has no type
 
@@ -213,13 +215,11 @@ def _with_implied(
 def _with_rankers(
     run: Run,
     data: Data,
-    encoder: Path,
-    encoder_digest: str,
+    model: Model,
     graph: Path | None,
     vectors: Path,
     plan: RetrievalPlan,
     histories: Path | None,
-    model: str,
 ) -> Retrieval:
     """The plan with the entrances that have a second stage, and the folder of their rankers."""
     settings = run.shop.settings
@@ -230,29 +230,34 @@ def _with_rankers(
     ranked, folder = run.cached(
         build_stages.fit_second_stage,
         "ranker",
-        [data.prepared.digest, data.task_digest, encoder_digest, plan, read],
-        encoder=encoder,
+        [data.prepared.digest, data.task_digest, model.digest, plan, read],
+        encoder=model.encoder,
         graph=graph,
         vectors=vectors,
         split_folder=data.split,
-        heads=fitted_heads(run, data, encoder, encoder_digest, graph, plan, model),
+        heads=fitted_heads(run, data, model, graph, plan),
         plan=plan,
         settings=settings,
         histories=histories,
-        model=model,
+        model=model.name,
     )
-    second_stage(model, folder)
+    second_stage(model.name, folder)
     return ranked, folder
 
 
-def exported(run: Run, encoder: Path, model: str) -> Path:
+def exported(run: Run, model: Model) -> Path:
     """Folder of an encoder's graphs for ONNX Runtime; a fine-tuned one's are version 0's with its weights."""
-    base_digest, base = version_0(run)
-    digest, start = items_digest(encoder), None  # a query map is no part of a graph
-    if digest != base_digest:
-        start = base, exported(run, base, "version 0")
+    base = version_0(run)
+    digest, start = items_digest(model.encoder), None  # a query map is no part of a graph
+    if digest != base.digest:
+        start = base.encoder, exported(run, base)
     _, folder = run.cached(
-        build_stages.export_encoder, "graphs", [digest], encoder=encoder, start=start, model=model
+        build_stages.export_encoder,
+        "graphs",
+        [digest],
+        encoder=model.encoder,
+        start=start,
+        model=model.name,
     )
     return folder
 

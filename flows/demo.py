@@ -118,4 +118,5 @@ def _variant(run: Run, data: Data, champion: Candidate, kind: str) -> Candidate:
             share=AVERAGE_SHARE,
         )
     served = run.shop.candidates / champion.digest
-    return building.build(run, data, folder, digest, retrieval=(read_plan(served), served / RANKER))
+    model = building.Model(folder, digest)
+    return building.build(run, data, model, retrieval=(read_plan(served), served / RANKER))

@@ -137,9 +137,9 @@ def _keep(run: Run, encoder: Path, digest: str) -> Path:
 def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) -> dict[str, Recall]:
     """Of the primary entrance, by vectors alone: as they are and – downstream – fine-tuned on the same pairs,
     with negatives mined by the same encoder; not by a warm start, which would begin with neither of them."""
-    base_digest, base = building.version_0(run)
+    base = building.version_0(run)
     recalls = {
-        "before": _recall(run, data, base, base_digest, "before"),
+        "before": _recall(run, data, base.encoder, base.digest, "before"),
         "after": _recall(run, data, kept, digest, "after"),
     }
     if downstream:

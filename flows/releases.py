@@ -43,8 +43,7 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     digest = log.champion()
     if digest is not None:
         return candidates.read(shop.candidates, digest)
-    encoder_digest, encoder = building.version_0(run)
-    baseline = building.build(run, data, encoder, encoder_digest, baseline=True)
+    baseline = building.build(run, data, building.version_0(run), baseline=True)
     scorecard = judged(run, data, baseline, "champion")
     decision_stages.register_version(
         tracker, shop.candidates / baseline.digest, card_of(run, data, tracker, baseline, scorecard)

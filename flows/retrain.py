@@ -15,7 +15,7 @@ from components.contract.records import Candidate, TrainedModel
 from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import browse_command, start
 from flows import building, console, decision_stages, lost_runs, notifications, releases
-from flows.building import Retrieval
+from flows.building import Model, Retrieval
 from flows.costs import cost_of_run
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
@@ -93,8 +93,8 @@ def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
         champion = releases.serving_release(run, data, tracker)
         trained, retrieval = fine_tune(run, data, champion)
         model, folder = trained
-        encoder, digest = folder / "encoder", model.encoder_digest
-        challenger = building.build(run, data, encoder, digest, retrieval=retrieval, champion=champion)
+        source = Model(folder / "encoder", model.encoder_digest)
+        challenger = building.build(run, data, source, retrieval=retrieval, champion=champion)
         console.chapter("Judge")
         scorecards = releases.judge_all(run, data, challenger, champion)
         report = releases.decide_gate(run, data, scorecards, champion)
@@ -121,8 +121,8 @@ def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedM
     miner = miner_of(run, data, champion)
     chosen = fine_tuned(run, data, miner)
     settings = run.shop.settings
-    digest = chosen[0].encoder_digest
-    retrieval = building.chosen_plan(run, data, chosen[1] / "encoder", digest, "challenger")
+    model = Model(chosen[1] / "encoder", chosen[0].encoder_digest)
+    retrieval = building.chosen_plan(run, data, model)
     if settings.split.refit_on_validation:
         return fine_tuned(run, data, miner, part="refit", epochs=chosen[0].epochs), retrieval
     return chosen, retrieval

@@ -43,9 +43,8 @@ def current_miner(run: Run, data: Data) -> Miner:
     digest = run.shop.decision_log().champion()
     if digest is not None:
         return miner_of(run, data, candidates.read(run.shop.candidates, digest))
-    encoder_digest, encoder = building.version_0(run)
-    vectors = building.encoded(run, data, encoder, "version 0")
-    return Miner(encoder_digest, encoder, vectors)
+    base = building.version_0(run)
+    return Miner(base.digest, base.encoder, building.encoded(run, data, base.encoder, base.name))
 
 
 def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, EncoderSettings]:

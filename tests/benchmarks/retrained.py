@@ -84,8 +84,8 @@ def _first_retrain(shop: Shop, data_digest: str) -> tuple[Scorecard, Scorecard, 
                 raise SystemExit("our split is not the peers': the sources changed while the benchmark ran.")
             champion = releases.serving_release(run, data, tracker)
             (model, folder), retrieval = fine_tune(run, data, champion)
-            encoder = folder / "encoder"
-            challenger = building.build(run, data, encoder, model.encoder_digest, retrieval=retrieval)
+            fine_tuned = building.Model(folder / "encoder", model.encoder_digest)
+            challenger = building.build(run, data, fine_tuned, retrieval=retrieval)
             card = releases.judged(run, data, challenger, "challenger")
             version_0 = releases.judged(run, data, champion, "champion")
         return card, version_0, set(run.used) <= before

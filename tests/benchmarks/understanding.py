@@ -112,19 +112,17 @@ def _judged_twice(shop: Any, trained: bool) -> dict[str, Any]:
         ):
             data = prepare(run)
             champion = releases.serving_release(run, data, tracker)
-            base_digest, base = building.version_0(run)
             plan = read_plan(shop.candidates / champion.digest)
-            systems = {"version 0": (base, base_digest, plan)}
+            systems = {"version 0": (building.version_0(run), plan)}
             if trained:
                 (model, folder), (plan, _) = fine_tune(run, data, champion)
-                systems["fine-tuned"] = folder / "encoder", model.encoder_digest, plan
+                systems["fine-tuned"] = building.Model(folder / "encoder", model.encoder_digest), plan
             found, cards = {}, {}
-            for name, (encoder, digest, chosen) in systems.items():
+            for name, (of, chosen) in systems.items():
                 without = chosen.model_copy(update={"implied_weights": {}, "synonym_share": 0.0})
                 plans = {"with": chosen, "without": without}
                 built = {
-                    how: building.build(run, data, encoder, digest, retrieval=(one, None))
-                    for how, one in plans.items()
+                    how: building.build(run, data, of, retrieval=(one, None)) for how, one in plans.items()
                 }
                 judged = {how: releases.judged(run, data, one, name) for how, one in built.items()}
                 cards["challenger" if name == "fine-tuned" else "champion"] = judged["with"]
