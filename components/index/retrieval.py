@@ -28,7 +28,8 @@ from components.index.analysis import Analyzer
 from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases
 from components.index.history_encoder import HistoryEncoder
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.signals import Signals
 from components.index.vectors import ITEMS_FILE, read_vectors
 from components.ranking.ranker_files import Rankers, open_rankers

@@ -15,7 +15,8 @@ from components.evaluation.undiscoverable import check_split
 from components.evaluation.undiscoverable_report import UndiscoverableReport
 from components.index.catalogue import catalogue_now
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.retrieval import ENCODER, open_candidate
 from components.index.vectors import read_vectors
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from components.contract.ports import Encoder, Request, Rows
 from components.index.lexical import Lexical
-from components.index.live import Snapshot
+from components.index.live_rows import Snapshot
 from components.index.topk import top_columns
 from components.split.judged import JudgedSet
 

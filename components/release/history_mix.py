@@ -14,7 +14,7 @@ from components.index.co_purchases import CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
 from components.index.histories import Histories
 from components.index.history_encoder import HistoryEncoder
-from components.index.live import Snapshot
+from components.index.live_rows import Snapshot
 from components.release.fusion import Populations, ScoredRequest, recalls
 from components.split.judged import JudgedSet
 

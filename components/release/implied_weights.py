@@ -16,7 +16,7 @@ from components.contract.records import RetrievalPlan
 from components.contract.task import Facet
 from components.index.facets import FACETS, Facets
 from components.index.lexical import Lexical
-from components.index.live import Snapshot
+from components.index.live_rows import Snapshot
 from components.index.topk import Scores
 from components.release.fusion import Populations, ScoredRequest, found
 from components.split.judged import JudgedSet

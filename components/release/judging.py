@@ -22,7 +22,8 @@ from components.evaluation.scorecard import Scorecard
 from components.evaluation.slices import trained_items
 from components.index.bm25 import BM25Index
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.retrieval import HEADS, open_candidate, open_exact
 from components.split.labels import Labels, read_test
 from components.tasks.heads import open_heads

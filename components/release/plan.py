@@ -26,7 +26,8 @@ from components.encoder.transformer import TransformerEncoder
 from components.index.analysis import Analyzer
 from components.index.co_purchases import CoPurchases
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
 from components.release.fusion import Fusion, best_fusion, scored_queries

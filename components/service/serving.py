@@ -25,7 +25,8 @@ from components.contract.ports import Request
 from components.contract.settings import ServingSettings
 from components.index.columns import Filters
 from components.index.items_table import ItemsTable
-from components.index.live import EncodedChange, LiveIndex
+from components.index.live import LiveIndex
+from components.index.live_rows import EncodedChange
 from components.service.index_thread import Found, IndexThread
 from components.service.metrics import Metrics
 from components.service.releases import Releases

@@ -127,7 +127,8 @@ class _Ablation:
     def _judged(self, encoder: Any) -> dict[str, Any]:
         from components.contract.records import RetrievalPlan
         from components.index.lexical import LexicalSnapshot
-        from components.index.live import LiveIndex, Snapshot
+        from components.index.live import LiveIndex
+        from components.index.live_rows import Snapshot
         from components.release.fusion import best_fusion, scored_queries
         from components.release.plan import SHARES, WEIGHTS
 

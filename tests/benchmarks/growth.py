@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from components.contract.ports import Request, Vectors
 from components.contract.records import RetrievalPlan
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.vectors import SNAPSHOT_COLUMNS
 
 DIMENSIONS, CLUSTER_ITEMS, SPREAD = 384, 100, 0.8

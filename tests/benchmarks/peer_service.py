@@ -20,7 +20,8 @@ from lancedb.rerankers import RRFReranker
 from components.contract.ports import Ranking, Request
 from components.encoder.transformer import TransformerEncoder
 from components.index.columns import Mask
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.retrieval import ENCODER, INDEX, read_snapshot
 from components.index.topk import empty_ranking
 from components.service.query_cache import QueryCache

@@ -12,7 +12,7 @@ from components.contract.ports import Encoder, Vectors
 from components.contract.tables import TABLES
 from components.index.items_table import ItemsTable
 from components.index.lexical import LexicalSnapshot
-from components.index.live import Snapshot
+from components.index.live_rows import Snapshot
 
 _TYPES = {"text": pl.String(), "number": pl.Float64(), "timestamp": pl.Datetime("us")}
 

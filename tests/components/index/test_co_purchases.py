@@ -16,7 +16,8 @@ from components.index import co_purchases as module
 from components.index import item_weights as weights_module
 from components.index.co_purchases import HALF_LIFE_DAYS, SHRINKAGE, CoPurchases, CoPurchaseScores
 from components.index.item_weights import KEPT, RIDGE
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 
 ITEMS, USERS = 60, 40
 IDS = [f"i{number:02}" for number in range(ITEMS)]

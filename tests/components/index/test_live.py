@@ -16,7 +16,8 @@ from components.index.analysis import Analyzer
 from components.index.columns import Filters
 from components.index.exact import ExactIndex
 from components.index.lexical import K1, B, LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 
 SCORINGS = ("mean", "top3", "top10", "centred_top10")
 WORDS = ("oak", "pine", "chair", "table", "lamp", "red", "blue", "steel", "the", "for")

@@ -12,7 +12,8 @@ from components.contract.live import Change, LiveItem
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.index.columns import Filters
-from components.index.live import EncodedChange, LiveIndex
+from components.index.live import LiveIndex
+from components.index.live_rows import EncodedChange
 
 TITLES = ("oak chair", "oak table", "red lamp", "blue lamp", "steel hammer", "garden hose", "oak chair red")
 IDS = tuple("bdfhjl")

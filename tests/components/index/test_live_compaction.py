@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
-from components.index import coded_vectors, live
+from components.index import coded_vectors, live_rows
 from components.index.columns import Filters
 from components.index.live import LiveIndex
 
@@ -100,7 +100,7 @@ def test_ten_thousand_updates_of_one_item_take_the_memory_of_a_thousand(index_of
         change(index, put("b", f"oak chair number {number % 50}", number + 1))
         most = max(most, len(index.item_ids))
         index = index.compacted() if index.wasteful else index
-    assert most <= len(IDS) + live.DEAD_ROWS + 2
+    assert most <= len(IDS) + live_rows.DEAD_ROWS + 2
     assert index.item(index.row("b"))["title"] == "oak chair number 49"
     assert len(index) == len(IDS)
 
@@ -108,12 +108,12 @@ def test_ten_thousand_updates_of_one_item_take_the_memory_of_a_thousand(index_of
 def test_deleted_items_do_not_stay_in_memory_either(index_of):
     """Listed and taken out again, each under an id of its own."""
     index = index_of()
-    for number in range(3 * live.DEAD_ROWS):
+    for number in range(3 * live_rows.DEAD_ROWS):
         change(index, put(f"n{number}", "red lamp", 2 * number + 1), delete(f"n{number}", 2 * number + 2))
         change(index, put(f"m{number}", "red lamp", 2 * number + 1))
         change(index, delete(f"m{number}", 2 * number + 2))
         index = index.compacted() if index.wasteful else index
-    assert len(index.item_ids) <= len(IDS) + live.DEAD_ROWS + 2
+    assert len(index.item_ids) <= len(IDS) + live_rows.DEAD_ROWS + 2
     assert change(index, put("m0", "red lamp", 1)) == 0
 
 

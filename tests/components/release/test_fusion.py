@@ -6,7 +6,7 @@ import pytest
 
 from components.contract.ports import Request
 from components.index.lexical import LexicalSnapshot
-from components.index.live import Snapshot
+from components.index.live_rows import Snapshot
 from components.release.fusion import Fusion, best_fusion, fused_recall, scored_queries
 from components.split.judged import JudgedSet
 

@@ -18,7 +18,8 @@ from components.contract.settings import EncoderSettings, RetrievalSettings, Set
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
 from components.index.lexical import LexicalSnapshot
-from components.index.live import LiveIndex, Snapshot
+from components.index.live import LiveIndex
+from components.index.live_rows import Snapshot
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release import plan as planning
 from components.release.plan import OF_TEXTS, WEIGHTS, choose_plan, export_graphs, graph_of, weigh_implied

@@ -8,7 +8,7 @@ import pytest
 
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
-from components.index import live
+from components.index import live_rows
 from components.index.columns import Filters
 from components.service.comparison import Second
 
@@ -17,7 +17,7 @@ TITLES = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing i
 
 @pytest.fixture
 def shop(make_candidate: Callable[..., str], releases, service, monkeypatch):
-    monkeypatch.setattr(live, "DEAD_ROWS", 20)
+    monkeypatch.setattr(live_rows, "DEAD_ROWS", 20)
     releases.promote(make_candidate(TITLES, RetrievalPlan(lexical_weight=0.5)))
     return service(socket=True)
 
@@ -40,7 +40,7 @@ def test_updates_without_end_leave_the_index_small_and_every_answer_right(shop) 
         assert {status for one in searches for status in one.result()} == {200}
     serving = shop.serving.release()
     assert (serving.digest, serving.index is release.index) == (release.digest, False)
-    assert len(serving.index.item_ids) <= len(TITLES) + live.DEAD_ROWS + 2
+    assert len(serving.index.item_ids) <= len(TITLES) + live_rows.DEAD_ROWS + 2
     assert len(serving.index) == len(TITLES) + 1
     assert shop.serving.table.count() == len(TITLES) + 1
 
@@ -63,4 +63,4 @@ def test_the_release_beside_it_gives_memory_back_as_well(shop) -> None:
         shop.put({"item_id": "x", "title": f"walnut {number}"})
         found = second.search(Request("q", text=f"walnut {number}"), 1, Filters())
         assert found.index.item(found.rows[0])["title"] == f"walnut {number}"
-    assert len(second.release.index.item_ids) <= len(TITLES) + live.DEAD_ROWS + 2
+    assert len(second.release.index.item_ids) <= len(TITLES) + live_rows.DEAD_ROWS + 2
