@@ -5,7 +5,7 @@ from components.cost.summary import Cost, cost_of
 from components.cost.usage import USAGE, read_usage
 from flows.run import Run
 
-TRAINING, JUDGING = ("train", "writer", "written"), ("judged", "bm25")
+TRAINING, JUDGING = ("train", "writer", "written", "teacher", "taught"), ("judged", "bm25")
 
 
 def cost_of_run(run: Run, report: GateReport) -> Cost | None:

@@ -114,6 +114,7 @@ def prepared_examples(
     folder, base, _ = start_of(run, settings, miner)
     learned_until = miner.learned_until if warm else None
     written = _written(run, data, settings, miner, part)
+    taught = _taught(run, data, settings, miner, part, learned_until, written)
     options = [settings.encoder, settings.training, settings.augment, settings.knowledge]
     return run.cached(
         training_stages.prepare_training_examples,
@@ -131,7 +132,48 @@ def prepared_examples(
         learned_until=learned_until,
         task_rows=data.task_rows,
         written=written,
+        taught=taught,
     )
+
+
+def _taught(
+    run: Run,
+    data: Data,
+    settings: Settings,
+    champion: Miner,
+    part: TrainingPart,
+    learned_until: datetime | None,
+    written: Path | None,
+) -> Path | None:
+    """Folder of a teacher's scores; None where the settings want no teacher."""
+    distillation = settings.training.distillation
+    if not distillation.weight:
+        return None
+    wanted = distillation.model_copy(update={"weight": 1.0, "candidates": 1})  # what the teacher depends on
+    of = [data.prepared.digest, run.fingerprint["base_weights"], settings.encoder, wanted, part]
+    _, teacher = run.cached(
+        training_stages.train_cross_encoder,
+        "teacher",
+        of,
+        split_folder=data.split,
+        settings=settings,
+        part=part,
+    )
+    counts, folder = run.cached(
+        training_stages.score_by_teacher,
+        "taught",
+        [*of, champion.digest, settings.training, settings.augment, str(learned_until)],
+        teacher=teacher,
+        split_folder=data.split,
+        encoder=champion.encoder,
+        vectors=champion.vectors,
+        settings=settings,
+        part=part,
+        learned_until=learned_until,
+        written=written,
+    )
+    console.fact("teacher", ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    return folder
 
 
 def _written(run: Run, data: Data, settings: Settings, champion: Miner, part: TrainingPart) -> Path | None:

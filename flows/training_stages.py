@@ -11,6 +11,7 @@ from components.contract.records import TrainedModel
 from components.contract.settings import AugmentSettings, EncoderSettings, Settings, TrainingSettings
 from components.cost.usage import USAGE, Meter
 from components.encoder.base import resolve_base
+from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import save_average, save_damaged
 from components.index.vectors import read_vectors
@@ -20,6 +21,8 @@ from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
 from components.training.query_side import tune_query_side
 from components.training.spec import TrainingSpec
+from components.training.taught import score_candidates
+from components.training.teacher import train_teacher
 from components.training.writer import train_writer
 from components.training.written import write_for_few_clicks
 from flows import console
@@ -44,9 +47,10 @@ def prepare_training_examples(
     learned_until: datetime | None,
     task_rows: Path | None = None,
     written: Path | None = None,
+    taught: Path | None = None,
 ) -> PreparedExamples:
     """base: the saved encoder that a warm start fine-tunes; None: encoder.name. written: folder of written
-    queries."""
+    queries; taught: of a teacher's scores."""
     start = (
         TransformerEncoder.load_saved(base)
         if base
@@ -67,6 +71,7 @@ def prepare_training_examples(
             learned_until=learned_until,
             knowledge=settings.knowledge,
             written=written,
+            taught=taught,
         )
     return prepared.model_copy(update={"path": folder.name})
 
@@ -91,6 +96,41 @@ def write_queries(
 ) -> dict[str, int]:
     with stage_folder(folder) as out, Meter(out / USAGE):
         return write_for_few_clicks(split_folder, part, settings, writer, encoder, vectors, out)
+
+
+@task(name="train the teacher")
+def train_cross_encoder(folder: Path, split_folder: Path, settings: Settings, part: TrainingPart) -> str:
+    base, encoder = resolve_base(settings.encoder), settings.encoder
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        train_teacher(split_folder, part, base, encoder, settings.training.distillation).save(out)
+    return folder.name
+
+
+@task(name="score what the teacher is asked")
+def score_by_teacher(
+    folder: Path,
+    teacher: Path,
+    split_folder: Path,
+    encoder: Path,
+    vectors: Path,
+    settings: Settings,
+    part: TrainingPart,
+    learned_until: datetime | None,
+    written: Path | None,
+) -> dict[str, int]:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        return score_candidates(
+            split_folder,
+            part,
+            settings.training,
+            settings.augment,
+            CrossEncoder.load(teacher, settings.encoder.max_length),
+            TransformerEncoder.load_saved(encoder),
+            read_vectors(vectors)[1],
+            out,
+            learned_until=learned_until,
+            written=written,
+        )
 
 
 @task(name="fine-tune", task_run_name="fine-tune on {part} rows")

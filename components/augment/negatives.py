@@ -46,7 +46,7 @@ def mine(
     *,
     depth: int,
     per_pair: int,
-    ceiling: float,
+    ceiling: float | None,
     seed: int,
 ) -> Mined:
     """Draws up to `per_pair` negatives per pair from the `depth` eligible items nearest to its request.
@@ -54,7 +54,7 @@ def mine(
     A candidate is dropped, in this order, when it is a known positive of the request, when it is in the
     duplicate group of one, or when it scores above `ceiling` times the score of the pair's own positive:
     such an item is more likely an unjudged positive than a negative (TopK-PercPos of "NV-Retriever",
-    arXiv 2407.15831, section 3). From what is left the draw is uniform, without repetition.
+    arXiv 2407.15831, section 3); None: no ceiling. From what is left the draw is uniform, without repetition.
 
     Args:
         query_vectors: (q, d) unit vectors of the requests.
@@ -81,7 +81,7 @@ def mine(
             "duplicate_of_positive": np.isin(
                 requests[part, None] * len(groups) + groups[candidates], group_keys
             ),
-            "above_ceiling": scores > ceiling * own[:, None],
+            "above_ceiling": scores > (np.inf if ceiling is None else ceiling * own[:, None]),
         }
         left = _count_and_filter(dropped, counts)
         rows[part] = _draw(candidates, left, per_pair, rng)

@@ -156,6 +156,22 @@ class EncoderSettings(Section):
     """Of the texts, for the lexical side."""
 
 
+class DistillationSettings(Section):
+    """A teacher: a cross-encoder that is trained on the shop's graded judgements, the low ones too, and whose
+    scores of query and item the encoder learns beside the pairs."""
+
+    weight: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Of this in the loss, where the pairs weigh 1; 0: no teacher."""
+    candidates: int = Field(default=4, ge=1, le=32)
+    """Items per training query, judged or not, that the teacher scores beside the query's own."""
+    judgements: int | None = Field(default=None, ge=2)
+    """At most so many for the teacher to learn from, drawn by seed; None: all."""
+    epochs: int = Field(default=2, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=1e-4, gt=0)
+    seed: int = 0
+
+
 class TrainingSettings(Section):
     start: Literal["base", "champion"] = "base"
     """What is fine-tuned: encoder.name, or the champion's encoder (a warm start) on what is new since it was
@@ -189,6 +205,7 @@ class TrainingSettings(Section):
     matryoshka_dimensions: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """The loss is also taken of the first so many numbers of every vector, so that the encoder can be cut to
     them later (`encoder.dimensions`)."""
+    distillation: DistillationSettings = DistillationSettings()
     fine_tuned_share: Share = 1.0
     """Share of the fine-tuned weights in the saved encoder; the rest is the encoder it started from. Less
     than 1 keeps more of what that one knew of words the training rows do not have."""
@@ -228,7 +245,7 @@ class TrainingSettings(Section):
     @model_validator(mode="after")
     def _a_query_side_has_its_own_loss(self) -> "TrainingSettings":
         default = TrainingSettings.model_fields
-        for name in ("lowest_grade_weight", "matryoshka_dimensions"):
+        for name in ("lowest_grade_weight", "matryoshka_dimensions", "distillation"):
             if self.method == "query_side" and getattr(self, name) != default[name].default:
                 raise ValueError(f"method query_side has its own loss, without {name}: leave that out")
         return self

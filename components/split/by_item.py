@@ -25,6 +25,7 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
     positives = of_training.filter(pl.col("grade") >= settings.positive_grade)
     return SplitParts(
         items=items,
+        graded_search=_training_rows(of_training.join(trainable, on="item_id", how="semi")),
         train_search=_training_rows(positives.join(trainable, on="item_id", how="semi")),
         train_purchases=None,
         refit_search=None,
@@ -95,8 +96,8 @@ def _held_out_queries(judgements: pl.DataFrame, settings: SplitSettings) -> tupl
     return sorted(test), sorted(validation)
 
 
-def _training_rows(positives: pl.DataFrame) -> pl.DataFrame:
-    best = positives.group_by("request_id", "item_id").agg(pl.col("grade").max(), pl.col("query").min())
+def _training_rows(judgements: pl.DataFrame) -> pl.DataFrame:
+    best = judgements.group_by("request_id", "item_id").agg(pl.col("grade").max(), pl.col("query").min())
     return best.select("query", "item_id", "grade", at=pl.lit(None, dtype=pl.Datetime("us"))).sort(
         "query", "item_id"
     )

@@ -33,6 +33,7 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
     purchases = _purchase_rows(acts.join(second, on="item_id", how="semi"), cutoff)
     return SplitParts(
         items=items,
+        graded_search=None,
         train_search=_search_rows(
             searches.join(first, on="item_id", how="semi"), validation_cutoff, settings
         ),

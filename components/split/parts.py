@@ -34,6 +34,9 @@ class SplitParts:
     item_id, at."""
 
     items: pl.DataFrame
+    graded_search: pl.DataFrame | None
+    """Search rows of all judgements of training queries and items, the low grades too; None: of dated events,
+    which have no grade for what was passed over."""
     train_search: pl.DataFrame | None
     train_purchases: pl.DataFrame | None
     refit_search: pl.DataFrame | None

@@ -117,6 +117,7 @@ def _write(
 ) -> None:
     frames = {
         "items": parts.items,
+        "graded/search": parts.graded_search,
         "train/search": parts.train_search,
         "train/purchases": parts.train_purchases,
         "refit/search": parts.refit_search,

@@ -12,7 +12,7 @@ pairs would save nothing more, since a title and its query or negative differ in
 home_depot, groups of at most 1,024 tokens: 15 % padding instead of 16 %).
 
 Legend of shapes: b pairs of this rank, B pairs of the step, H hard negatives per pair, C = B + B · H
-candidates, h items of the longest history (1 for queries).
+candidates, h items of the longest history (1 for queries), K candidates of a teacher per pair.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,6 +61,10 @@ class Batch:
     """Column of this rank's first pair."""
     weights: NDArray[np.float32]
     """(b,) of the pairs in the loss; their mean over the step is 1."""
+    candidates: Integers
+    """(b, K) that the teacher scored; an absent one points to the pair's positive."""
+    taught: NDArray[np.float32]
+    """(b, 1 + K) the teacher's scores of positive and candidates, −inf for an absent one."""
     tasks: tuple[TaskBatch, ...] = ()
     """Rows of each task that trains the encoder; their texts stand behind the pairs'."""
 
@@ -174,12 +178,14 @@ def rank_batch(
         anchors=texts.anchors(own),
         positives=texts.items(positives[first : first + shard]),
         negatives=texts.items(_filled(negatives, positives)[first : first + shard]),
-        texts=texts.tokens,
         not_negatives=not_negatives,
         not_anchors=not_anchors,
         log_expected=None if share is None else share[np.maximum(candidates, 0)],
         first=first,
         weights=_weights(examples.weights[step.pairs])[first : first + shard],
+        candidates=texts.items(_filled(examples.candidates[own], examples.positives[own])),
+        taught=examples.taught[own],
+        texts=texts.tokens,
     )
 
 

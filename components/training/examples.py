@@ -20,7 +20,9 @@ from components.training.ragged import Ragged
 
 ARRAYS, QUERIES, DESCRIPTION = "examples.safetensors", "queries.parquet", "examples.json"
 _RAGGED = ("item_tokens", "short_tokens", "query_tokens", "histories", "known_groups")
-_PLAIN = ("kinds", "anchors", "positives", "negatives", "owners", "weights", "groups")
+_PLAIN = (
+    *("kinds", "anchors", "positives", "negatives", "owners", "weights", "candidates", "taught", "groups"),
+)
 
 
 class PreparedExamples(Record):
@@ -38,7 +40,7 @@ class PreparedExamples(Record):
 
 @dataclass(frozen=True)
 class Examples:
-    """p pairs over n items, with H hard negatives each (-1: none)."""
+    """p pairs over n items, with H hard negatives each (-1: none) and K candidates of a teacher."""
 
     kinds: Rows
     """(p,) pairs.SEARCH or pairs.RECOMMENDATION."""
@@ -52,6 +54,10 @@ class Examples:
     """(anchors,) owner numbers."""
     weights: NDArray[np.float32]
     """(p,) weight in the loss, 0 to 1."""
+    candidates: Rows
+    """(p, K) item numbers that the teacher scored (-1: none); K is 0 without a teacher."""
+    taught: NDArray[np.float32]
+    """(p, 1 + K) the teacher's scores of the pair's positive and its candidates, −inf for none."""
     groups: Rows
     """(n,) duplicate group of each item."""
     item_tokens: Ragged

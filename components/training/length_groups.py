@@ -1,4 +1,6 @@
-"""Cutting a batch's texts into groups of like length, each padded to its own longest text."""
+"""Texts of like length together: groups of a batch's, each padded to its own longest text, and batches."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -7,6 +9,8 @@ from components.training.ragged import Integers
 # What one more forward and backward pass costs, in tokens' worth of time: kernel launches on a GPU, small
 # matrices on a CPU. Measured on two AVX-512 cores with MiniLM; the GPU's value is an estimate.
 OVERHEAD_TOKENS = {"cpu": 100, "cuda": 20_000}
+SORTED_TOGETHER = 50
+"""Batches whose texts are sorted by length, so that little of a batch is padding."""
 
 
 def length_groups(lengths: Integers, overhead: int) -> list[Integers]:
@@ -30,3 +34,13 @@ def length_groups(lengths: Integers, overhead: int) -> list[Integers]:
         groups.append(order[before[cut[end]] : before[end]])
         end = int(cut[end])
     return groups[::-1]
+
+
+def batches_of_like_length(lengths: Integers, size: int, rng: np.random.Generator) -> Iterator[Integers]:
+    """Every position once, in random batches of texts of like length."""
+    order, block = rng.permutation(len(lengths)), size * SORTED_TOGETHER
+    blocks = [order[first : first + block] for first in range(0, len(order), block)]
+    ordered = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
+    batches = [ordered[first : first + size] for first in range(0, len(ordered), size)]
+    for number in rng.permutation(len(batches)):
+        yield batches[number]

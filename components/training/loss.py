@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, log_softmax, normalize
 
 
 @dataclass(frozen=True)
@@ -90,3 +90,23 @@ def symmetric_loss(
         to_anchors, labels, reduction="none"
     )
     return (losses if weights is None else weights * losses).mean() / 2
+
+
+def distillation_loss(anchors: Tensor, candidates: Tensor, scores: Tensor, *, temperature: float) -> Tensor:
+    """Mean Kullback–Leibler divergence of the encoder's softmax over each anchor's k candidates from the
+    teacher's; a scalar, 0 where both agree.
+
+    The teacher's scores are log odds as they are, the encoder's cosines over the temperature. (Hofstätter et
+    al. 2020 match margins instead, MarginMSE, which asks cosines for the teacher's scale.)
+
+    Args:
+        anchors: (b, d)
+        candidates: (b, k, d) unit vectors.
+        scores: (b, k) of the teacher; −inf for no candidate, never for all.
+    """
+    absent = torch.isneginf(scores)
+    cosines = torch.einsum("bd,bkd->bk", anchors, candidates) / temperature
+    found = log_softmax(cosines.masked_fill(absent, -torch.inf), dim=-1).masked_fill(absent, 0.0)
+    wanted = log_softmax(scores, dim=-1).masked_fill(absent, 0.0)
+    share = wanted.exp().masked_fill(absent, 0.0)
+    return (share * (wanted - found)).sum(dim=-1).mean()

@@ -21,7 +21,7 @@ from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
 from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
-from components.training.loss import StepVectors, symmetric_loss
+from components.training.loss import StepVectors, distillation_loss, symmetric_loss
 from components.training.packing import packed_vectors, packs
 
 CLIP_NORM = 1.0
@@ -75,7 +75,17 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
                 )
                 for step in self._gather(anchors, positives, negatives).cut(self._cuts)
             ]
-            return torch.stack(losses).mean() + self._task_losses(vectors, batch)
+            distilled = self._distillation_loss(vectors, anchors, batch)
+            return torch.stack(losses).mean() + distilled + self._task_losses(vectors, batch)
+
+    def _distillation_loss(self, vectors: Tensor, anchors: Tensor, batch: Batch) -> Tensor:
+        """Weighted, of this rank's pairs, which need no other rank's; a scalar."""
+        if not batch.candidates.shape[1]:
+            return vectors.new_zeros(())
+        places = self._tensor(np.column_stack([batch.positives, batch.candidates]))
+        scores, temperature = self._tensor(batch.taught), self.settings.temperature
+        loss = distillation_loss(anchors, vectors[places], scores, temperature=temperature)
+        return self.settings.distillation.weight * loss
 
     def _task_losses(self, vectors: Tensor, batch: Batch) -> Tensor:
         """The weighted sum of the tasks' losses on this rank's rows; a scalar."""

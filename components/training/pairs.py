@@ -92,7 +92,7 @@ def read_pairs(
     items = pl.read_parquet(split / "items.parquet")
     searched = [training_rows(split, part, "search", items)]
     if written is not None:
-        searched.append(_rows_of(written / "search.parquet", part, items))
+        searched.append(rows_of(written / "search.parquet", part, items))
     rows = [frame for frame in searched if frame is not None]
     searches = _search_targets(pl.concat(rows, how="diagonal") if rows else None, learned_until)
     purchases = _purchase_targets(training_rows(split, part, "purchases", items), learned_until)
@@ -115,10 +115,11 @@ def trainable(items: pl.DataFrame, part: TrainingPart) -> pl.Series:
 def training_rows(split: Path, part: TrainingPart, name: str, items: pl.DataFrame) -> pl.DataFrame | None:
     """The rows of "search" or "purchases" with the column `row`, the item's catalogue row; None where there
     are none. Raises LeakageError where one names an item that may not be trained on."""
-    return _rows_of(split / part / f"{name}.parquet", part, items)
+    return rows_of(split / part / f"{name}.parquet", part, items)
 
 
-def _rows_of(path: Path, part: TrainingPart, items: pl.DataFrame) -> pl.DataFrame | None:
+def rows_of(path: Path, part: TrainingPart, items: pl.DataFrame) -> pl.DataFrame | None:
+    """The same of any file with the column item_id."""
     if not path.is_file():
         return None
     catalogue = items.select("item_id", trainable=trainable(items, part)).with_row_index("row")

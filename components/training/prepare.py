@@ -25,6 +25,7 @@ from components.training.examples import Examples, PreparedExamples, write_descr
 from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
 from components.training.ragged import Ragged
 from components.training.task_examples import prepare_task_examples
+from components.training.taught import Taught, read_taught
 from components.understanding.knowledge import Knowledge
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def prepare_examples(
     learned_until: datetime | None = None,
     knowledge: KnowledgeSettings | None = None,
     written: Path | None = None,
+    taught: Path | None = None,
 ) -> PreparedExamples:
     """Writes the examples of a split's training rows into the folder `out`.
 
@@ -58,6 +60,7 @@ def prepare_examples(
         tasks: trained beside the pairs; task_rows: the folder of their rows.
         learned_until, written: see `read_pairs`.
         knowledge: its synonyms say training queries in other words.
+        taught: folder of the teacher's scores (taught.py); None: there is no teacher.
 
     Raises LeakageError (an item that may not be trained on), DataError (no pair).
     """
@@ -67,12 +70,16 @@ def prepare_examples(
     if champion is not None and augment.hard_negatives:
         eligible = trainable(items, part).to_numpy()
         texts = item_texts(items, base.settings.item_fields)
-        vectors = _encode_eligible(champion, texts, eligible) if item_vectors is None else item_vectors
+        vectors = encode_eligible(champion, texts, eligible) if item_vectors is None else item_vectors
         mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
     base = with_prompt(base, training)
+    scored = Taught.nothing(len(pairs))
+    if taught is not None:
+        scored = read_taught(taught, pairs, items, part, training.distillation.candidates)
     weights = grade_weights(pairs.grades, training.lowest_grade_weight)
-    _tokenised(pairs, weights, mined.rows, items, base, _variants(pairs.queries, knowledge, base)).write(out)
+    variants = _variants(pairs.queries, knowledge, base)
+    _tokenised(pairs, weights, mined.rows, scored, items, base, variants).write(out)
     if task_rows is not None:
         prepare_task_examples(tasks, task_rows, base, out)
     prepared = PreparedExamples(
@@ -94,7 +101,7 @@ def _groups(items: pl.DataFrame) -> Rows:
     return items.get_column("group").rank("dense").cast(pl.Int64).to_numpy()
 
 
-def _encode_eligible(champion: Encoder, texts: list[str], eligible: Flags) -> Vectors:
+def encode_eligible(champion: Encoder, texts: list[str], eligible: Flags) -> Vectors:
     """(n, d); zeros where an item may not be trained on, which no draw looks at."""
     rows = np.flatnonzero(eligible)
     found = champion.encode_items([texts[row] for row in rows])
@@ -163,13 +170,15 @@ def _tokenised(
     pairs: Pairs,
     weights: NDArray[np.float32],
     negatives: Rows,
+    taught: Taught,
     items: pl.DataFrame,
     base: TransformerEncoder,
     variants: tuple[tuple[str, ...], ...],
 ) -> Examples:
     """Renumbers the items that occur and cuts their texts, and the queries, into tokens."""
     histories = Ragged.of(pairs.histories)
-    used = np.unique(np.concatenate([pairs.positives, negatives[negatives != NONE], histories.values]))
+    used = np.unique(np.concatenate([pairs.positives, histories.values, negatives, taught.candidates], None))
+    used = used[used != NONE]
     number = np.full(len(items), NONE, dtype=np.int64)
     number[used] = np.arange(len(used))
     groups, fields = _groups(items), base.settings.item_fields
@@ -181,6 +190,8 @@ def _tokenised(
         negatives=np.where(negatives == NONE, NONE, number[negatives]),
         owners=pairs.owners,
         weights=weights,
+        candidates=np.where(taught.candidates == NONE, NONE, number[taught.candidates]),
+        taught=taught.scores,
         groups=groups[used],
         item_tokens=Ragged.of(base.tokenize(item_texts(texts, fields), "item")),
         short_tokens=Ragged.of(base.tokenize(item_texts(texts, drop_attributes(fields)), "item")),

@@ -1,7 +1,6 @@
 """Trains the writer of queries on the shop's own training pairs: what was asked, and what answered."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +8,13 @@ import polars as pl
 import torch
 
 from components.contract.errors import DataError
-from components.contract.ports import Rows
 from components.contract.settings import EncoderSettings, WriterSettings
 from components.encoder.texts import item_texts
 from components.encoder.writer import QueryWriter
+from components.training.length_groups import batches_of_like_length
 from components.training.pairs import TrainingPart, trainable, training_rows
 
 logger = logging.getLogger(__name__)
-SORTED_TOGETHER = 50
-"""Batches whose pairs are sorted by length, so that little of a batch is padding."""
 
 
 def train_writer(
@@ -57,7 +54,7 @@ def train_writer(
         writer.model.decoder.train()
         for epoch in range(settings.epochs):
             losses = []
-            for batch in _batches(lengths, settings.batch_size, rng):
+            for batch in batches_of_like_length(lengths, settings.batch_size, rng):
                 states = writer.encode([read[row] for row in batch])
                 loss = writer.loss(states, [wanted[row] for row in batch])
                 optimizer.zero_grad()
@@ -69,13 +66,3 @@ def train_writer(
             logger.info("query writer, epoch %d: loss %.3f", epoch + 1, float(np.mean(losses)))
     writer.model.eval()
     return writer
-
-
-def _batches(lengths: Rows, size: int, rng: np.random.Generator) -> Iterator[Rows]:
-    """Every pair once, in random batches of pairs of like length."""
-    order, block = rng.permutation(len(lengths)), size * SORTED_TOGETHER
-    blocks = [order[first : first + block] for first in range(0, len(order), block)]
-    ordered = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in blocks])
-    batches = [ordered[first : first + size] for first in range(0, len(ordered), size)]
-    for number in rng.permutation(len(batches)):
-        yield batches[number]

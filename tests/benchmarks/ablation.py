@@ -11,12 +11,13 @@ by request, with 95 % intervals. Finished variants are kept in --cache. The last
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from components.contract.settings import DistillationSettings
 from flows.embedded import prepare_environment
 
 AS_SET, UNTRAINED, MINED_AGAIN = "as set", "untrained", "negatives mined again"
@@ -42,6 +43,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "lowest grade weighs nothing": {"lowest_grade_weight": 0.0},
     "Matryoshka": {"matryoshka_dimensions": (192, 96)},
     "trained at 96 dimensions": {"dimensions": 96},
+    "a teacher": {"distillation": DistillationSettings(weight=1.0, epochs=1, judgements=16_000)},
+    "a teacher that weighs ten times as much": {
+        "distillation": DistillationSettings(weight=10.0, epochs=1, judgements=16_000)
+    },
 }
 """Settings of `training`, `augment` and `encoder` that differ."""
 MEASURES = ("new/recall@10", "new_only/recall@10", "established/recall@10")
@@ -121,8 +126,41 @@ class _Ablation:
             encoder, trained = train_from_base(self._bench, place, training, augment, miner, used)
             kept.write_text(json.dumps(self._judged(encoder) | {"seconds": trained.seconds}))
         judged: dict[str, Any] = json.loads(kept.read_text())
+        if "distillation" in VARIANTS[name]:
+            self._compare_teacher(VARIANTS[name]["distillation"], place / "out" / "encoder")
         sys.stderr.write(f"{name}, seed {seed}: {_means(judged)}\n")
         return judged
+
+    def _compare_teacher(self, settings: DistillationSettings, pupil: Path) -> None:
+        """How often teacher, pupil and the untrained encoder order two judged items of a validation query as
+        their grades are. On stderr."""
+        from trainings import base_encoder, teacher_of
+
+        from components.encoder.texts import item_texts
+        from components.encoder.transformer import TransformerEncoder
+
+        bench = self._bench
+        texts = dict(
+            zip(bench.item_ids, item_texts(bench.catalogue, bench.settings.encoder.item_fields), strict=True)
+        )
+        judged, of = self._validation.judged["search"], []
+        for request in judged.requests:
+            of += [
+                (request.text, texts[item], grade)
+                for item, grade in judged.judged[request.request_id].items()
+            ]
+        queries, items, grades = zip(*of, strict=True)
+
+        def cosines(encoder: Any) -> Any:
+            return (encoder.encode_queries(queries) * encoder.encode_items(items)).sum(axis=1)
+
+        scores = {
+            "teacher": teacher_of(bench, self._folder, settings).score(queries, items),
+            "pupil": cosines(TransformerEncoder.load_saved(pupil)),
+            UNTRAINED: cosines(base_encoder(bench)),
+        }
+        for name, own in scores.items():
+            sys.stderr.write(f"{name}: {_ordered(queries, np.asarray(grades), own):.4f} ordered as judged\n")
 
     def _judged(self, encoder: Any) -> dict[str, Any]:
         from components.contract.records import RetrievalPlan
@@ -159,6 +197,13 @@ class _Ablation:
         )
         measures = card.entrances[bench.entrance].measures
         return {name: measures[name].tolist() for name in MEASURES}
+
+
+def _ordered(queries: Sequence[str], grades: Any, scores: Any) -> float:
+    """Share of the pairs of one query's items with different grades whose higher one has the higher score."""
+    same = np.asarray(queries)[:, None] == np.asarray(queries)
+    higher = same & (grades[:, None] > grades)
+    return float((scores[:, None] > scores)[higher].mean())
 
 
 class _Cut:

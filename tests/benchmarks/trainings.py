@@ -5,13 +5,27 @@ from typing import Any
 
 from recall_shop import BenchShop
 
+from components.contract.digests import sha256_json
+from components.contract.files import stage_folder
 from components.contract.records import TrainedModel
-from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
+from components.contract.settings import (
+    AugmentSettings,
+    DistillationSettings,
+    EncoderSettings,
+    TrainingSettings,
+)
 from components.encoder.base import base_digest, resolve_base
+from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.transformer import TransformerEncoder
 from components.training.launch import train
-from components.training.prepare import prepare_examples
+from components.training.pairs import trainable
+from components.training.prepare import encode_eligible, prepare_examples
 from components.training.spec import TrainingSpec
+from components.training.taught import score_candidates
+from components.training.teacher import train_teacher
+
+_VECTORS: dict[str, Any] = {}
+"""Of the items that may be trained on, by the encoders that negatives were mined with in this process."""
 
 
 def base_encoder(bench: BenchShop, settings: EncoderSettings | None = None) -> TransformerEncoder:
@@ -32,13 +46,20 @@ def train_from_base(
     folder: of this training alone; one that was killed goes on from there."""
     augment, used = augment or bench.settings.augment, encoder_settings or bench.settings.encoder
     encoder = base_encoder(bench, used)
+    champion = miner or encoder
+    if champion.digest not in _VECTORS:
+        eligible = trainable(bench.catalogue, "train").to_numpy()
+        _VECTORS[champion.digest] = encode_eligible(champion, bench.texts, eligible)
+    vectors = _VECTORS[champion.digest]
     prepared = prepare_examples(
         bench.split,
         folder / "examples",
         base=encoder,
         training=training,
         augment=augment,
-        champion=miner or encoder,
+        champion=champion,
+        item_vectors=vectors,
+        taught=_taught(bench, folder, training, augment, champion, vectors),
     )
     spec = TrainingSpec(
         base=str(resolve_base(used)),
@@ -54,3 +75,30 @@ def train_from_base(
     )
     trained = train(spec, folder / "work", folder / "out")
     return TransformerEncoder.load_saved(folder / "out" / "encoder"), trained
+
+
+def teacher_of(bench: BenchShop, folder: Path, settings: DistillationSettings) -> CrossEncoder:
+    """Trained once per settings of its own, and kept in `folder`."""
+    own = settings.model_dump(mode="json", exclude={"weight", "candidates"})
+    place = folder / f"teacher-{sha256_json([own, bench.prepared.digest])[:12]}"
+    if not (place / "config.json").is_file():
+        encoder = bench.settings.encoder
+        with stage_folder(place) as out:
+            train_teacher(bench.split, "train", resolve_base(encoder), encoder, settings).save(out)
+    return CrossEncoder.load(place, bench.settings.encoder.max_length)
+
+
+def _taught(
+    bench: BenchShop,
+    folder: Path,
+    training: TrainingSettings,
+    augment: AugmentSettings,
+    champion: Any,
+    vectors: Any,
+) -> Path | None:
+    if not training.distillation.weight:
+        return None
+    teacher = teacher_of(bench, folder.parent, training.distillation)
+    (folder / "taught").mkdir(parents=True, exist_ok=True)
+    score_candidates(bench.split, "train", training, augment, teacher, champion, vectors, folder / "taught")
+    return folder / "taught"

@@ -43,6 +43,22 @@ def test_the_last_items_in_id_order_are_new_and_none_of_them_is_trained_on(
     assert (trained.get_column("grade") >= 2.0).all()
 
 
+def test_low_grades_of_what_may_be_trained_on_are_kept_apart(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """For a teacher: the positives and the judgements below them, none of them held out."""
+    out = run(write_tables(**undated), UNDATED)
+    graded = pl.read_parquet(out / "graded/search.parquet")
+    positives = pl.read_parquet(out / "train/search.parquet")
+    assert set(graded.get_column("grade")) == {1.0, 3.0}
+    assert graded.filter(pl.col("grade") >= 2.0).equals(positives)
+    items = pl.read_parquet(out / "items.parquet").filter(~pl.col("trainable"))
+    assert graded.join(items, on="item_id", how="semi").is_empty()
+    held_out = {request.request_id for part in ("validation", "test")
+                for request in read_judged(out, part, "judge")["search"].requests}  # fmt: skip
+    assert not held_out & set(graded.get_column("query").str.to_lowercase())
+
+
 def test_numeric_ids_are_ordered_as_numbers(write_tables: Write, undated: dict[str, pl.DataFrame]) -> None:
     """Item 1000 is newer than item 999."""
     renamed = {

@@ -49,6 +49,8 @@ def _examples(seed: int = 0, searches: int = 23, histories: int = 17) -> Example
         negatives=rng.integers(-1, items, (pairs, 2)),
         owners=owners,
         weights=rng.random(pairs).astype(np.float32),
+        candidates=rng.integers(-1, items, (pairs, 3)),
+        taught=rng.standard_normal((pairs, 4)).astype(np.float32),
         groups=groups,
         item_tokens=Ragged.of([[100 + item, 7] for item in range(items)]),
         short_tokens=Ragged.of([[100 + item] for item in range(items)]),
@@ -148,10 +150,13 @@ def test_shards_of_two_ranks_make_up_the_step_of_one() -> None:
             rank_batch(examples, step, noise, share, _tokenize, seed=0, rank=rank, ranks=ranks)
             for rank, ranks in ((0, 1), (0, 2), (1, 2))
         )
-        for name in ("anchors", "positives", "negatives"):
+        for name in ("anchors", "positives", "negatives", "candidates"):
             halves = [text for half in (first, second) for text in _texts(half, getattr(half, name))]
             assert halves == _texts(whole, getattr(whole, name))
-        assert np.array_equal(np.concatenate([first.weights, second.weights]), whole.weights)
+        for name in ("weights", "taught"):
+            assert np.array_equal(
+                np.concatenate([getattr(first, name), getattr(second, name)]), getattr(whole, name)
+            )
         assert whole.weights.mean() == pytest.approx(1, rel=1e-5)
         for name in ("not_negatives", "not_anchors"):
             assert np.array_equal(
@@ -161,6 +166,19 @@ def test_shards_of_two_ranks_make_up_the_step_of_one() -> None:
         assert np.array_equal(whole.log_expected, second.log_expected)
         assert (first.first, second.first) == (0, len(pairs) // 2)
         assert np.array_equal(pairs, epoch_plan(examples, _settings(), 0, 1)[number])
+
+
+def test_candidates_stand_beside_their_scores() -> None:
+    """An absent one is read as the pair's positive, which its score takes out again."""
+    examples = _examples()
+    noise = epoch_noise(examples, AugmentSettings(attribute_dropout=0), 0, 0)
+    for number, pairs in enumerate(epoch_plan(examples, _settings(), 0, 1)):
+        batch = rank_batch(examples, Step(number, 0, pairs), noise, None, _tokenize, seed=0, rank=0, ranks=1)
+        assert np.array_equal(batch.taught, examples.taught[pairs])
+        for line, pair in enumerate(pairs):
+            wanted = [item if item >= 0 else examples.positives[pair] for item in examples.candidates[pair]]
+            found = [batch.texts[place] for place in batch.candidates[line]]
+            assert found == [[100 + item, 7] for item in wanted]
 
 
 def test_pairs_that_all_weigh_nothing_stay_so() -> None:

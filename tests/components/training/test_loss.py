@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from components.training.loss import StepVectors, symmetric_loss
+from components.training.loss import StepVectors, distillation_loss, symmetric_loss
 
 TEMPERATURE = 0.05
 
@@ -103,6 +103,41 @@ def test_cut_vectors_are_the_first_numbers_of_unit_length() -> None:
             assert found.shape == (len(full), size)
             assert torch.allclose(found.norm(dim=1), torch.ones(len(full), dtype=torch.float64))
             assert torch.allclose(found * full[:, :size].norm(dim=1, keepdim=True), full[:, :size])
+
+
+def test_distillation_is_the_divergence_from_the_teachers_softmax() -> None:
+    """Against logits one at a time; an absent candidate counts for nothing and gets no gradient; a pair with
+    nothing but its positive has nothing to learn."""
+    generator = torch.Generator().manual_seed(6)
+    anchors, candidates = _unit(3, generator), _unit(12, generator).reshape(3, 4, 5).requires_grad_()
+    scores = torch.randn(3, 4, generator=generator, dtype=torch.float64)
+    scores[1, 2] = scores[2, 1:] = -torch.inf
+    loss = distillation_loss(anchors, candidates, scores, temperature=TEMPERATURE)
+    expected = 0.0
+    for pair in range(3):
+        places = [place for place in range(4) if scores[pair, place] > -math.inf]
+        wanted, found = (
+            [math.exp(float(value)) for value in values]
+            for values in (
+                [scores[pair, place] for place in places],
+                [anchors[pair] @ candidates[pair, place].detach() / TEMPERATURE for place in places],
+            )
+        )
+        for of, own in zip(wanted, found, strict=True):
+            share = of / sum(wanted)
+            expected += share * math.log(share / (own / sum(found))) / 3
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-9)
+    loss.backward()
+    assert candidates.grad is not None and torch.isfinite(candidates.grad).all()
+    assert not candidates.grad[1, 2].any() and not candidates.grad[2].any()
+    assert candidates.grad[0].any()
+
+
+def test_an_encoder_that_agrees_with_the_teacher_learns_nothing() -> None:
+    generator = torch.Generator().manual_seed(7)
+    anchors, candidates = _unit(2, generator), _unit(6, generator).reshape(2, 3, 5)
+    agreed = torch.einsum("bd,bkd->bk", anchors, candidates) / TEMPERATURE + 3.0
+    assert abs(float(distillation_loss(anchors, candidates, agreed, temperature=TEMPERATURE))) < 1e-12
 
 
 def test_equal_shares_change_nothing() -> None:

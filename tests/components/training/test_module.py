@@ -45,9 +45,11 @@ def test_matryoshka_dimensions_are_less_than_the_encoders(shop: Any) -> None:
         ContrastiveModule(shop.load(), TrainingSettings(matryoshka_dimensions=(16, 32)), 1)
 
 
-@pytest.mark.parametrize("name", ["lowest_grade_weight", "matryoshka_dimensions"])
-def test_a_query_side_refuses_what_it_has_not(name: str) -> None:
-    value: Any = {"lowest_grade_weight": 0.5, "matryoshka_dimensions": (16,)}[name]
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("lowest_grade_weight", 0.5), ("matryoshka_dimensions", (16,)), ("distillation", {"weight": 1.0})],
+)
+def test_a_query_side_refuses_what_it_has_not(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=f"has its own loss, without {name}: leave that out"):
         TrainingSettings.model_validate({"method": "query_side", "start": "champion", name: value})
 

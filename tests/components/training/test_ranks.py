@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.contract.settings import AugmentSettings
+from components.contract.settings import AugmentSettings, DistillationSettings
 from components.training.attempts import begin_attempt
 from components.training.batches import Step, epoch_noise, epoch_plan, rank_batch
 from components.training.examples import Examples, read_examples
@@ -26,14 +26,20 @@ BATCH = 16
 
 def _whole_steps(folder: Path) -> Examples:
     """The prepared examples cut to whole steps, so that one and two ranks make the same steps; the pairs get
-    different weights."""
+    different weights and, as if there were a teacher, scored candidates."""
     examples = read_examples(folder)
     kept = np.concatenate(
         [(own := np.flatnonzero(examples.kinds == kind))[: len(own) // BATCH * BATCH] for kind in (0, 1)]
     )
     fields = ("kinds", "anchors", "positives", "negatives")
     cut = replace(examples, **{name: getattr(examples, name)[kept] for name in fields})
-    cut = replace(cut, weights=np.random.default_rng(0).random(len(kept)).astype(np.float32))
+    rng = np.random.default_rng(0)
+    cut = replace(
+        cut,
+        weights=rng.random(len(kept)).astype(np.float32),
+        candidates=rng.integers(0, len(cut.groups), (len(kept), 2)),
+        taught=rng.standard_normal((len(kept), 3)).astype(np.float32),
+    )
     cut.write(folder)
     return cut
 
@@ -93,13 +99,13 @@ def _assert_steps_are_worth_comparing(examples: Examples, training: Any) -> None
 @pytest.mark.parametrize("chunk", [None, 5])
 def test_two_ranks_give_the_gradients_of_one(make_spec: Any, tmp_path: Path, chunk: int | None) -> None:
     """Dropout 0, fp32, equal shards, hard negatives, logQ, masked duplicates, both loss directions, queries
-    and histories, weighted pairs, whole and cut vectors: every gradient of every step agrees to 1e-5, on both
-    ranks; with gradient caching, whose chunks the ranks have different numbers of, too."""
+    and histories, weighted pairs, whole and cut vectors, a teacher: every gradient of every step agrees to
+    1e-5, on both ranks; with gradient caching, whose chunks the ranks have different numbers of, too."""
     frozen: dict[str, Any] = {
         "learning_rate": 1e-12,
         "weight_decay": 0.0,
     }  # all steps start from the same weights
-    frozen |= {"matryoshka_dimensions": (8,)}
+    frozen |= {"matryoshka_dimensions": (8,), "distillation": DistillationSettings(weight=2.0)}
     spec = make_spec(dropout=0.0, temperature=0.1, batch_size=BATCH, hard_negatives=2, **frozen)
     examples = _whole_steps(Path(spec.examples))
     _assert_steps_are_worth_comparing(examples, spec.training)

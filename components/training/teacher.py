@@ -1,0 +1,109 @@
+"""Trains a cross-encoder on what the shop's judges said of training queries and items: a teacher.
+
+What it learns from names no item that is held out and no query that something is judged by: the split's own
+training rows, and – where the shop has judgements – those below `split.positive_grade` as well, which the
+encoder itself is not trained on.
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from components.contract.errors import DataError
+from components.contract.ports import Rows
+from components.contract.settings import DistillationSettings, EncoderSettings
+from components.encoder.cross_encoder import CrossEncoder
+from components.encoder.texts import item_texts
+from components.training.length_groups import batches_of_like_length
+from components.training.pairs import TrainingPart, rows_of, trainable, training_rows
+
+logger = logging.getLogger(__name__)
+GRADED = "graded/search.parquet"
+
+
+def train_teacher(
+    split: Path, part: TrainingPart, base: Path, encoder: EncoderSettings, settings: DistillationSettings
+) -> CrossEncoder:
+    """A cross-encoder that begins as the base encoder and learns the grades, as shares of the highest.
+
+    Beside each query's judged items stands one that is drawn from all others, at a grade of 0: judges see
+    little of what is plainly wrong. Unjudged items that look right are not taken for wrong; many are not.
+
+    Raises DataError where nothing is graded, or everything alike; LeakageError; EncoderError.
+    """
+    items = pl.read_parquet(split / "items.parquet")
+    judged = _judged(split, part, items)
+    if judged.get_column("grade").n_unique() < 2:
+        found = "is no graded search" if not len(judged) else "are searches of one grade only"
+        raise DataError(
+            f"{split / part}: there {found}, and a teacher learns from differences in grade; set "
+            f"training.distillation.weight to 0."
+        )
+    judged = judged.with_columns(pl.col("grade") / pl.col("grade").max())
+    rng = np.random.default_rng(settings.seed)
+    some = _some(judged, settings.judgements, rng)
+    queries, rows, targets = _with_drawn(some, np.flatnonzero(trainable(items, part).to_numpy()), rng)
+    texts = item_texts(items, encoder.item_fields)
+    teacher = CrossEncoder.load(base, encoder.max_length, settings.seed)
+    tokens = teacher.tokenize(queries, [texts[row] for row in rows])
+    lengths = np.asarray([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
+    wanted = torch.from_numpy(targets).to(teacher.model.device)
+    steps = settings.epochs * -(-len(rows) // settings.batch_size)
+    optimizer = torch.optim.AdamW(teacher.model.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)  # of dropout
+        teacher.model.train()
+        for epoch in range(settings.epochs):
+            losses = []
+            for batch in batches_of_like_length(lengths, settings.batch_size, rng):
+                loss = binary_cross_entropy_with_logits(teacher.logits(tokens, batch.tolist()), wanted[batch])
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                torch.nn.utils.clip_grad_norm_(teacher.model.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                losses.append(float(loss.detach()))
+            logger.info("teacher, epoch %d: loss %.3f", epoch + 1, float(np.mean(losses)))
+    teacher.model.eval()
+    return teacher
+
+
+def _judged(split: Path, part: TrainingPart, items: pl.DataFrame) -> pl.DataFrame:
+    """query, row, grade: each pair once, at its best grade."""
+    found = rows_of(split / GRADED, part, items)
+    if found is None:
+        found = training_rows(split, part, "search", items)
+    if found is None or "grade" not in found.columns:
+        return pl.DataFrame(schema={"query": pl.String, "row": pl.Int64, "grade": pl.Float64})
+    best = found.drop_nulls("grade").group_by("query", "row").agg(pl.col("grade").max())
+    return best.sort("query", "row")
+
+
+def _some(judged: pl.DataFrame, most: int | None, rng: np.random.Generator) -> pl.DataFrame:
+    if most is None or len(judged) <= most:
+        return judged
+    return judged[np.sort(rng.choice(len(judged), most, replace=False))]
+
+
+def _with_drawn(
+    judged: pl.DataFrame, eligible: Rows, rng: np.random.Generator
+) -> tuple[list[str], Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+    """Queries, item rows and targets of the judged pairs, and per query of one drawn item."""
+    asked = judged.get_column("query").unique(maintain_order=True)
+    known = set(judged.select("query", "row").iter_rows())
+    drawn = [
+        (query, int(row))
+        for query, row in zip(asked, rng.choice(eligible, len(asked)), strict=True)
+        if (query, int(row)) not in known
+    ]
+    targets = np.concatenate([judged.get_column("grade").to_numpy(), np.zeros(len(drawn))])
+    queries = [*judged.get_column("query"), *(query for query, _ in drawn)]
+    rows = [*judged.get_column("row"), *(row for _, row in drawn)]
+    return queries, np.asarray(rows, dtype=np.int64), targets.astype(np.float32)
