@@ -116,21 +116,25 @@ def test_an_undated_row_in_dated_training_stops_the_run(dated_split: tuple[Path,
         check_leakage(*dated_split)
 
 
+@pytest.mark.parametrize("folder", ["train", "graded"])
 @pytest.mark.parametrize("part", ["test", "validation"])
-def test_a_held_out_query_in_training_stops_the_run(undated_split: tuple[Path, Path], part: str) -> None:
-    """Also when it is written in another case and with more spaces."""
+def test_a_held_out_query_in_training_stops_the_run(
+    undated_split: tuple[Path, Path], part: str, folder: str
+) -> None:
+    """Also when it is written in another case and with more spaces, and where a teacher alone reads it."""
     query = pl.read_parquet(undated_split[0] / part / "requests.parquet").get_column("text")[0]
-    append(undated_split[0] / "train" / "search.parquet", query=f"  {query.upper()} ")
+    append(undated_split[0] / folder / "search.parquet", query=f"  {query.upper()} ")
     with pytest.raises(LeakageError, match="test or validation query"):
         check_leakage(*undated_split)
 
 
+@pytest.mark.parametrize("folder", ["train", "graded"])
 @pytest.mark.parametrize("item", ["135", "130", "105"])
 def test_a_held_out_item_or_its_duplicate_in_training_stops_the_run(
-    undated_split: tuple[Path, Path], item: str
+    undated_split: tuple[Path, Path], item: str, folder: str
 ) -> None:
     """A new item, a validation item, and an established item with a new item's title."""
-    append(undated_split[0] / "train" / "search.parquet", item_id=item)
+    append(undated_split[0] / folder / "search.parquet", item_id=item)
     with pytest.raises(LeakageError, match="held-out item"):
         check_leakage(*undated_split)
 
