@@ -19,7 +19,7 @@ _NOTHING_TRAINED = "Nothing was trained; mend the split."
 def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     """Rows checked by kind; raises LeakageError at the first leak, naming file and row.
 
-    - dated: a training row at or after its cut-off (validation cut-off for train/, T for graded/, refit/,
+    - dated: a training row at or after its cut-off (validation cut-off for train/ and graded/, T for refit/,
       statistics/);
     - undated: a held-out query, or a held-out item or its duplicate group, in a training row;
     - a request frequency that counts rows at or past T;
@@ -28,7 +28,12 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     description = json.loads((split / "split.json").read_text())
     cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
     checked_rows = 0
-    folders = ("train", validation_cutoff), ("graded", cutoff), ("refit", cutoff), ("statistics", cutoff)
+    folders = (
+        ("train", validation_cutoff),
+        ("graded", validation_cutoff),
+        ("refit", cutoff),
+        ("statistics", cutoff),
+    )
     for folder, until in folders:
         for path in sorted((split / folder).glob("*.parquet")):
             rows = pl.read_parquet(path)
