@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,11 @@ class _Ablation:
         from components.training.validation import read_validation
 
         self._bench, self._folder, self._pairs = bench, folder, pairs
-        self._validation = read_validation(bench.split, bench.settings.encoder, bench.settings.training)
-        of_validation = pl.col("item_id").is_in(list(self._validation.item_ids))
+        found = read_validation(bench.split, bench.settings.encoder, bench.settings.training)
+        known = frozenset(found.item_ids)
+        judged = {entrance: _within(one, known) for entrance, one in found.judged.items()}
+        self._validation = replace(found, judged=judged)
+        of_validation = pl.col("item_id").is_in(list(known))
         self._items = bench.catalogue.filter(of_validation).with_columns(is_new=pl.col("is_validation_new"))
 
     def untrained(self) -> dict[str, Any]:
@@ -197,6 +201,17 @@ class _Ablation:
         )
         measures = card.entrances[bench.entrance].measures
         return {name: measures[name].tolist() for name in MEASURES}
+
+
+def _within(judged: Any, known: frozenset[str]) -> Any:
+    """Without the judgements of other items; all relevant ones are among the validation's."""
+    return replace(
+        judged,
+        judged={
+            request: {item: grade for item, grade in grades.items() if item in known}
+            for request, grades in judged.judged.items()
+        },
+    )
 
 
 def _ordered(queries: Sequence[str], grades: Any, scores: Any) -> float:
