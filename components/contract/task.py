@@ -83,7 +83,7 @@ class Task(Section):
     the items that a search for the question finds first. None: nothing."""
     loss: Loss = "cross_entropy"
     """classification, nearest: what trains the encoder. contrastive: rows with equal labels are drawn
-    together and others apart, for which few rows per label suffice; the head is fitted afterwards as ever."""
+    together and others apart; the head is fitted afterwards as ever. Not shown to be better (0022)."""
     self_training: Share | None = None
     """classification: training rows whose target is null are given the head's answer where it is surer than
     a threshold, and the head is fitted again on all. The threshold is chosen on labelled training rows that
