@@ -21,11 +21,9 @@ were chosen on. The last line is the JSON. Two cores: twelve minutes.
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,18 +64,18 @@ def main() -> None:
 
 class _FewLabels:
     def __init__(self, data: Path, out: Path, part: str) -> None:
-        from tasks_frozen import SHOPS, Kept, write_task_rows
+        from tasks_frozen import SHOPS, Kept, untrained, write_task_rows
 
         from components.tasks.rows import read_rows
 
         [self._task] = [task for task in SHOPS["womens_clothing"].tasks if task.name == "department"]
-        settings = write_task_rows("womens_clothing", (self._task,), data, out, shuffled=True)
+        settings = write_task_rows("womens_clothing", (self._task,), data, out)
         self._train = read_rows(out / "rows", self._task, "train", "judge")
         held = read_rows(out / "rows", self._task, "test" if part == "test" else "validation", "judge")
         self._held = held.sample(min(ROWS, len(held)), seed=0)
         self.rows = {"all": len(self._held), "new": int(self._held.get_column("is_new").sum())}
-        self._encoder = Kept(settings, MAX_LENGTH)
-        self._settings = settings
+        self._settings = settings.encoder.model_copy(update={"max_length": MAX_LENGTH})
+        self._encoder = Kept(untrained(self._settings))
 
     def draw(self, count: int, seed: int, systems: Sequence[str]) -> dict[str, dict[str, float]]:
         """{system: {population: macro-F1}} for one draw of `count` labels per department."""
@@ -137,42 +135,12 @@ class _FewLabels:
         return {name: float(value) for name, value in found.items() if value is not None}
 
     def _trained_on(self, texts: Sequence[str], targets: Sequence[str], loss: str, seed: int) -> Any:
-        """The encoder after STEPS steps of the product's module on rows of the task alone."""
-        from torch.utils.data import DataLoader
-
-        from components.contract.settings import TrainingSettings
-        from components.encoder.base import resolve_base
-        from components.encoder.transformer import TransformerEncoder
-        from components.tasks.heads import Coding
-        from components.tasks.modules import joint_loss
-        from components.training.data import OneLoader
-        from components.training.fit import trainer_of
-        from components.training.module import ContrastiveModule
-        from components.training.ragged import Ragged
-        from components.training.task_examples import TaskExamples, with_task_rows
-
-        class LabelsAlone(ContrastiveModule):
-            def training_step(self, batch: Any, _batch_index: int) -> Any:
-                return self._task_losses(self._encode(batch.texts), batch)
+        """The encoder after STEPS steps on rows of the task alone."""
+        from labels_alone import trained_on_labels
 
         task = self._task.model_copy(update={"loss": loss, "weight": 1.0})
-        chosen = self._settings.encoder.model_copy(update={"max_length": MAX_LENGTH})
-        encoder = TransformerEncoder.load(resolve_base(chosen), chosen)
-        coding = Coding.of(task, targets)
-        codes = coding.encode(task, targets)
-        weights = coding.class_weights(task, codes)
-        examples = TaskExamples(task, Ragged.of(encoder.tokenize(texts, "item")), codes, weights)
-        settings = TrainingSettings(precision="fp32", seed=seed)
-        steps = []
-        for step in range(STEPS):
-            drawn, rows = with_task_rows([], [examples], TASK_ROWS, seed=seed, step=step, rank=0, ranks=1)
-            steps.append(SimpleNamespace(step=step, texts=drawn, tasks=rows))
-        module = LabelsAlone(encoder, settings, STEPS, [joint_loss(task, encoder.dimensions, weights)])
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = trainer_of(Path(scratch) / "precision.json", settings, 1, [])
-            trainer.fit(module, datamodule=OneLoader(DataLoader(steps, batch_size=None)))
-        encoder.model.eval()
-        return encoder
+        labelled = [(task, texts, targets)]
+        return trained_on_labels(self._settings, labelled, steps=STEPS, rows=TASK_ROWS, seed=seed)
 
 
 def _spread(draws: Sequence[dict[str, float]]) -> dict[str, dict[str, float]]:

@@ -1,4 +1,5 @@
-"""`make bench-tasks` on real shops: heads on the encoder as it was downloaded, beside the baselines."""
+"""`make bench-tasks` on real shops: heads on the encoder as it was downloaded and, where there is nothing to
+search by, on one that the tasks' losses trained; beside the baselines."""
 
 import json
 import time
@@ -9,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from labels_alone import trained_on_labels
 
-from components.contract.settings import Settings
+from components.contract.settings import EncoderSettings, Settings
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.data.sources import load
@@ -23,9 +25,10 @@ from components.split.split import split
 from components.tasks.fit import fit_heads
 from components.tasks.heads import open_heads
 from components.tasks.judging import judge_baselines, judge_heads
-from components.tasks.rows import write_rows
+from components.tasks.rows import read_rows, write_rows
 from flows.shop import open_shop
 
+ROWS = 8
 OF_REVIEWS = """
 SELECT reviews.item_id, text, nullif(trim(split_part(category, '>', {level})), '') AS target
 FROM reviews JOIN items USING (item_id)
@@ -44,7 +47,9 @@ class Frozen:
     tasks: tuple[Task, ...]
     max_length: int
     judged: bool = True
-    """False: nothing to judge search with, so items are held out by their id alone."""
+    """False: nothing to judge search with, so items are held out by chance."""
+    steps: int = 0
+    """Of training on the labels alone, ROWS of each task; 0: the encoder is not trained."""
 
 
 SHOPS = {
@@ -52,6 +57,7 @@ SHOPS = {
         (load_task("sentiment"), _of_reviews("department", 2), _of_reviews("class", 3)),
         max_length=96,
         judged=False,
+        steps=200,
     ),
     "online_retail": Frozen((load_task("price"),), max_length=32),
     "best_buy": Frozen((load_task("price"),), max_length=96),
@@ -59,19 +65,45 @@ SHOPS = {
 
 
 def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[str, Any]:
-    """Figures per task: "untrained", "baseline", "constant". most: reviews, drawn by seed; None: all."""
+    """Figures per task: "untrained", "multi_task", "baseline", "constant". most: reviews, drawn by seed;
+    None: all."""
     wanted = SHOPS[name]
     settings = write_task_rows(name, wanted.tasks, root, out, most)
-    encoder = Kept(settings, wanted.max_length)
-    began = time.monotonic()
-    fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads")
-    ours = judge_heads(wanted.tasks, out / "rows", encoder, open_heads(out / "heads"))
-    seconds = {"untrained": round(time.monotonic() - began, 1)}
+    chosen = settings.encoder.model_copy(update={"max_length": wanted.max_length})
+    systems: dict[str, dict[str, pl.DataFrame]] = {}
+    seconds: dict[str, float] = {}
+    for system in ("untrained", "multi_task") if wanted.steps else ("untrained",):
+        began = time.monotonic()
+        encoder = Kept(_trained(wanted, chosen, out) if system == "multi_task" else untrained(chosen))
+        fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads" / system)
+        heads = open_heads(out / "heads" / system)
+        systems[system] = judge_heads(wanted.tasks, out / "rows", encoder, heads)
+        seconds[system] = round(time.monotonic() - began, 1)
     began = time.monotonic()
     simple = judge_baselines(wanted.tasks, out / "rows")
     seconds["baseline"] = round(time.monotonic() - began, 1)
-    tasks = {task.name: _figures(task, ours[task.name], simple[task.name]) for task in wanted.tasks}
+    tasks = {
+        task.name: {
+            "metric": task.measured[0],
+            **{system: measured(task, of[task.name]) for system, of in systems.items()},
+            "baseline": measured(task, simple[task.name]),
+            "constant": measured(task, simple[task.name].with_columns(answer=pl.col("constant"))),
+        }
+        for task in wanted.tasks
+    }
     return {"tasks": tasks, "seconds_of": seconds}
+
+
+def untrained(settings: EncoderSettings) -> TransformerEncoder:
+    return TransformerEncoder.load(resolve_base(settings), settings)
+
+
+def _trained(wanted: Frozen, settings: EncoderSettings, out: Path) -> TransformerEncoder:
+    labelled = []
+    for task in wanted.tasks:
+        rows = read_rows(out / "rows", task, "train", reader="fit")
+        labelled.append((task, rows.get_column("text").to_list(), rows.get_column("target").to_list()))
+    return trained_on_labels(settings, labelled, steps=wanted.steps, rows=ROWS)
 
 
 def write_task_rows(
@@ -80,10 +112,8 @@ def write_task_rows(
     root: Path,
     out: Path,
     most: int | None = None,
-    shuffled: bool = False,
 ) -> Settings:
-    """The tasks' rows into `out`/rows; returns the settings. most: see `frozen`. shuffled: items are held
-    out whatever their ids, which in womens_clothing go by department."""
+    """The tasks' rows into `out`/rows; returns the settings. most: see `frozen`."""
     settings = open_shop(name, str(root), str(out)).settings
     checked, cut = out / "checked", out / "split"
     for folder in (out / "loaded", checked, cut):
@@ -96,27 +126,18 @@ def write_task_rows(
     if SHOPS[name].judged:
         split(checked, settings.split, cut)
     else:
-        _hold_out(checked, cut, settings, shuffled)
+        _hold_out(checked, cut, settings)
     write_rows(tasks, checked, cut, out / "rows")
     return settings
 
 
-def _figures(task: Task, ours: pl.DataFrame, simple: pl.DataFrame) -> dict[str, Any]:
-    return {
-        "metric": task.measured[0],
-        "untrained": measured(task, ours),
-        "baseline": measured(task, simple),
-        "constant": measured(task, simple.with_columns(answer=pl.col("constant"))),
-    }
-
-
-def _hold_out(checked: Path, cut: Path, settings: Settings, shuffled: bool) -> None:
-    """A split of items alone. Each is its own duplicate group: the titles here are kinds, not names."""
+def _hold_out(checked: Path, cut: Path, settings: Settings) -> None:
+    """A split of items alone, by chance: ids go by department here. Each is its own duplicate group: the
+    titles are kinds, not names."""
     items = pl.read_parquet(checked / "items.parquet").with_columns(group=pl.col("item_id")).sort("item_id")
     held = hold_out_items(items, settings.split)
-    if shuffled:
-        flags = held.select("is_new", "is_validation_new")
-        held = held.with_columns(flags.sample(fraction=1.0, shuffle=True, seed=0))
+    flags = held.select("is_new", "is_validation_new")
+    held = held.with_columns(flags.sample(fraction=1.0, shuffle=True, seed=0))
     held.write_parquet(cut / "items.parquet")
     (cut / "split.json").write_text(
         json.dumps({"validation_cutoff": None, "cutoff": None, "judged_until": None})
@@ -124,11 +145,10 @@ def _hold_out(checked: Path, cut: Path, settings: Settings, shuffled: bool) -> N
 
 
 class Kept:
-    """The base encoder; a text that was encoded once is not encoded again."""
+    """An encoder; a text that was encoded once is not encoded again."""
 
-    def __init__(self, settings: Settings, max_length: int) -> None:
-        chosen = settings.encoder.model_copy(update={"max_length": max_length})
-        self._encoder = TransformerEncoder.load(resolve_base(chosen), chosen)
+    def __init__(self, encoder: TransformerEncoder) -> None:
+        self._encoder = encoder
         self._vectors: dict[str, np.ndarray] = {}
         self.digest = self._encoder.digest
 
