@@ -7,7 +7,8 @@ from typing import get_args
 
 from components.contract.digests import hashed, sha256_file
 from components.contract.records import Candidate, RetrievalPlan
-from components.contract.settings import OPERATING, HistoryEncoderKind
+from components.contract.retrieving import HistoryEncoderKind
+from components.contract.settings import OPERATING
 from components.encoder.base import items_digest
 from components.release import candidate as candidates
 from components.release.fingerprint import Fingerprint

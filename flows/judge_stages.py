@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import task
 
 from components.contract.files import stage_folder, write_bytes, write_json
+from components.contract.judging import GatePolicy, JudgeSettings
 from components.contract.operations import MonitoringSettings
 from components.contract.records import GateReport, PreparedData
-from components.contract.settings import GatePolicy, JudgeSettings
 from components.contract.task import Task as ShopTask
 from components.cost.summary import Cost
 from components.cost.usage import USAGE, Meter

@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import task
 
 from components.contract.files import stage_folder, write_json
+from components.contract.learning import TrainingSettings
 from components.contract.pretraining import PretrainingSettings
 from components.contract.records import Entrance, TrainedModel
-from components.contract.settings import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.pretraining.corpus import Corpus, collect, training_texts
 from components.pretraining.spec import PretrainingSpec

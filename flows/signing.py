@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from components.contract.settings import SigningSettings
+from components.contract.serving import SigningSettings
 from components.release import candidate as candidates
 from components.release.signature import sign, signature_path, verify_signature
 

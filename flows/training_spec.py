@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 
 from components.contract.errors import ConfigError
+from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, TrainedModel
-from components.contract.settings import EncoderSettings, Settings
+from components.contract.settings import Settings
 from components.encoder.base import resolve_base, saved_settings
 from components.release import candidate as candidates
 from components.training.examples import PreparedExamples

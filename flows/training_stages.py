@@ -7,8 +7,9 @@ from pathlib import Path
 from prefect import task
 
 from components.contract.files import stage_folder
+from components.contract.learning import AugmentSettings, EncoderSettings, TrainingSettings
 from components.contract.records import TrainedModel
-from components.contract.settings import AugmentSettings, EncoderSettings, Settings, TrainingSettings
+from components.contract.settings import Settings
 from components.cost.usage import USAGE, Meter
 from components.encoder.base import resolve_base
 from components.encoder.cross_encoder import CrossEncoder

@@ -132,7 +132,7 @@ def tiny_exported(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) 
     weights are equal, as in a trained model: a graph of a fine-tuned copy can be made from its graph."""
     import torch
 
-    from components.contract.settings import EncoderSettings
+    from components.contract.learning import EncoderSettings
     from components.encoder.transformer import TransformerEncoder
     from components.release.plan import export_graphs
 

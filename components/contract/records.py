@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from components.contract.settings import HistoryScoring, Inference
+from components.contract.retrieving import HistoryScoring, Inference
 from components.contract.task import Facet
 
 Verdict = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 from components.contract.digests import sha256_file, sha256_json
 from components.contract.errors import EncoderError
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Vectors
-from components.contract.settings import EncoderSettings
 from components.encoder.base import QUERY_MAP_FILE, SETTINGS_FILE
 from components.encoder.batches import TextKind, encode_distinct
 from components.encoder.query_map import QueryMap, mapped, read_query_map

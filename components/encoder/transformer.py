@@ -17,8 +17,8 @@ from transformers.utils import logging as transformers_logging
 
 from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Vectors
-from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
 from components.encoder.loading import LOADING

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from components.contract.errors import JudgeError
+from components.contract.judging import JudgeSettings
 from components.contract.ports import Retriever
 from components.contract.records import Entrance
-from components.contract.settings import JudgeSettings
 from components.evaluation import bounds
 from components.evaluation.bounds import Measurement, Typos
 from components.evaluation.measures import Values, condense, slice_measures, slice_recall

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.contract.settings import JudgeSettings
+from components.contract.judging import JudgeSettings
 from components.evaluation.pairs import Mask
 from components.split.judged import JudgedSet
 

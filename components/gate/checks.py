@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 
 from components.contract.errors import ConfigError
+from components.contract.judging import Bound
 from components.contract.records import Entrance, Gate, Outcome
-from components.contract.settings import Bound
 from components.evaluation.scorecard import Scorecard
 from components.gate import wording
 from components.gate.gates import line

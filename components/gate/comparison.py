@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from components.contract.errors import JudgeError
+from components.contract.judging import GatePolicy
 from components.contract.records import Entrance
-from components.contract.settings import GatePolicy
 from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.gate import statistics
 from components.gate.statistics import Floats, Units

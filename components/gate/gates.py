@@ -6,8 +6,8 @@ that should be there and is not, which never promotes (DESIGN.md, "The gate").
 
 from typing import Any, Literal
 
+from components.contract.judging import GatePolicy
 from components.contract.records import Entrance, Gate, Outcome
-from components.contract.settings import GatePolicy
 from components.gate import power, statistics, wording
 from components.gate.comparison import Comparison
 

@@ -6,8 +6,8 @@ policy's bounds). Established items are judged against the champion, as without 
 without one has no such gates; a number that should be there and is not never promotes.
 """
 
+from components.contract.judging import GatePolicy
 from components.contract.records import Gate
-from components.contract.settings import GatePolicy
 from components.evaluation.scorecard import Scorecard
 from components.gate.comparison import Question, check_comparable, compare
 from components.gate.gates import guardrail_gate, line

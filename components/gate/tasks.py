@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from components.contract.errors import JudgeError
+from components.contract.judging import GatePolicy
 from components.contract.records import Gate, Outcome
-from components.contract.settings import GatePolicy
 from components.contract.task import Population, Requirement, Task
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.task_measures import MEASURES, rows_of, statistics_of, value_of

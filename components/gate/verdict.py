@@ -8,8 +8,8 @@ INCONCLUSIVE  anything else: not shown either way, or a number is missing
 from collections.abc import Iterable, Mapping, Sequence
 
 from components.contract.errors import JudgeError
+from components.contract.judging import GatePolicy
 from components.contract.records import Entrance, Gate, GateReport, Verdict
-from components.contract.settings import GatePolicy
 from components.contract.task import Task
 from components.evaluation.scorecard import Scorecard
 from components.gate import checks, gates, power, wording

@@ -13,7 +13,7 @@ import re
 import Stemmer
 from bm25s import stopwords
 
-from components.contract.settings import Language
+from components.contract.learning import Language
 
 GRAM = 3
 _TERM = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.ports import Encoder, Ranking, Request, Vectors
-from components.contract.settings import HistoryEncoderKind, HistoryScoring
+from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
 from components.index.histories import TOP, Wide, centred, is_centred, top_mean, unit
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
 from components.index.vectors import check_finite

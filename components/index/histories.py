@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.ports import Vectors
-from components.contract.settings import HistoryEncoderKind, HistoryScoring
+from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
 from components.index.coded_vectors import CodedVectors
 from components.index.history_encoder import HistoryEncoder
 from components.index.topk import Scores

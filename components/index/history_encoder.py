@@ -23,7 +23,7 @@ from scipy.special import expit, softmax
 
 from components.contract.errors import DataError
 from components.contract.files import disk_errors
-from components.contract.settings import HistoryEncoderKind
+from components.contract.retrieving import HistoryEncoderKind
 
 LENGTH = 64
 """Past items that are read, the last ones."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from components.contract.errors import DataError
 from components.contract.files import disk_errors, write_json
+from components.contract.learning import Language
 from components.contract.ports import Rows
-from components.contract.settings import Language
 from components.index.analysis import Analyzer
 from components.index.postings import Postings, arrays_file, terms_file
 from components.index.topk import Scores

@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from components.contract.learning import Language
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Encoder, Rows, Vectors
 from components.contract.records import RetrievalPlan
-from components.contract.settings import Language
 from components.encoder.texts import item_text
 from components.index.co_purchases import CoPurchases, CoPurchaseScores
 from components.index.coded_vectors import CodedVectors

@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 
 from components.contract.errors import DataError
 from components.contract.files import disk_errors
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Encoder
 from components.contract.records import RetrievalPlan
-from components.contract.settings import EncoderSettings
 from components.encoder.base import SETTINGS_FILE
 from components.index.analysis import Analyzer
 from components.index.co_purchases import CO_PURCHASES_FILE, CoPurchases

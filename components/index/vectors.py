@@ -9,8 +9,8 @@ from safetensors.numpy import load_file, save_file
 
 from components.contract.errors import DataError, EncoderError
 from components.contract.files import disk_errors
+from components.contract.learning import Language
 from components.contract.ports import Vectors
-from components.contract.settings import Language
 from components.contract.tables import TABLES
 from components.encoder.texts import item_texts
 from components.index.co_purchases import CoPurchases

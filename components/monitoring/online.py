@@ -32,7 +32,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract.ports import Request, Retriever
-from components.contract.settings import ExplorationSettings
+from components.contract.serving import ExplorationSettings
 from components.monitoring.drift_report import OnlineRecall
 from components.monitoring.reference import utc
 from components.monitoring.window import read_acts, read_explored

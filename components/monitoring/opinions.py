@@ -17,10 +17,10 @@ import polars as pl
 
 from components.contract.errors import MonitoringError
 from components.contract.files import write_bytes, write_json
+from components.contract.learning import Language
 from components.contract.operations import OpinionSettings
 from components.contract.ports import Encoder
 from components.contract.records import Record
-from components.contract.settings import Language
 from components.monitoring.surges import Chart, calibrated, surges
 from components.monitoring.topics import FACTORS, Topics
 from components.tasks.heads import Head, prompted

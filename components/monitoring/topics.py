@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from components.contract.errors import MonitoringError
 from components.contract.files import disk_errors, write_json
-from components.contract.settings import Language
+from components.contract.learning import Language
 
 FACTORS, WORDS = "topics.safetensors", "topics.json"
 MOST_WORDS = 5_000

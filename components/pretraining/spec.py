@@ -7,9 +7,9 @@ import polars as pl
 
 from components.contract.digests import hashed
 from components.contract.errors import LeakageError
+from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
 from components.contract.records import Record
-from components.contract.settings import EncoderSettings
 from components.training.spec import RankSpec
 
 PROVENANCE = "pretraining.json"

@@ -17,8 +17,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from components.contract.errors import EncoderError
+from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
-from components.contract.settings import EncoderSettings
 from components.encoder.base import folder_digest
 from components.encoder.loading import LOADING
 from components.encoder.transformer import TransformerEncoder

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract.records import Record
-from components.contract.settings import HistoryScoring
+from components.contract.retrieving import HistoryScoring
 from components.profiles.behaviour import Activity, Behaviour
 from components.profiles.brands import RecommendedBrand, recommended_brands
 from components.profiles.priors import Floats, LabelPrior, Priors

@@ -11,7 +11,8 @@ import numpy as np
 from components.contract.errors import DataError
 from components.contract.files import write_json
 from components.contract.ports import Vectors
-from components.contract.settings import HistoryEncoderKind, Settings
+from components.contract.retrieving import HistoryEncoderKind
+from components.contract.settings import Settings
 from components.index.histories import TOP, Wide, centred, top_mean
 from components.index.history_encoder import HistoryEncoder
 from components.index.topk import top_columns

@@ -9,7 +9,7 @@ from typing import get_args
 
 import numpy as np
 
-from components.contract.settings import HistoryEncoderKind, HistoryScoring
+from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
 from components.index.co_purchases import CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
 from components.index.histories import Histories

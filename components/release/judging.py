@@ -10,9 +10,9 @@ import polars as pl
 
 from components.augment.noise import drop_attributes, typos
 from components.contract.files import write_bytes
+from components.contract.judging import JudgeSettings
 from components.contract.ports import Encoder, Retriever
 from components.contract.records import PreparedData
-from components.contract.settings import JudgeSettings
 from components.contract.task import Task
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

@@ -10,16 +10,11 @@ import numpy as np
 import polars as pl
 
 from components.contract.errors import DataError
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Encoder
 from components.contract.records import Entrance, RetrievalPlan
-from components.contract.settings import (
-    EncoderSettings,
-    HistoryEncoderKind,
-    HistoryScoring,
-    Inference,
-    RetrievalSettings,
-    Settings,
-)
+from components.contract.retrieving import HistoryEncoderKind, HistoryScoring, Inference, RetrievalSettings
+from components.contract.settings import Settings
 from components.encoder.onnx_export import export_onnx, quantise, reweight
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from components.contract.files import write_bytes, write_json
 from components.contract.records import Entrance, RetrievalPlan
-from components.contract.settings import RankingSettings, Settings
+from components.contract.retrieving import RankingSettings
+from components.contract.settings import Settings
 from components.index.co_purchases import CoPurchases
 from components.index.live import LiveIndex
 from components.index.retrieval import open_encoder

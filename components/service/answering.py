@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.digests import canonical_json
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.encoder.query_features import query_features
 from components.index.columns import Filters
 from components.service.exploration import Explored, explore

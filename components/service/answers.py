@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.service.auth import Gatekeeper
 from components.service.completions import CompletionError, completed
 from components.service.metrics import Metrics

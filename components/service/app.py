@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.chatops.chat import Chat
 from components.chatops.routes import chat_router
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.service import problems
 from components.service.answering import Answering
 from components.service.answers import AnswerRoutes

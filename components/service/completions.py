@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from components.contract.settings import AnswerSettings
+from components.contract.serving import AnswerSettings
 
 MOST_CHARACTERS = 4_000
 """Of an answer that is passed on."""

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from components.contract.settings import ExplorationSettings
+from components.contract.serving import ExplorationSettings
 
 Item = TypeVar("Item", bound=Hashable)
 

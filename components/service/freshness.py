@@ -7,7 +7,7 @@ without; a bonus for being new would buy recall of new items without anything le
 from collections.abc import Sequence
 from datetime import datetime
 
-from components.contract.settings import ServingRankingSettings
+from components.contract.serving import ServingRankingSettings
 
 
 def freshened(

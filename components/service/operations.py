@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from components.contract.live import ItemId, LiveItem
 from components.contract.records import Decision
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.release.decision_log import last_change
 from components.service.auth import Gatekeeper
 from components.service.metrics import CONTENT_TYPE, Metrics

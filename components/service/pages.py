@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.service.auth import Gatekeeper
 from components.service.comparison import Comparison
 from components.service.page_files import PageFiles

@@ -22,7 +22,7 @@ from typing import Literal, TypeVar
 from components.contract.errors import DebutError
 from components.contract.live import Change, LiveItem
 from components.contract.ports import Request
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.index.columns import Filters
 from components.index.items_table import ItemsTable
 from components.index.live import LiveIndex

@@ -11,7 +11,7 @@ import torch
 from peft import IA3Config, LoraConfig, PeftConfig, TrainableTokensConfig, get_peft_model
 
 from components.contract.errors import ConfigError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.encoder.prompt import add_prompt, embeddings_name, prompt_ids
 from components.encoder.transformer import TransformerEncoder
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.augment.noise import typos
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.training.examples import Examples
 from components.training.ragged import Integers
 from components.training.task_examples import TaskBatch

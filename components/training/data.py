@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.training.batches import (
     Batch,
     Step,

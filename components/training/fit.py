@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 
 from components.contract.errors import TrainingError
 from components.contract.files import write_json
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import average
 from components.tasks.modules import joint_loss

@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from components.contract.ports import Rows, Vectors
-from components.contract.settings import HistoryEncoderKind
+from components.contract.retrieving import HistoryEncoderKind
 from components.index.histories import Wide
 from components.index.history_encoder import HEADS, LENGTH, HistoryEncoder
 

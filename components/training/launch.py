@@ -18,8 +18,8 @@ from typing import Any, TextIO
 import components
 from components.contract.errors import ConfigError, TrainingError
 from components.contract.files import disk_errors, write_json
+from components.contract.learning import TrainingSettings
 from components.contract.records import TrainedModel
-from components.contract.settings import TrainingSettings
 from components.cost.usage import USAGE, Meter, read_usage, together
 from components.training.attempts import ATTEMPTS, Attempt, Result, begin_attempt, read_result
 from components.training.spec import RankSpec

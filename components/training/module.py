@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from components.contract.errors import ConfigError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters

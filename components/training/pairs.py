@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from components.augment.negatives import Flags
 from components.contract.errors import DataError, LeakageError
+from components.contract.learning import TrainingSettings
 from components.contract.ports import Rows
-from components.contract.settings import TrainingSettings
 
 TrainingPart = Literal["train", "refit"]
 SEARCH, RECOMMENDATION = 0, 1

@@ -14,8 +14,8 @@ import torch
 
 from components.contract.errors import ConfigError
 from components.contract.files import write_json
+from components.contract.learning import TrainingSettings
 from components.contract.records import Record
-from components.contract.settings import TrainingSettings
 from components.encoder.transformer import has_bf16, seconds_in_turns
 
 MIN_GAIN = 1.1

@@ -13,8 +13,8 @@ from components.augment.negatives import NONE, Flags, Mined, mine
 from components.augment.noise import drop_attributes
 from components.contract.digests import sha256_tree
 from components.contract.knowledge import KnowledgeSettings
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.contract.ports import Encoder, Rows, Vectors
-from components.contract.settings import AugmentSettings, TrainingSettings
 from components.contract.task import Task
 from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts

@@ -25,9 +25,9 @@ from torch.nn.functional import cross_entropy, normalize
 from components.augment.negatives import Flags
 from components.contract.errors import DataError
 from components.contract.files import write_bytes
+from components.contract.learning import TrainingSettings
 from components.contract.ports import Rows, Vectors
 from components.contract.records import TrainedModel
-from components.contract.settings import TrainingSettings
 from components.encoder.base import QUERY_MAP_FILE, folder_digest, saved_settings
 from components.encoder.query_map import QueryMap, mapped, write_query_map
 from components.encoder.transformer import TransformerEncoder

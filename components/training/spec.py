@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from components.contract.errors import TrainingError
 from components.contract.files import write_json
+from components.contract.learning import AugmentSettings, EncoderSettings, TrainingSettings
 from components.contract.records import Entrance, Record
-from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
 from components.contract.task import Task
 
 

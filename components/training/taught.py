@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from components.augment.negatives import NONE, mine
 from components.contract.errors import TrainingError
 from components.contract.files import disk_errors
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.contract.ports import Rows, Vectors
-from components.contract.settings import AugmentSettings, TrainingSettings
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

@@ -14,8 +14,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from components.contract.errors import DataError
+from components.contract.learning import DistillationSettings, EncoderSettings
 from components.contract.ports import Rows
-from components.contract.settings import DistillationSettings, EncoderSettings
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.training.length_groups import batches_of_like_length

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.ports import Encoder, Retriever, Rows, Vectors
 from components.contract.records import Entrance
-from components.contract.settings import EncoderSettings, HistoryScoring, TrainingSettings
+from components.contract.retrieving import HistoryScoring
 from components.encoder.texts import item_texts
 from components.index.exact import ExactIndex
 from components.split.judged import JudgedSet, read_judged

@@ -8,7 +8,7 @@ import polars as pl
 import torch
 
 from components.contract.errors import DataError
-from components.contract.settings import EncoderSettings, WriterSettings
+from components.contract.learning import EncoderSettings, WriterSettings
 from components.encoder.texts import item_texts
 from components.encoder.writer import QueryWriter
 from components.training.length_groups import batches_of_like_length

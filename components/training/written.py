@@ -11,8 +11,8 @@ import polars as pl
 from components.augment.endpoint import EndpointWriter
 from components.augment.written import Writer, low_click_rows, written_pairs
 from components.contract.files import disk_errors
+from components.contract.learning import AugmentSettings
 from components.contract.records import RetrievalPlan
-from components.contract.settings import AugmentSettings
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.writer import QueryWriter

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from components.contract.errors import JudgeError, TrainingError
 from components.contract.files import disk_errors
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.records import Entrance
-from components.contract.settings import EncoderSettings, TrainingSettings
 from components.cost.usage import USAGE, read_usage
 from components.encoder.transformer import TransformerEncoder
 from components.training.launch import ENCODER, METRICS, train

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from components.contract.settings import DistillationSettings
+from components.contract.learning import DistillationSettings
 from flows.embedded import prepare_environment
 
 AS_SET, UNTRAINED, MINED_AGAIN = "as set", "untrained", "negatives mined again"

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.settings import GatePolicy
+from components.contract.judging import GatePolicy
 from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.gate import power, statistics
 from components.gate.verdict import decide

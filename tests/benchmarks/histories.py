@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def measured(bench: Any, cache: Path, test: bool) -> dict[str, Any]:
-    from components.contract.settings import RetrievalSettings
+    from components.contract.retrieving import RetrievalSettings
     from components.release.history_encoders import fit_for_release, fit_on_validation, read_fitted
 
     retrieval = RetrievalSettings(history_encoders=("gru", "attention"))

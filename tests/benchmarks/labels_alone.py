@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
-from components.contract.settings import EncoderSettings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.task import Task
 from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.data.sources import load

@@ -19,8 +19,8 @@ from peers_search import encoder_of, recall, say
 from rankings import ScoredIndex
 from scipy.sparse import csr_array, diags_array
 
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
-from components.contract.settings import EncoderSettings
 from components.encoder.base import resolve_base
 from components.index import exact, histories, topk
 from components.index.exact import ExactIndex

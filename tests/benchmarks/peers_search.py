@@ -18,8 +18,8 @@ from rankings import ScoredIndex
 from sentence_trainer import BEST, DEFAULTS, PACKAGES
 
 from components.contract.digests import sha256_json
+from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
-from components.contract.settings import EncoderSettings
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

@@ -79,7 +79,7 @@ def _systems(bench: Any, folder: Path) -> dict[str, System]:
 
     import polars as pl
 
-    from components.contract.settings import RankingSettings, RetrievalSettings
+    from components.contract.retrieving import RankingSettings, RetrievalSettings
     from components.encoder.base import resolve_base
     from components.encoder.transformer import TransformerEncoder
     from components.index.live import LiveIndex

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from labels_alone import trained_on_labels
 
-from components.contract.settings import EncoderSettings, Settings
+from components.contract.learning import EncoderSettings
+from components.contract.settings import Settings
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.data.sources import load

@@ -7,13 +7,13 @@ from recall_shop import BenchShop
 
 from components.contract.digests import sha256_json
 from components.contract.files import stage_folder
-from components.contract.records import TrainedModel
-from components.contract.settings import (
+from components.contract.learning import (
     AugmentSettings,
     DistillationSettings,
     EncoderSettings,
     TrainingSettings,
 )
+from components.contract.records import TrainedModel
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.transformer import TransformerEncoder

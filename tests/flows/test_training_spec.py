@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from components.contract.errors import ConfigError
-from components.contract.settings import EncoderSettings, Settings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
+from components.contract.settings import Settings
 from components.encoder.transformer import TransformerEncoder
 from flows.run import Run
 from flows.shop import Shop

@@ -28,7 +28,7 @@ from components.contract.errors import DebutError, PromotionError
 from components.contract.operations import ChatSettings
 from components.contract.ports import JobRun
 from components.contract.records import Decision, Gate, GateReport, ReviewCase
-from components.contract.settings import ServingSettings
+from components.contract.serving import ServingSettings
 from components.index.items_table import ItemsTable
 from components.service.app import Parts, create_app
 from components.service.auth import Gatekeeper

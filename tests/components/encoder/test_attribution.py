@@ -9,7 +9,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from components.contract.errors import EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder import attribution
 from components.encoder.attribution import MatchExplanation, explain_match
 from components.encoder.base import resolve_base

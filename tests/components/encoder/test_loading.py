@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.writer import QueryWriter
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.base import DEFAULT_NAME, WEIGHTS_PACKAGE, resolve_base
 from components.encoder.onnx_encoder import OnnxEncoder
 from components.encoder.onnx_export import reweight

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from components.contract.errors import EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.onnx_encoder import OnnxEncoder
 from components.encoder.onnx_export import export_onnx, quantise, reweight
 from components.encoder.transformer import TransformerEncoder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from components.contract.errors import ConfigError, EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder import base, transformer
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.contract.errors import EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import save_average, save_damaged
 

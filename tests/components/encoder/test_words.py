@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from components.contract.errors import EncoderError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.encoder.words import token_words
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from components.contract.settings import JudgeSettings
+from components.contract.judging import JudgeSettings
 from components.evaluation.age import bootstrap_interval, recall_by_age, recall_by_population
 from components.evaluation.judge import judge
 

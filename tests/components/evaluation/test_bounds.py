@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.contract.settings import JudgeSettings
+from components.contract.judging import JudgeSettings
 from components.evaluation import bounds
 from components.evaluation.judge import judge
 from components.evaluation.pairs import judged_pairs

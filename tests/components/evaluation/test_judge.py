@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import JudgeError
-from components.contract.settings import JudgeSettings
+from components.contract.judging import JudgeSettings
 from components.evaluation.judge import judge
 from components.evaluation.scorecard import Scorecard
 from components.split.judged import JUDGE, JudgedSet, read_judged

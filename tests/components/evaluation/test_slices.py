@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from components.contract.judging import JudgeSettings
 from components.contract.ports import Request
-from components.contract.settings import JudgeSettings
 from components.evaluation.slices import age_slices_reason, item_slices, request_slices, trained_items
 from components.split.judged import JudgedSet
 

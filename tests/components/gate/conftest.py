@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from components.contract.settings import GatePolicy
+from components.contract.judging import GatePolicy
 from components.evaluation.scorecard import EntranceScores, Scorecard
 
 BOUNDS = {

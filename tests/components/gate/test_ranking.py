@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components.contract.settings import Bound
+from components.contract.judging import Bound
 from components.gate.ranking import ranking_gates
 from components.gate.verdict import decide
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.settings import GatePolicy
+from components.contract.judging import GatePolicy
 from components.evaluation.scorecard import Scorecard
 from components.gate.verdict import decide
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import JudgeError
-from components.contract.settings import GatePolicy
+from components.contract.judging import GatePolicy
 from components.contract.task import Task
 from components.evaluation.scorecard import Scorecard
 from components.gate import statistics

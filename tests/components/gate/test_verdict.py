@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.contract.errors import ConfigError, JudgeError
+from components.contract.judging import Bound, GatePolicy
 from components.contract.records import Gate, GateReport
-from components.contract.settings import Bound, GatePolicy
 from components.gate.report import report_json
 from components.gate.verdict import decide
 
@@ -533,7 +533,7 @@ def test_a_rerun_gives_the_same_bytes(cards, policy):
 
 SCRIPT = """
 import sys
-from components.contract.settings import GatePolicy
+from components.contract.judging import GatePolicy
 from components.gate.report import report_json
 from components.gate.verdict import decide
 import importlib.util, numpy as np

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from components.contract.settings import Language
+from components.contract.learning import Language
 from components.index.analysis import Analyzer
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from components.contract.settings import HistoryEncoderKind, HistoryScoring
+from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
 from components.index.coded_vectors import CodedVectors
 from components.index.histories import Histories, centred, top_mean, unit
 from components.index.history_encoder import HistoryEncoder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from components.contract.errors import DataError, StorageError
-from components.contract.settings import HistoryEncoderKind
+from components.contract.retrieving import HistoryEncoderKind
 from components.index.history_encoder import LENGTH, HistoryEncoder, file_name
 from components.training.histories import HistoryModule
 

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.contract.learning import EncoderSettings
 from components.contract.live import Change, LiveItem
 from components.contract.operations import MonitoringSettings
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
-from components.contract.settings import EncoderSettings, SplitSettings
+from components.contract.settings import SplitSettings
 from components.contract.tables import TABLES
 from components.data.demo import sizes
 from components.data.demo.catalogue import build_catalogue, launch_date

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from components.contract.ports import Ranking, Request
-from components.contract.settings import ExplorationSettings
+from components.contract.serving import ExplorationSettings
 from components.monitoring.drift_report import OnlineRecall
 from components.monitoring.online import explored_recall, outside_recall
 from tests.components.monitoring.conftest import write_traffic

@@ -9,9 +9,10 @@ import pytest
 from components.contract.digests import sha256_tree
 from components.contract.errors import MonitoringError
 from components.contract.files import write_json
+from components.contract.learning import EncoderSettings
 from components.contract.operations import MonitoringSettings
 from components.contract.records import RetrievalPlan
-from components.contract.settings import EncoderSettings, SplitSettings
+from components.contract.settings import SplitSettings
 from components.encoder.transformer import TransformerEncoder
 from components.index.vectors import encode_catalogue
 from components.monitoring import reference

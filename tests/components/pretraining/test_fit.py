@@ -10,8 +10,8 @@ from lightning.pytorch import Callback
 from safetensors.torch import load_file
 
 from components.contract.errors import LeakageError
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.pretraining import PretrainingSettings
-from components.contract.settings import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.pretraining.corpus import collect
 from components.pretraining.fit import run_rank

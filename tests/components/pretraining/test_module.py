@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
+from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
-from components.contract.settings import EncoderSettings
 from components.pretraining import module as of_module
 from components.pretraining.batches import Masking, TextLoader
 from components.pretraining.module import PretrainingModule

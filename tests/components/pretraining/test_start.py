@@ -7,8 +7,8 @@ import torch
 from transformers import LlamaConfig, LlamaModel
 
 from components.contract.errors import EncoderError
+from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
-from components.contract.settings import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.pretraining.start import load_start, save_scratch
 

@@ -11,8 +11,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.contract.errors import StorageError
+from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
-from components.contract.settings import EncoderSettings, SplitSettings
+from components.contract.settings import SplitSettings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
 from components.index.lexical import LexicalSnapshot

@@ -9,7 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from components.contract.errors import DataError
-from components.contract.settings import EncoderSettings, RetrievalSettings, Settings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
+from components.contract.retrieving import RetrievalSettings
+from components.contract.settings import Settings
 from components.index.histories import centred
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release.history_encoders import SUMMARY, fit_for_release, fit_on_validation, read_fitted

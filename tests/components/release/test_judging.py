@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.contract.judging import JudgeSettings
 from components.contract.records import PreparedData
-from components.contract.settings import JudgeSettings
 from components.evaluation.scorecard import Scorecard
 from components.release.judging import judge_bm25, judge_candidate
 

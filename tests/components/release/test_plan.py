@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from safetensors.numpy import save_file
 
 from components.contract.errors import DataError
+from components.contract.learning import EncoderSettings
 from components.contract.records import RetrievalPlan
-from components.contract.settings import EncoderSettings, RetrievalSettings, Settings
+from components.contract.retrieving import RetrievalSettings
+from components.contract.settings import Settings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
 from components.index.lexical import LexicalSnapshot

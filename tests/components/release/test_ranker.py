@@ -10,17 +10,12 @@ import polars as pl
 import pytest
 
 from components.contract.errors import DataError, PromotionError
+from components.contract.judging import JudgeSettings
+from components.contract.learning import EncoderSettings
 from components.contract.records import PreparedData, RetrievalPlan
-from components.contract.settings import (
-    EncoderSettings,
-    JudgeSettings,
-    RankingSettings,
-    RetrievalSettings,
-    ServingRankingSettings,
-    ServingSettings,
-    Settings,
-    SplitSettings,
-)
+from components.contract.retrieving import RankingSettings, RetrievalSettings
+from components.contract.serving import ServingRankingSettings, ServingSettings
+from components.contract.settings import Settings, SplitSettings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
 from components.evaluation.scorecard import Scorecard

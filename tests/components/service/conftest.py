@@ -19,8 +19,9 @@ from starlette.testclient import TestClient
 
 from components.contract.errors import PromotionError
 from components.contract.knowledge import KnowledgeSettings
+from components.contract.learning import EncoderSettings
 from components.contract.records import Decision, RetrievalPlan
-from components.contract.settings import EncoderSettings, ServingSettings
+from components.contract.serving import ServingSettings
 from components.contract.tables import TABLES
 from components.index.items_table import ItemsTable
 from components.index.vectors import encode_catalogue

@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
-from components.contract.settings import ExplorationSettings
+from components.contract.serving import ExplorationSettings
 
 CUTOFF = datetime(2020, 1, 1)
 COLOURS, THINGS = ("red", "blue", "green"), ("chair", "lamp", "mug", "towel")

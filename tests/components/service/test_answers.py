@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.contract.records import RetrievalPlan
-from components.contract.settings import AnswerSettings
+from components.contract.serving import AnswerSettings
 from components.contract.task import Task
 from components.index.retrieval import open_candidate
 from components.tasks.fit import calibrated, fit_head

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.contract.settings import ExplorationSettings
+from components.contract.serving import ExplorationSettings
 from components.service.exploration import explore
 
 ALWAYS = ExplorationSettings(share=1.0)

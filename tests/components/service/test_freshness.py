@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from components.contract.settings import ServingRankingSettings
+from components.contract.serving import ServingRankingSettings
 from components.service.freshness import freshened
 
 NOW = datetime(2026, 1, 15)

@@ -9,7 +9,7 @@ import pytest
 
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
-from components.contract.settings import ServingRankingSettings
+from components.contract.serving import ServingRankingSettings
 from components.index.retrieval import open_candidate
 from components.ranking.features import FEATURES
 from components.ranking.model import Growth, Lists, Ranker

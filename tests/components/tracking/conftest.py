@@ -8,8 +8,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
-from components.contract.settings import EncoderSettings, Settings
+from components.contract.settings import Settings
 from components.tracking.description import VersionCard
 
 TITLES = ["red steel chair", "blue glass lamp", "green cotton towel", "small oak table", "garden hammer"]

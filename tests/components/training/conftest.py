@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaModel
 
-from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training.prepare import prepare_examples
 from components.training.spec import TrainingSpec

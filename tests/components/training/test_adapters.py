@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
 from components.contract.errors import ConfigError
-from components.contract.settings import EncoderSettings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.encoder.onnx_export import export_onnx, reweight
 from components.encoder.prompt import add_prompt
 from components.encoder.transformer import TransformerEncoder

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.contract.errors import TrainingError
-from components.contract.settings import AugmentSettings, EncoderSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, EncoderSettings, TrainingSettings
 from components.training.attempts import Attempt, begin_attempt, newest_checkpoint, read_attempt, read_result
 from components.training.spec import TrainingSpec, read_spec
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.training.batches import (
     Batch,
     Step,

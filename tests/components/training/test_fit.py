@@ -12,7 +12,7 @@ from lightning.pytorch import Callback
 from safetensors.torch import load_file
 
 from components.contract.errors import TrainingError
-from components.contract.settings import EncoderSettings
+from components.contract.learning import EncoderSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training import callbacks
 from components.training.attempts import Attempt, Result, begin_attempt, newest_checkpoint, read_result

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from components.contract.settings import HistoryEncoderKind
+from components.contract.retrieving import HistoryEncoderKind
 from components.index.history_encoder import HistoryEncoder
 from components.training import histories
 from components.training.histories import Held, Past, fit, pasts

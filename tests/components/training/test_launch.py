@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 from components.contract.errors import ConfigError, StorageError, TrainingError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.cost.usage import USAGE, read_usage
 from components.encoder.transformer import TransformerEncoder
 from components.training.attempts import Attempt, begin_attempt, newest_checkpoint

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from components.contract.errors import ConfigError
-from components.contract.settings import EncoderSettings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training.adapters import merge_adapters
 from components.training.module import (

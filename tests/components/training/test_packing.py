@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
-from components.contract.settings import EncoderSettings, TrainingSettings
+from components.contract.learning import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training import module
 from components.training.module import ContrastiveModule

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import DataError, LeakageError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.training.pairs import RECOMMENDATION, SEARCH, read_pairs, trainable
 
 DAY = datetime(2025, 1, 1)

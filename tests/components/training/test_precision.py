@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.contract.errors import ConfigError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.training import precision
 from components.training.precision import choose_precision, has_bf16, layer_seconds, settled_precision
 

@@ -10,7 +10,8 @@ import pytest
 from components.contract.digests import sha256_json
 from components.contract.errors import TrainingError
 from components.contract.knowledge import KnowledgeSettings
-from components.contract.settings import AugmentSettings, Settings, TrainingSettings, changed, section_of
+from components.contract.learning import AugmentSettings, TrainingSettings
+from components.contract.settings import Settings, changed, section_of
 from components.contract.tuning import WHOLE, Parameter
 from components.encoder.texts import item_texts
 from components.training.examples import Examples, read_examples

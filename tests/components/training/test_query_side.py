@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from components.contract.errors import DataError
+from components.contract.learning import TrainingSettings
 from components.contract.records import TrainedModel
-from components.contract.settings import TrainingSettings
 from components.encoder.base import items_digest
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

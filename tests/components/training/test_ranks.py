@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.contract.settings import AugmentSettings, DistillationSettings
+from components.contract.learning import AugmentSettings, DistillationSettings
 from components.training.attempts import begin_attempt
 from components.training.batches import Step, epoch_noise, epoch_plan, rank_batch
 from components.training.examples import Examples, read_examples

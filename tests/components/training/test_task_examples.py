@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from components.contract.settings import AugmentSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, TrainingSettings
 from components.contract.task import Task
 from components.tasks.modules import TaskHead
 from components.training.attempts import begin_attempt

@@ -10,7 +10,7 @@ import pytest
 
 from components.augment.negatives import NONE
 from components.contract.errors import DataError, LeakageError, TrainingError
-from components.contract.settings import AugmentSettings, DistillationSettings, TrainingSettings
+from components.contract.learning import AugmentSettings, DistillationSettings, TrainingSettings
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder

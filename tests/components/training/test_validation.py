@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from components.contract.learning import TrainingSettings
 from components.contract.ports import Vectors
-from components.contract.settings import TrainingSettings
 from components.training.validation import read_validation, stopping_recall, validation_recall
 
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.contract.errors import DataError, LeakageError
-from components.contract.settings import AugmentSettings, TrainingSettings, WriterSettings
+from components.contract.learning import AugmentSettings, TrainingSettings, WriterSettings
 from components.index.vectors import encode_catalogue
 from components.training.pairs import read_pairs
 from components.training.prepare import prepare_examples

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import JudgeError
-from components.contract.settings import TrainingSettings
+from components.contract.learning import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training import validation
 from components.tuning.trial import Watch, check_validation, run_trial, validated
