@@ -57,7 +57,8 @@ def build(
     """
     vectors = encoded(run, data, model.encoder, model.name)
     plan, rankers = retrieval or chosen_plan(run, data, model)
-    requests, items = ([], []) if baseline else trained_on(data.split)
+    taught = run.shop.settings.training.distillation.weight > 0
+    requests, items = ([], []) if baseline else trained_on(data.split, taught)
     if data.task_rows is not None:  # version 0's heads learn, too
         items = [*items, *trained_items(data.task_rows)]
         requests = [*requests, *trained_queries(data.task_rows, run.shop.settings.tasks)]

@@ -12,7 +12,7 @@ from components.contract.settings import Settings
 from components.encoder.base import resolve_base, saved_settings
 from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
-from components.training.pairs import TrainingPart
+from components.training.pairs import DRAWN_BY, TrainingPart
 from components.training.spec import TrainingSpec
 from flows import building, console, training_stages
 from flows.run import Data, Run
@@ -160,10 +160,14 @@ def _taught(
         settings=settings,
         part=part,
     )
+    drawn = settings.training.model_dump(include=set(DRAWN_BY))
     counts, folder = run.cached(
         training_stages.score_by_teacher,
         "taught",
-        [*of, champion.digest, settings.training, settings.augment, str(learned_until)],
+        [
+            *(*of, champion.digest, drawn, settings.augment.mining_depth, distillation.candidates),
+            *(str(learned_until), written and written.name),
+        ],
         teacher=teacher,
         split_folder=data.split,
         encoder=champion.encoder,

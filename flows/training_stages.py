@@ -129,6 +129,7 @@ def score_by_teacher(
             TransformerEncoder.load_saved(encoder),
             read_vectors(vectors)[1],
             out,
+            fields=settings.encoder.item_fields,
             learned_until=learned_until,
             written=written,
         )

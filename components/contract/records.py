@@ -112,6 +112,8 @@ class RetrievalPlan(Record):
     """Of runs of three characters in the lexical score; the rest are words."""
     co_purchase_weight: float = 0.0
     """Added to the score by a history's texts per unit of that by co-purchases; 0: texts alone."""
+    co_purchases: Literal["ease"] = "ease"
+    """How they are counted: what the weight was chosen for."""
     implied_weights: dict[Facet, float] = {}
     """Added to a query's score per unit of an item's match with what the query implies; a facet that is not
     named adds nothing."""

@@ -6,6 +6,7 @@ Too slow to search by, since every pair is read anew; nearer to what people judg
 Shapes: n pairs of a query and a text, t tokens (padded to the longest of a batch).
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +26,7 @@ from components.encoder.transformer import gains_by_bf16
 
 QUERY_TOKENS = 32
 """Room for the query, beside the text's `max_length`."""
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
 Tokens = Mapping[str, list[list[int]]]
 """Per kind of input of the model its numbers of each pair."""
 
@@ -33,7 +35,10 @@ class CrossEncoder:
     def __init__(self, model: Any, tokenizer: Any, max_length: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self._length = max_length + QUERY_TOKENS
+        positions = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+        # Some models (RoBERTa's kind) number positions from behind the padding token's.
+        first = model.config.pad_token_id + 1 if model.config.model_type in _OFFSET else 0
+        self._length = min(max_length + QUERY_TOKENS, positions - first)
 
     @classmethod
     def load(cls, folder: Path, max_length: int, seed: int = 0) -> Self:
@@ -61,6 +66,7 @@ class CrossEncoder:
                 f"{folder}: its tokenizer has no padding token, which a cross-encoder needs; set "
                 f"training.distillation.weight to 0."
             )
+        model.config.pad_token_id = tokenizer.pad_token_id  # it looks there for where a text ends
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(model.eval().to(device), tokenizer, max_length)
 
@@ -72,7 +78,7 @@ class CrossEncoder:
             self.tokenizer.save_pretrained(folder)
 
     def tokenize(self, queries: Sequence[str], texts: Sequence[str]) -> Tokens:
-        """The longer of query and text is cut first."""
+        """The longer of query and text is cut first, to what the model has positions for."""
         encoded: Tokens = self.tokenizer(
             list(queries), list(texts), truncation=True, max_length=self._length
         ).data

@@ -135,8 +135,17 @@ def _with_history_encoder(snapshot: Snapshot, candidate: Path, plan: RetrievalPl
 
 
 def read_plan(candidate: Path) -> RetrievalPlan:
-    with _undamaged(candidate / PLAN_FILE):
-        return RetrievalPlan.model_validate_json((candidate / PLAN_FILE).read_bytes())
+    """Raises DataError for a plan whose weight of co-purchases was chosen for scores of an earlier kind."""
+    path = candidate / PLAN_FILE
+    with _undamaged(path):
+        known = json.loads(path.read_bytes())
+        plan = RetrievalPlan.model_validate(known)
+    if plan.co_purchase_weight and "co_purchases" not in known:
+        raise DataError(
+            f"{path}: its co-purchases are counted as before decision 0023, so it can be neither judged nor "
+            f"served as it was; begin again in another workspace (--workspace)."
+        )
+    return plan
 
 
 def item_fields(encoder: Path) -> tuple[str, ...]:

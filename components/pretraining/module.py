@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 from components.contract.pretraining import PretrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.pretraining.batches import Batch, Tokens
-from components.training.module import CLIP_NORM, learning_rate_share
+from components.training.module import CLIP_NORM
+from components.training.schedule import learning_rate_share
 
 IGNORED = -100
 """Label of a token that is not asked for (transformers)."""

@@ -56,9 +56,8 @@ def write_rows(
         if task.of_queries:
             parts = cut_queries(task, rows, items, cutoffs, judged_queries(split))
         else:
-            parts = cut(rows, items, cutoffs)
-        unlabelled = _without_target(parts)
-        parts = {name: frame.filter(pl.col("target").is_not_null()) for name, frame in parts.items()}
+            # Rows without a target take none with one away, wherever they stand.
+            parts = cut(rows.filter(pl.col("target").is_not_null()), items, cutoffs)
         new = int(parts["test"].get_column("is_new").sum())
         counts[task.name] = {**{str(name): len(frame) for name, frame in parts.items()}, "test_new": new}
         _require_rows(task, parts)
@@ -66,6 +65,7 @@ def write_rows(
         for name, frame in parts.items():
             frame.write_parquet(out / task.name / f"{name}.parquet")
         if task.self_training is not None:
+            unlabelled = _without_target(cut(rows, items, cutoffs), parts)
             counts[task.name]["unlabelled"] = len(unlabelled)
             unlabelled.write_parquet(out / task.name / UNLABELLED)
     return TaskData(path=out.name, digest=sha256_tree(out), counts=counts)
@@ -178,10 +178,11 @@ def _conformed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
     return conformed.sort("item_id", "at", "text", maintain_order=True)
 
 
-def _without_target(parts: dict[Part, pl.DataFrame]) -> pl.DataFrame:
-    """item_id, text of training rows that have none; each text once, and none that has a target elsewhere."""
-    train = parts["train"]
-    labelled = train.filter(pl.col("target").is_not_null()).get_column("text").unique()
+def _without_target(all_parts: dict[Part, pl.DataFrame], parts: dict[Part, pl.DataFrame]) -> pl.DataFrame:
+    """item_id, text of training rows that have none; each text once, and none that has a target elsewhere.
+    parts: of the rows with a target."""
+    train = all_parts["train"]
+    labelled = pl.concat([frame.get_column("text") for frame in parts.values()]).unique()
     found = train.filter(pl.col("target").is_null(), ~pl.col("text").is_in(labelled.implode()))
     found = found.select("item_id", "text").unique("text", keep="first", maintain_order=True)
     return found.sample(MOST_UNLABELLED, seed=0) if len(found) > MOST_UNLABELLED else found

@@ -25,10 +25,12 @@ from components.training.examples import read_examples
 from components.training.module import ContrastiveModule
 from components.training.precision import settled_precision
 from components.training.spec import TrainingSpec, read_spec
-from components.training.task_examples import read_task_examples
+from components.training.task_examples import TaskExamples, read_task_examples
 from components.training.validation import read_validation
 
 logger = logging.getLogger(__name__)
+FEWEST_COMPARED = 4
+"""Rows of a task with a contrastive loss that a rank needs: two labels, twice each."""
 
 
 def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
@@ -46,6 +48,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
         raise TrainingError(f"{len(examples)} training pairs are too few for {ranks} ranks; set fewer ranks.")
     steps = spec.epochs * per_epoch
     tasks = read_task_examples(spec.tasks, Path(spec.examples))
+    _check_compared(tasks, spec.training.task_rows, ranks)
     heads = [joint_loss(one.task, encoder.dimensions, one.class_weights) for one in tasks]
     module = ContrastiveModule(encoder, spec.training, steps, heads)
     loader = PairLoader(
@@ -63,6 +66,16 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     trainer.fit(module, datamodule=OneLoader(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, trainer, module, callbacks, base=Path(spec.base), pairs=len(examples))
+
+
+def _check_compared(tasks: Sequence[TaskExamples], rows: int, ranks: int) -> None:
+    """The contrastive loss compares a rank's own rows; with two of them there is nothing to learn."""
+    for one in tasks:
+        if one.task.loss == "contrastive" and rows // ranks < FEWEST_COMPARED:
+            raise TrainingError(
+                f"training.task_rows: {rows} rows a step are too few for task {one.task.name}, whose loss "
+                f"compares the rows of a rank, on {ranks} ranks; set at least {FEWEST_COMPARED * ranks}."
+            )
 
 
 def _callbacks(

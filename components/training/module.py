@@ -23,6 +23,7 @@ from components.training.batches import Batch
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, distillation_loss, symmetric_loss
 from components.training.packing import packed_vectors, packs
+from components.training.schedule import warmed_up
 
 CLIP_NORM = 1.0
 
@@ -105,10 +106,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         optimizer = torch.optim.AdamW(
             trained, self.settings.learning_rate, weight_decay=self.settings.weight_decay, fused=True
         )
-        warmup = round(self.settings.warmup_share * self._steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_share(step, warmup, self._steps)
-        )
+        schedule = warmed_up(optimizer, self._steps, self.settings.warmup_share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_before_optimizer_step(self, _optimizer: torch.optim.Optimizer) -> None:
@@ -199,10 +197,3 @@ def _mean(vectors: Tensor, places: Tensor) -> Tensor:
     """(texts, d) and (b, h) places, -1 for none → (b, d) normalised means."""
     present = (places >= 0).unsqueeze(-1)
     return normalize((vectors[places.clamp(min=0)] * present).sum(dim=1), dim=-1)
-
-
-def learning_rate_share(step: int, warmup: int, steps: int) -> float:
-    """Share of the top learning rate at 0-based step: linear up to 1, then linear down to 0."""
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    return max(0.0, (steps - step) / max(1, steps - warmup))

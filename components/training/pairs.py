@@ -20,6 +20,8 @@ from components.contract.ports import Rows
 
 TrainingPart = Literal["train", "refit"]
 SEARCH, RECOMMENDATION = 0, 1
+DRAWN_BY = ("seed", "max_pairs", "replay_share")
+"""Settings that decide which of all pairs are trained on."""
 """Kinds of a pair, in the order in which pairs are numbered."""
 
 
@@ -104,6 +106,11 @@ def read_pairs(
         )
     of_search, of_purchase = kept[kept < len(searches.items)], kept[kept >= len(searches.items)]
     return _joined(searches, of_search, purchases, of_purchase - len(searches.items), settings)
+
+
+def duplicate_groups(items: pl.DataFrame) -> Rows:
+    """(n,) number of each item's duplicate group."""
+    return items.get_column("group").rank("dense").cast(pl.Int64).to_numpy()
 
 
 def trainable(items: pl.DataFrame, part: TrainingPart) -> pl.Series:

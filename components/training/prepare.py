@@ -22,7 +22,15 @@ from components.encoder.transformer import TransformerEncoder
 from components.index.analysis import Analyzer
 from components.training.adapters import with_prompt
 from components.training.examples import Examples, PreparedExamples, write_description
-from components.training.pairs import RECOMMENDATION, SEARCH, Pairs, TrainingPart, read_pairs, trainable
+from components.training.pairs import (
+    RECOMMENDATION,
+    SEARCH,
+    Pairs,
+    TrainingPart,
+    duplicate_groups,
+    read_pairs,
+    trainable,
+)
 from components.training.ragged import Ragged
 from components.training.task_examples import prepare_task_examples
 from components.training.taught import Taught, read_taught
@@ -71,7 +79,7 @@ def prepare_examples(
         eligible = trainable(items, part).to_numpy()
         texts = item_texts(items, base.settings.item_fields)
         vectors = encode_eligible(champion, texts, eligible) if item_vectors is None else item_vectors
-        mined = _mine(pairs, _groups(items), eligible, champion, vectors, augment, training.seed)
+        mined = _mine(pairs, duplicate_groups(items), eligible, champion, vectors, augment, training.seed)
         logger.info("mined negatives: %s", mined.counts)
     base = with_prompt(base, training)
     scored = Taught.nothing(len(pairs))
@@ -94,11 +102,6 @@ def prepare_examples(
     )
     write_description(out, prepared)
     return prepared
-
-
-def _groups(items: pl.DataFrame) -> Rows:
-    """(n,) number of each item's duplicate group."""
-    return items.get_column("group").rank("dense").cast(pl.Int64).to_numpy()
 
 
 def encode_eligible(champion: Encoder, texts: list[str], eligible: Flags) -> Vectors:
@@ -181,7 +184,7 @@ def _tokenised(
     used = used[used != NONE]
     number = np.full(len(items), NONE, dtype=np.int64)
     number[used] = np.arange(len(used))
-    groups, fields = _groups(items), base.settings.item_fields
+    groups, fields = duplicate_groups(items), base.settings.item_fields
     texts = items[used]
     return Examples(
         kinds=pairs.kinds,

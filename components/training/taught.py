@@ -5,6 +5,7 @@ query's candidates, judged or not, or the positive of one of its pairs. What nob
 teacher's word: self-training.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,15 @@ from components.contract.ports import Rows, Vectors
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
-from components.training.pairs import SEARCH, Pairs, TrainingPart, read_pairs, rows_of, trainable
+from components.training.pairs import (
+    SEARCH,
+    Pairs,
+    TrainingPart,
+    duplicate_groups,
+    read_pairs,
+    rows_of,
+    trainable,
+)
 
 SCORES = "scores.parquet"
 
@@ -53,6 +62,7 @@ def score_candidates(
     item_vectors: Vectors,
     out: Path,
     *,
+    fields: Sequence[str],
     learned_until: datetime | None = None,
     written: Path | None = None,
 ) -> dict[str, int]:
@@ -60,8 +70,8 @@ def score_candidates(
 
     A query's candidates are drawn from the `augment.mining_depth` items that the champion finds first,
     without its known positives: neither a judgement nor a ceiling keeps one out, because the teacher says
-    what it is worth. item_vectors: the champion's, of the split's catalogue. learned_until, written: as in
-    `read_pairs`.
+    what it is worth. item_vectors: the champion's, of the split's catalogue. fields: of the texts that the
+    teacher learned from. learned_until, written: as in `read_pairs`.
     """
     items = pl.read_parquet(split / "items.parquet")
     pairs = read_pairs(split, part, training, learned_until, written)
@@ -72,7 +82,7 @@ def score_candidates(
         item_vectors,
         (np.arange(len(anchors), dtype=np.int64), pairs.positives[own][first]),
         [pairs.known[pairs.owners[anchor]] for anchor in anchors],
-        items.get_column("group").rank("dense").cast(pl.Int64).to_numpy(),
+        duplicate_groups(items),
         trainable(items, part).to_numpy(),
         depth=augment.mining_depth,
         per_pair=training.distillation.candidates,
@@ -83,7 +93,7 @@ def score_candidates(
     queries = [pairs.queries[anchor] for anchor in pairs.anchors[own]]
     queries += [pairs.queries[anchor] for anchor in np.repeat(anchors, present.sum(axis=1))]
     rows = np.concatenate([pairs.positives[own], mined[present]])
-    texts = item_texts(items, champion.settings.item_fields)
+    texts = item_texts(items, fields)
     with disk_errors(out):
         pl.DataFrame(
             {

@@ -19,7 +19,8 @@ from components.contract.ports import Rows
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.training.length_groups import batches_of_like_length
-from components.training.pairs import TrainingPart, rows_of, trainable, training_rows
+from components.training.pairs import TrainingPart, duplicate_groups, rows_of, trainable, training_rows
+from components.training.schedule import warmed_up
 
 logger = logging.getLogger(__name__)
 GRADED = "graded/search.parquet"
@@ -46,7 +47,8 @@ def train_teacher(
     judged = judged.with_columns(pl.col("grade") / pl.col("grade").max())
     rng = np.random.default_rng(settings.seed)
     some = _some(judged, settings.judgements, rng)
-    queries, rows, targets = _with_drawn(some, np.flatnonzero(trainable(items, part).to_numpy()), rng)
+    eligible = np.flatnonzero(trainable(items, part).to_numpy())
+    queries, rows, targets = _with_drawn(some, eligible, duplicate_groups(items), rng)
     texts = item_texts(items, encoder.item_fields)
     teacher = CrossEncoder.load(base, encoder.max_length, settings.seed)
     tokens = teacher.tokenize(queries, [texts[row] for row in rows])
@@ -54,9 +56,7 @@ def train_teacher(
     wanted = torch.from_numpy(targets).to(teacher.model.device)
     steps = settings.epochs * -(-len(rows) // settings.batch_size)
     optimizer = torch.optim.AdamW(teacher.model.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
-    )
+    schedule = warmed_up(optimizer, steps)
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)  # of dropout
         teacher.model.train()
@@ -93,15 +93,16 @@ def _some(judged: pl.DataFrame, most: int | None, rng: np.random.Generator) -> p
 
 
 def _with_drawn(
-    judged: pl.DataFrame, eligible: Rows, rng: np.random.Generator
+    judged: pl.DataFrame, eligible: Rows, groups: Rows, rng: np.random.Generator
 ) -> tuple[list[str], Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
-    """Queries, item rows and targets of the judged pairs, and per query of one drawn item."""
+    """Queries, item rows and targets of the judged pairs, and per query of one drawn item that is no
+    duplicate of a judged one. groups: (n,) of the items."""
     asked = judged.get_column("query").unique(maintain_order=True)
-    known = set(judged.select("query", "row").iter_rows())
+    known = {(query, int(groups[row])) for query, row in judged.select("query", "row").iter_rows()}
     drawn = [
         (query, int(row))
         for query, row in zip(asked, rng.choice(eligible, len(asked)), strict=True)
-        if (query, int(row)) not in known
+        if (query, int(groups[row])) not in known
     ]
     targets = np.concatenate([judged.get_column("grade").to_numpy(), np.zeros(len(drawn))])
     queries = [*judged.get_column("query"), *(query for query, _ in drawn)]

@@ -13,6 +13,7 @@ from components.encoder.texts import item_texts
 from components.encoder.writer import QueryWriter
 from components.training.length_groups import batches_of_like_length
 from components.training.pairs import TrainingPart, trainable, training_rows
+from components.training.schedule import warmed_up
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,7 @@ def train_writer(
     steps = settings.epochs * -(-len(pairs) // settings.batch_size)
     learned = list(writer.model.decoder.parameters())
     optimizer = torch.optim.AdamW(learned, lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1, anneal_strategy="linear"
-    )
+    schedule = warmed_up(optimizer, steps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of dropout
         writer.model.decoder.train()

@@ -100,5 +100,15 @@ def _taught(
         return None
     teacher = teacher_of(bench, folder.parent, training.distillation)
     (folder / "taught").mkdir(parents=True, exist_ok=True)
-    score_candidates(bench.split, "train", training, augment, teacher, champion, vectors, folder / "taught")
+    score_candidates(
+        bench.split,
+        "train",
+        training,
+        augment,
+        teacher,
+        champion,
+        vectors,
+        folder / "taught",
+        fields=bench.settings.encoder.item_fields,
+    )
     return folder / "taught"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel, Qwen2Config, Qwen2Model
 
 from components.contract.errors import EncoderError
 from components.encoder.cross_encoder import CrossEncoder
@@ -24,6 +24,22 @@ def test_a_pairs_score_does_not_depend_on_the_pairs_beside_it(tiny_encoder: Path
             assert float(cross.model(**one).logits) == pytest.approx(float(score), abs=1e-2)
     assert len(set(scores.tolist())) == 5
     assert cross.score([], []).shape == (0,)
+
+
+def test_a_pair_is_cut_to_the_positions_that_the_model_has(tiny_encoder: Path) -> None:
+    """128 here, all of which an item's text may have taken already."""
+    scores = CrossEncoder.load(tiny_encoder, 128).score(["oak chair"], ["oak " * 400])
+    assert np.isfinite(scores).all()
+
+
+def test_a_model_that_names_no_padding_token_gets_its_tokenizers(tiny_encoder: Path, tmp_path: Path) -> None:
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    config = Qwen2Config(vocab_size=len(tokenizer), num_key_value_heads=1, **shape)
+    assert config.pad_token_id is None
+    Qwen2Model(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert np.isfinite(CrossEncoder.load(tmp_path, 24).score(QUERIES, TEXTS)).all()
 
 
 def test_saved_and_loaded_it_gives_the_same_scores(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -243,6 +243,12 @@ def test_a_release_that_lost_its_co_purchases_is_refused(
         open_candidate(folder, "x")
 
 
+def test_a_plan_whose_weight_was_chosen_for_other_scores_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "retrieval.json").write_text('{"history_scoring": "top3", "co_purchase_weight": 2.0}')
+    with pytest.raises(DataError, match=r"counted as before decision 0023.*another workspace"):
+        read_plan(tmp_path)
+
+
 def test_a_plan_from_before_there_were_co_purchases_weighs_none(tmp_path: Path) -> None:
     (tmp_path / "retrieval.json").write_text('{"history_scoring": "top3", "inference": "onnx"}')
     assert read_plan(tmp_path).co_purchase_weight == 0.0

@@ -54,6 +54,8 @@ def test_low_grades_of_what_may_be_trained_on_are_kept_apart(
     assert graded.filter(pl.col("grade") >= 2.0).equals(positives)
     items = pl.read_parquet(out / "items.parquet").filter(~pl.col("trainable"))
     assert graded.join(items, on="item_id", how="semi").is_empty()
+    alone, taught = trained_on(out), trained_on(out, taught=True)
+    assert set(taught[1]) == set(alone[1]) | set(graded.get_column("item_id")) > set(alone[1])
     held_out = {request.request_id for part in ("validation", "test")
                 for request in read_judged(out, part, "judge")["search"].requests}  # fmt: skip
     assert not held_out & set(graded.get_column("query").str.to_lowercase())

@@ -95,10 +95,12 @@ def test_rows_without_a_target_are_kept_for_self_training(
     shop: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
     """Those of the training part alone: none that is new, held out by its group, or a held-out item's
-    duplicate; nor one whose text has a target elsewhere. A task that does not train itself has none."""
+    duplicate; nor one whose text has a target elsewhere. A task that does not train itself has none. What a
+    new item says without a target takes no labelled row away."""
     select = """
     SELECT item_id, title, CASE WHEN ascii(item_id[3]) % 2 = 0 THEN brand END AS target FROM items
     UNION ALL SELECT 'i013', 'thing 2', NULL
+    UNION ALL SELECT max(item_id), 'thing 4', NULL FROM items
     """
     plain, own = task(rows=select), task(name="own", rows=select, self_training=0.9)
     every = task(name="every", rows="SELECT item_id, title, brand AS target FROM items")

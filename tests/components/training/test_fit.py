@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.training import callbacks
 from components.training.attempts import Attempt, Result, begin_attempt, newest_checkpoint, read_result
 from components.training.callbacks import interim_steps
-from components.training.fit import run_rank
+from components.training.fit import _check_compared, run_rank
 
 
 class Interrupted(Exception):
@@ -243,3 +244,12 @@ def test_too_few_pairs_for_the_ranks_is_a_clear_error(
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(TrainingError, match="2 training pairs are too few for 3 ranks"):
         run_rank(attempt.folder)
+
+
+def test_a_contrastive_task_needs_rows_to_compare_on_every_rank() -> None:
+    one = SimpleNamespace(task=SimpleNamespace(name="brand", loss="contrastive"))
+    _check_compared([one], 16, 4)  # type: ignore[list-item]
+    with pytest.raises(TrainingError, match=r"task_rows: 16 rows .* brand.* on 8 ranks; set at least 32"):
+        _check_compared([one], 16, 8)  # type: ignore[list-item]
+    one.task.loss = "cross_entropy"
+    _check_compared([one], 16, 8)  # type: ignore[list-item]

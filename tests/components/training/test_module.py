@@ -1,6 +1,5 @@
-"""The module: schedule, dropout, adapters, and pooling of histories."""
+"""The module: dropout, adapters, and pooling of histories."""
 
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,8 @@ from components.training.adapters import merge_adapters
 from components.training.module import (
     ContrastiveModule,
     _mean,
-    learning_rate_share,
     prepare_model,
 )
-
-
-def test_the_learning_rate_rises_and_falls_to_zero() -> None:
-    """Linear warm-up to one, linear decay, nothing left at the end; without warm-up it starts at one."""
-    shares = [learning_rate_share(step, 4, 14) for step in range(15)]
-    assert shares[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
-    assert all(left > right for left, right in pairwise(shares[4:]))
-    assert shares[14] == 0.0
-    assert learning_rate_share(0, 0, 10) == 1.0
 
 
 def test_a_historys_vector_is_the_normalised_mean_of_its_items() -> None:

@@ -58,7 +58,10 @@ def taught(split: Path, shop: Any, teacher: CrossEncoder, tmp_path_factory: pyte
     out = tmp_path_factory.mktemp("taught")
     encoder, items = shop.load(), pl.read_parquet(split / "items.parquet")
     vectors = encoder.encode_items(item_texts(items, shop.encoder.item_fields))
-    counts = score_candidates(split, "train", TRAINING, AUGMENT, teacher, encoder, vectors, out)
+    fields = encoder.settings.item_fields
+    counts = score_candidates(
+        split, "train", TRAINING, AUGMENT, teacher, encoder, vectors, out, fields=fields
+    )
     assert counts["candidates"] == counts["queries"] * 8
     return out
 
