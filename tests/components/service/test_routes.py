@@ -168,6 +168,7 @@ def test_debug_shows_how_each_score_came_about(shop) -> None:
         "lexical_weight": WEIGHT,
         "grams_share": 0.0,
         "co_purchase_weight": 1.0,
+        "co_purchases": "ease",
         "implied_weights": {},
         "synonym_share": 0.0,
         "rankers": [],
