@@ -5,12 +5,12 @@ training rows, and – where the shop has judgements – those below `split.posi
 encoder itself is not trained on.
 """
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from components.contract.errors import DataError
@@ -18,11 +18,9 @@ from components.contract.learning import DistillationSettings, EncoderSettings
 from components.contract.ports import Rows
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
-from components.training.length_groups import batches_of_like_length
+from components.training.epochs import learn
 from components.training.pairs import TrainingPart, duplicate_groups, rows_of, trainable, training_rows
-from components.training.schedule import warmed_up
 
-logger = logging.getLogger(__name__)
 GRADED = "graded/search.parquet"
 
 
@@ -54,24 +52,11 @@ def train_teacher(
     tokens = teacher.tokenize(queries, [texts[row] for row in rows])
     lengths = np.asarray([len(ids) for ids in tokens["input_ids"]], dtype=np.int64)
     wanted = torch.from_numpy(targets).to(teacher.model.device)
-    steps = settings.epochs * -(-len(rows) // settings.batch_size)
-    optimizer = torch.optim.AdamW(teacher.model.parameters(), lr=settings.learning_rate)
-    schedule = warmed_up(optimizer, steps)
-    with torch.random.fork_rng():
-        torch.manual_seed(settings.seed)  # of dropout
-        teacher.model.train()
-        for epoch in range(settings.epochs):
-            losses = []
-            for batch in batches_of_like_length(lengths, settings.batch_size, rng):
-                loss = binary_cross_entropy_with_logits(teacher.logits(tokens, batch.tolist()), wanted[batch])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(teacher.model.parameters(), 1.0)
-                optimizer.step()
-                schedule.step()
-                losses.append(float(loss.detach()))
-            logger.info("teacher, epoch %d: loss %.3f", epoch + 1, float(np.mean(losses)))
-    teacher.model.eval()
+
+    def loss_of(batch: Rows) -> Tensor:
+        return binary_cross_entropy_with_logits(teacher.logits(tokens, batch.tolist()), wanted[batch])
+
+    learn(teacher.model, loss_of, lengths, settings, rng, "teacher")
     return teacher
 
 

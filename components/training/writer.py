@@ -1,21 +1,18 @@
 """Trains the writer of queries on the shop's own training pairs: what was asked, and what answered."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
+from torch import Tensor
 
 from components.contract.errors import DataError
 from components.contract.learning import EncoderSettings, WriterSettings
+from components.contract.ports import Rows
 from components.encoder.texts import item_texts
 from components.encoder.writer import QueryWriter
-from components.training.length_groups import batches_of_like_length
+from components.training.epochs import learn
 from components.training.pairs import TrainingPart, trainable, training_rows
-from components.training.schedule import warmed_up
-
-logger = logging.getLogger(__name__)
 
 
 def train_writer(
@@ -43,25 +40,10 @@ def train_writer(
     read = writer.text_tokens([texts[row] for row in pairs.get_column("row")])
     wanted = writer.query_tokens(queries)
     lengths = np.asarray([len(text) + len(query) for text, query in zip(read, wanted, strict=True)])
+
+    def loss_of(batch: Rows) -> Tensor:
+        return writer.loss(writer.encode([read[row] for row in batch]), [wanted[row] for row in batch])
+
     rng = np.random.default_rng(settings.seed)
-    steps = settings.epochs * -(-len(pairs) // settings.batch_size)
-    learned = list(writer.model.decoder.parameters())
-    optimizer = torch.optim.AdamW(learned, lr=settings.learning_rate)
-    schedule = warmed_up(optimizer, steps)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)  # of dropout
-        writer.model.decoder.train()
-        for epoch in range(settings.epochs):
-            losses = []
-            for batch in batches_of_like_length(lengths, settings.batch_size, rng):
-                states = writer.encode([read[row] for row in batch])
-                loss = writer.loss(states, [wanted[row] for row in batch])
-                optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(learned, 1.0)
-                optimizer.step()
-                schedule.step()
-                losses.append(float(loss.detach()))
-            logger.info("query writer, epoch %d: loss %.3f", epoch + 1, float(np.mean(losses)))
-    writer.model.eval()
+    learn(writer.model.decoder, loss_of, lengths, settings, rng, "query writer")
     return writer
