@@ -16,12 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from components.contract.errors import EncoderError
 from components.contract.files import disk_errors
 from components.encoder.batches import token_batches
-from components.encoder.loading import LOADING
+from components.encoder.loading import loading
 from components.encoder.transformer import gains_by_bf16
 
 QUERY_TOKENS = 32
@@ -46,10 +45,8 @@ class CrossEncoder:
 
         max_length: tokens of an item's text. Raises EncoderError where there is no such model.
         """
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         try:
-            with LOADING, torch.random.fork_rng(devices=[]):
+            with loading(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 model = AutoModelForSequenceClassification.from_pretrained(
                     folder, num_labels=1, trust_remote_code=False, use_safetensors=True, dtype=torch.float32

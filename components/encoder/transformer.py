@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
-from transformers.utils import logging as transformers_logging
 
 from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
@@ -21,7 +20,7 @@ from components.contract.learning import EncoderSettings
 from components.contract.ports import Vectors
 from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
-from components.encoder.loading import LOADING
+from components.encoder.loading import loading
 from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
 
 _ROUNDS = 3
@@ -46,11 +45,9 @@ class TransformerEncoder:
     def load(cls, folder: Path, settings: EncoderSettings) -> Self:
         """Loads safetensors weights from `folder`; raises EncoderError where they do not fit, or give fewer
         numbers than `settings.dimensions`."""
-        transformers_logging.set_verbosity_error()  # its load report calls an unused pooler UNEXPECTED
-        transformers_logging.disable_progress_bar()
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-            with LOADING:
+            with loading():
                 model = AutoModel.from_pretrained(
                     folder,
                     config=config,

@@ -26,13 +26,12 @@ from transformers import (
     LogitsProcessorList,
 )
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.utils import logging as transformers_logging
 
 from components.contract.digests import sha256_bytes
 from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
 from components.encoder.batches import padded, token_batches
-from components.encoder.loading import LOADING
+from components.encoder.loading import loading
 
 QUERY_TOKENS = 16
 """At most in a written query, its ends included."""
@@ -60,10 +59,8 @@ class QueryWriter:
         Raises EncoderError where the base's kind has no decoder with cross-attention, it has fewer layers, or
         its tokenizer no ends.
         """
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         try:
-            with LOADING, torch.random.fork_rng(devices=[]):
+            with loading(), torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)  # cross-attention and the last layer begin with random weights
                 encoder = AutoModel.from_pretrained(base, dtype=torch.float32, add_pooling_layer=False)
                 decoder = AutoModelForCausalLM.from_pretrained(
@@ -99,12 +96,10 @@ class QueryWriter:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """What `save` wrote."""
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
         with disk_errors(folder / SETTINGS):
             settings = json.loads((folder / SETTINGS).read_bytes())
         try:
-            with LOADING:
+            with loading():
                 model = EncoderDecoderModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -14,13 +14,12 @@ from transformers import (
     BertForMaskedLM,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging as transformers_logging
 
 from components.contract.errors import EncoderError
 from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
 from components.encoder.base import folder_digest
-from components.encoder.loading import LOADING
+from components.encoder.loading import loading
 from components.encoder.transformer import TransformerEncoder
 
 HEAD_WIDTH = 32
@@ -52,11 +51,9 @@ def load_start(folder: Path, seed: int = 0) -> Start:
     drawn from N(0, initializer_range), its output matrix is the word embeddings (tied), its biases are zero.
     Raises EncoderError for a model that guesses no hidden words (a decoder) or has no mask token.
     """
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
     try:
         torch.manual_seed(seed)  # of a new head
-        with LOADING:
+        with loading():
             model, loaded = AutoModelForMaskedLM.from_pretrained(
                 folder,
                 trust_remote_code=False,
