@@ -37,6 +37,7 @@ NEVER = 2.0
 """A threshold that no probability reaches."""
 
 Codes = NDArray[np.int64] | Floats
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 logger = logging.getLogger(__name__)
 
 
@@ -84,8 +85,8 @@ def fit_head(
     unlabelled: Vectors | None = None,
 ) -> Head:
     """(n, d) vectors and their n targets → a head, not calibrated yet. texts: what a nearest shows as the
-    source of its answers. unlabelled: (u, d) of training rows without a target, for a task that trains itself
-    on them."""
+    source of its answers, and equal ones are in one fold; not given: rows are. unlabelled: (u, d) of training
+    rows without a target, for a task that trains itself on them."""
     coding = Coding.of(task, targets)
     codes = coding.encode(task, targets)
     if task.head == "nearest":
@@ -95,11 +96,12 @@ def fit_head(
         return Head(task, vectors[order], bias, coding.labels, members=members, texts=shown)
     if task.head == "regression":
         return _kernel_ridge(task, coding, vectors, codes, seed)
-    penalty = _penalty(task, coding, vectors, codes, seed)
+    folds = _folds(texts if len(texts) else np.arange(len(codes)), seed)
+    penalty = _penalty(task, coding, vectors, codes, folds)
     head = _linear(task, coding, vectors, codes, penalty)
     if task.self_training is None or unlabelled is None or not len(unlabelled):
         return head
-    return _self_trained(head, coding, vectors, codes, penalty, unlabelled, seed)
+    return _self_trained(head, coding, vectors, codes, penalty, unlabelled, folds)
 
 
 def _linear(
@@ -122,7 +124,7 @@ def _self_trained(
     codes: Codes,
     penalty: float,
     unlabelled: Vectors,
-    seed: int,
+    folds: Folds,
 ) -> Head:
     """The head fitted again on the labelled rows and on its own answers, where it is sure, to those without a
     label: one round of self-training (Xie et al. 2020, "Self-training with noisy student improves ImageNet
@@ -134,7 +136,7 @@ def _self_trained(
     """
     task, given = head.task, codes.astype(np.int64)
     left_out = np.zeros((len(given), coding.outputs))
-    for kept, held in _folds(len(given), seed):
+    for kept, held in folds:
         one = _linear(task, coding, vectors[kept], codes[kept], penalty)
         left_out[held] = one.probabilities(vectors[held])
     threshold = _threshold(left_out, given, float(task.self_training or 0.0))
@@ -225,9 +227,8 @@ def _dual(likeness: Floats, codes: Codes, kernel: float, ridge: float) -> Floats
     return np.asarray(solve(matrix, codes, assume_a="pos"))
 
 
-def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, seed: int) -> float:
+def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, folds: Folds) -> float:
     """The penalty with the least loss on training rows that were left out of the fit, fold by fold."""
-    folds = _folds(len(codes), seed)
 
     def loss(penalty: float) -> float:
         total = 0.0
@@ -241,11 +242,13 @@ def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, seed: i
     return min(PENALTIES, key=loss)
 
 
-def _folds(count: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Rows to fit on and rows to leave out, FOLDS times; each row is left out once."""
-    order = np.random.default_rng((seed, count)).permutation(count)
-    held = np.array_split(order, min(FOLDS, count))
-    return [(np.setdiff1d(order, part), part) for part in held]
+def _folds(texts: Sequence[str] | NDArray[np.int64], seed: int) -> Folds:
+    """Rows to fit on and rows to leave out, FOLDS times; each row is left out once, with all of its text: a
+    head that has seen a text answers it too surely."""
+    kinds, kind = np.unique(np.asarray(texts), return_inverse=True)
+    order = np.random.default_rng((seed, len(kinds))).permutation(len(kinds))
+    held = [np.isin(kind, part) for part in np.array_split(order, min(FOLDS, len(kinds)))]
+    return [(np.flatnonzero(~part), np.flatnonzero(part)) for part in held]
 
 
 def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:

@@ -5,6 +5,7 @@
 Vectors are the untrained encoder's; learned encoders are trained and stopped as a retrain does it. Weights of
 co-purchases, and what is chosen, come from validation by the product's rule (history_mix.best_mix). Then
 everything learns from all purchases before the cut-off, and the product's judge reads the test requests once.
+"demand, known beforehand" ranks by the judged requests' own purchases, for all users alike: no system can.
 The last line is the JSON. Minutes per data set: the text encoder is not trained.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,6 +179,7 @@ def _tested(bench: Any, index: Path, final: Path, weights: dict[str, float]) -> 
         for name, scores in of.items():
             parts[name][request.request_id] = scores
     systems = {name: parts[name] for name in (*weights, "item-kNN")}
+    systems["demand, known beforehand"] = dict.fromkeys(parts["mean"], _demand(bench))
     for name, weight in weights.items():
         pairs = ((user, parts["co-purchases"][user]) for user in parts[name])
         systems[f"{name} + co-purchases"] = {
@@ -192,6 +195,12 @@ def _tested(bench: Any, index: Path, final: Path, weights: dict[str, float]) -> 
 
 def _lookup(scores: dict[str, Any]) -> Callable[[Any], Any]:
     return lambda request: scores[request.request_id]
+
+
+def _demand(bench: Any) -> Any:
+    """(items,) of how many judged requests each is relevant to."""
+    wanted = Counter(item for items in bench.judged[bench.entrance].relevant.values() for item in items)
+    return np.array([wanted[item] for item in bench.item_ids], dtype=np.float32)
 
 
 def _item_knn(bench: Any, items: int) -> Callable[[list[int]], Any]:

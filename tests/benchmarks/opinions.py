@@ -4,6 +4,8 @@ The reviews have no dates: rows in file order are days of 50. The first 2,500 ar
 shares, and a sentiment head on the untrained encoder, by their ratings; the next 1,000 are the stream.
 Planted: per topic 4 reviews a day for five days, of later rows with two stars or fewer that are
 of the topic. Without cause: streams of rows drawn from all 3,500, learnt from 2,500 others of them.
+Simulated: binomial days, in which one topic's odds rise for a week, and years in which none do. By these, not
+by the planted surges, `opinions.odds` is chosen.
 
     python tests/benchmarks/opinions.py [--out opinions.json]
 """
@@ -19,6 +21,7 @@ import numpy as np
 import polars as pl
 
 from components.contract.learning import EncoderSettings
+from components.contract.operations import OpinionSettings
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.data.sources import load
@@ -33,7 +36,10 @@ from flows.shop import open_shop
 DATA = "../shared/data/womens_clothing"
 A_DAY, BASE, STREAM, LATER, TOPICS = 50, 2_500, 1_000, 600, 10
 PLANTED_A_DAY, PLANTED_DAYS, FIRST_DAY = 4, 5, 8
-SHUFFLES, ODDS, PER_YEAR = 60, 2.0, 1.0
+SHUFFLES, ODDS, PER_YEAR = 60, OpinionSettings().odds, 1.0
+SIMULATED_SHARES = np.array([0.004, 0.006, 0.008, 0.01, 0.012, 0.015, 0.018, 0.02, 0.025, 0.03])
+SIMULATED_DAYS, BASES, STREAMS, QUIET_YEARS = 7, 12, 3, 10
+Counts = tuple[np.ndarray, np.ndarray]
 
 
 def main() -> None:
@@ -53,6 +59,11 @@ def main() -> None:
         "topics": [", ".join(topics.words(topic, 4)) for topic in range(topics.count)],
         "planted": planted(of_topic, negative, whole),
         "without cause": without_cause(of_topic[:whole], negative[:whole]),
+        "simulated": [
+            simulated(days, a_day, odds)
+            for days, a_day in ((50, 50), (180, 50), (180, 200))
+            for odds in (2.0, 3.0, 4.0)
+        ],
         "at": f"{datetime.now():%Y-%m-%d}",
     }
     sys.stdout.write(json.dumps(found, indent=1) + "\n")
@@ -84,7 +95,7 @@ def read_negative(task: Task, rows: pl.DataFrame) -> tuple[np.ndarray, float]:
     return answer == "negative", float((answer[stream] == target[stream]).mean())
 
 
-def counts(of_topic: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def counts(of_topic: np.ndarray, negative: np.ndarray) -> Counts:
     """(days, topics) and (days,) of rows in order."""
     day = np.arange(len(of_topic)) // A_DAY
     found = np.zeros((day[-1] + 1, TOPICS), dtype=np.int64)
@@ -136,6 +147,45 @@ def without_cause(of_topic: np.ndarray, negative: np.ndarray) -> dict[str, float
         alarms += len(surges(*stream, chart))
         days += len(stream[1])
     return {"stated a year": PER_YEAR, "found a year": round(alarms * DAYS_PER_YEAR / days, 2), "days": days}
+
+
+def simulated(days: int, a_day: int, odds: float) -> dict[str, object]:
+    """Share of surges seen within their week, by how many times their odds are the usual ones: each topic in
+    turn, in STREAMS streams after each of BASES bases of so many days. And alarms a year without any, in
+    QUIET_YEARS after each base: on binomial days, and where all shares of a day vary (sd of their logarithm).
+    """
+    rng = np.random.default_rng(1)
+    found: dict[int, list[bool]] = {times: [] for times in (2, 3, 5, 8)}
+    for base in range(BASES):
+        chart = calibrated(*drawn(rng, days, a_day), odds, PER_YEAR, seed=base)
+        for times, seen in found.items():
+            raised = times * SIMULATED_SHARES / (1 - SIMULATED_SHARES)
+            for topic in np.repeat(np.arange(TOPICS), STREAMS).tolist():
+                stream, reviews_of_day = drawn(rng, 2 * SIMULATED_DAYS, a_day)
+                stream[SIMULATED_DAYS:, topic] = rng.binomial(
+                    a_day, raised[topic] / (1 + raised[topic]), SIMULATED_DAYS
+                )
+                told = surges(stream, reviews_of_day, chart)
+                seen.append(any(one.topic == topic and one.day >= SIMULATED_DAYS for one in told))
+    shares = {f"{times} times": round(float(np.mean(seen)), 2) for times, seen in found.items()}
+    rates = {f"alarms a year, sd {spread}": quiet(days, a_day, odds, spread) for spread in (0.0, 0.3)}
+    return {"base days": days, "reviews a day": a_day, "odds": odds, **shares, **rates}
+
+
+def quiet(days: int, a_day: int, odds: float, spread: float) -> float:
+    """Alarms a year without a surge."""
+    alarms = 0
+    for base in range(BASES):
+        rng = np.random.default_rng(base)
+        chart = calibrated(*drawn(rng, days, a_day, spread), odds, PER_YEAR, seed=base)
+        alarms += len(surges(*drawn(rng, QUIET_YEARS * DAYS_PER_YEAR, a_day, spread), chart))
+    return round(alarms / (BASES * QUIET_YEARS), 2)
+
+
+def drawn(rng: np.random.Generator, days: int, a_day: int, spread: float = 0.0) -> Counts:
+    """(days, topics) negatives and (days,) reviews."""
+    shares = SIMULATED_SHARES * np.exp(rng.normal(0.0, spread, (days, 1)))
+    return rng.binomial(a_day, np.minimum(shares, 1.0)), np.full(days, a_day)
 
 
 if __name__ == "__main__":

@@ -197,6 +197,20 @@ def test_a_head_that_is_never_sure_learns_nothing_from_itself() -> None:
         np.testing.assert_array_equal(again.weights, plain.weights)
 
 
+def test_a_text_that_occurs_twice_does_not_vouch_for_itself() -> None:
+    """Labels by chance, each text four times: by rows the head has seen the text that it answers out of the
+    fit, is right, and would trust itself with the rest."""
+    once = unit(40, 1)
+    vectors, texts = np.tile(once, (4, 1)), [f"text {row}" for row in range(40)] * 4
+    targets = np.random.default_rng(3).choice(["a", "b"], 40).tolist() * 4
+    own, others = task(self_training=0.95), unit(200, 2)
+    plain = fit_head(task(), vectors, targets, texts)
+    again = fit_head(own, vectors, targets, texts, unlabelled=others)
+    np.testing.assert_array_equal(again.weights, plain.weights)
+    by_rows = fit_head(own, vectors, targets, unlabelled=others)
+    assert not np.array_equal(by_rows.weights, fit_head(task(), vectors, targets).weights)
+
+
 def test_a_head_of_another_encoder_says_so() -> None:
     """Rather than numpy's sentence about a matrix product."""
     for head in saved_heads().values():
