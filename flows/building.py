@@ -9,12 +9,14 @@ from components.contract.digests import hashed, sha256_file
 from components.contract.records import Candidate, RetrievalPlan
 from components.contract.retrieving import HistoryEncoderKind
 from components.contract.settings import OPERATING
-from components.encoder.base import items_digest
+from components.encoder.base import items_digest, resolve_base
+from components.pretraining.spec import read_pretrained
 from components.release import candidate as candidates
 from components.release.fingerprint import Fingerprint
 from components.release.plan import graph_of
 from components.split.trained_on import trained_on
 from components.tasks.rows import trained_items, trained_queries
+from components.training.written import written_rows
 from flows import build_stages, training_stages
 from flows.console_ranking import second_stage
 from flows.run import Data, Run
@@ -62,6 +64,10 @@ def build(
     if data.task_rows is not None:  # version 0's heads learn, too
         items = [*items, *trained_items(data.task_rows)]
         requests = [*requests, *trained_queries(data.task_rows, run.shop.settings.tasks)]
+    if not baseline:
+        of_written = written_rows([folder for folder, stage in run.used.items() if stage == "written"])
+        requests, items = [*requests, *of_written[0]], [*items, *of_written[1]]
+    pretrained = read_pretrained(resolve_base(run.shop.settings.encoder))
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
         encoder_digest=model.digest,
@@ -71,7 +77,7 @@ def build(
         cutoff=data.prepared.cutoff,
         settings=run.shop.settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
         requests=hashed(requests),
-        items=hashed(items),
+        items=tuple(sorted({*hashed(items), *(pretrained.items if pretrained else ())})),
         baseline=baseline,
     )
     if champion is not None and run.shop.settings.training.start == "champion":

@@ -12,6 +12,7 @@ import polars as pl
 
 from components.augment.negatives import Flags
 from components.contract.ports import Request, Retriever, Rows
+from components.split.catalogue import plain_query
 
 Writer = Callable[[Sequence[str], int], list[list[str]]]
 """Texts and how many queries each → per text at most so many."""
@@ -47,8 +48,13 @@ def written_pairs(
     is judged or chosen on, which are not trained on.
     """
     written = write([texts[row] for row in rows], count)
-    pairs = [(query, int(row)) for row, queries in zip(rows, written, strict=True) for query in queries]
-    allowed = [(query, row) for query, row in pairs if " ".join(query.lower().split()) not in judged]
+    # One spelling: the same words in another would be another query, with other items for right and wrong.
+    pairs = [
+        (plain_query(query), int(row))
+        for row, queries in zip(rows, written, strict=True)
+        for query in queries
+    ]
+    allowed = [(query, row) for query, row in pairs if query and query not in judged]
     asked = list(dict.fromkeys(query for query, _ in allowed))
     found = retriever.search([Request(query, text=query) for query in asked], depth, eligible).rows
     rows_of = dict(zip(asked, found.tolist(), strict=True))

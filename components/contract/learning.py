@@ -151,7 +151,7 @@ class TrainingSettings(Section):
     """Early stopping ranks the validation's relevant items among so many; None: all."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where a GPU has it, or where a short measurement finds it faster than fp32 on this CPU."""
-    ranks: int | Literal["auto"] = "auto"
+    ranks: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Processes; auto: one per GPU, else `cpu_ranks`."""
     cpu_ranks: int = Field(default=1, ge=1)
     """What `ranks: auto` is where there is no GPU, at most one per core. Two ranks of one thread train MiniLM

@@ -1,7 +1,6 @@
 """The whole of debut.yaml as frozen, typed sections; nonsense is refused where it is built."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -22,6 +21,7 @@ from components.contract.section import Section, Share
 from components.contract.serving import ServingSettings, SigningSettings
 from components.contract.tables import TableName
 from components.contract.task import Task
+from components.contract.times import UtcTime
 from components.contract.tuning import Parameter, TuneSettings
 
 
@@ -52,7 +52,7 @@ class QualitySettings(Section):
 class SplitSettings(Section):
     method: Literal["auto", "by_time", "by_item"] = "auto"
     """auto: by_time where events decide relevance, by_item where judgements do."""
-    cutoff: datetime | None = None
+    cutoff: UtcTime | None = None
     """T. Not given: the latest event minus the judge window."""
     judge_window_days: int = Field(default=14, ge=1)
     validation_window_days: int | None = Field(default=None, ge=1)

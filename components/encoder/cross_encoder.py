@@ -6,7 +6,6 @@ Too slow to search by, since every pair is read anew; nearer to what people judg
 Shapes: n pairs of a query and a text, t tokens (padded to the longest of a batch).
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -21,11 +20,10 @@ from components.contract.errors import EncoderError
 from components.contract.files import disk_errors
 from components.encoder.batches import token_batches
 from components.encoder.loading import loading
-from components.encoder.transformer import gains_by_bf16
+from components.encoder.transformer import gains_by_bf16, longest_text
 
 QUERY_TOKENS = 32
 """Room for the query, beside the text's `max_length`."""
-_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
 Tokens = Mapping[str, list[list[int]]]
 """Per kind of input of the model its numbers of each pair."""
 
@@ -34,10 +32,7 @@ class CrossEncoder:
     def __init__(self, model: Any, tokenizer: Any, max_length: int) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        positions = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
-        # Some models (RoBERTa's kind) number positions from behind the padding token's.
-        first = model.config.pad_token_id + 1 if model.config.model_type in _OFFSET else 0
-        self._length = min(max_length + QUERY_TOKENS, positions - first)
+        self._length = min(max_length + QUERY_TOKENS, longest_text(model.config))
 
     @classmethod
     def load(cls, folder: Path, max_length: int, seed: int = 0) -> Self:

@@ -11,7 +11,7 @@ import torch
 from tokenizers import AddedToken
 
 from components.contract.errors import ConfigError
-from components.encoder.transformer import TransformerEncoder
+from components.encoder.transformer import TransformerEncoder, longest_text
 
 
 def prompt_tokens(count: int) -> list[str]:
@@ -40,7 +40,7 @@ def add_prompt(encoder: TransformerEncoder, count: int, seed: int) -> None:
         embeddings = encoder.model.get_input_embeddings().weight
         embeddings[prompt_ids(encoder, count)] = embeddings[drawn]
     settings, before = encoder.settings, "".join(tokens)
-    longest = getattr(encoder.model.config, "max_position_embeddings", settings.max_length + count)
+    longest = longest_text(encoder.model.config)
     encoder.settings = settings.model_copy(
         update={
             "query_prefix": before + settings.query_prefix,

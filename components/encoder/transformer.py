@@ -3,6 +3,7 @@
 Shapes: n texts, t tokens (padded to the longest of a batch), d dimensions.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -24,6 +25,7 @@ from components.encoder.loading import loading
 from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
 
 _ROUNDS = 3
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
 _CPU_BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # the last is Arm's
 
 
@@ -43,8 +45,8 @@ class TransformerEncoder:
 
     @classmethod
     def load(cls, folder: Path, settings: EncoderSettings) -> Self:
-        """Loads safetensors weights from `folder`; raises EncoderError where they do not fit, or give fewer
-        numbers than `settings.dimensions`."""
+        """Loads safetensors weights from `folder`; raises EncoderError where they do not fit, give fewer
+        numbers than `settings.dimensions`, or have no positions for `settings.max_length` tokens."""
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             with loading():
@@ -64,6 +66,12 @@ class TransformerEncoder:
             raise EncoderError(
                 f"encoder.dimensions is {settings.dimensions}, but {settings.name} gives "
                 f"{config.hidden_size} numbers per text: set so many or fewer."
+            )
+        longest = longest_text(config)
+        if settings.max_length > longest:
+            raise EncoderError(
+                f"encoder.max_length is {settings.max_length}, but {settings.name} reads at most {longest} "
+                f"tokens: set so many or fewer."
             )
         return cls(model.eval(), tokenizer, settings, folder_digest(folder, settings))
 
@@ -176,6 +184,13 @@ class TransformerEncoder:
             )
         self.model.train(training)
         return vectors
+
+
+def longest_text(config: Any) -> int:
+    """Tokens that a model has positions for; without end where it has no table of them."""
+    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    # Some models (RoBERTa's kind) number positions from behind the padding token's.
+    return int(positions - (config.pad_token_id + 1 if config.model_type in _OFFSET else 0))
 
 
 def has_bf16(device: str) -> bool:

@@ -141,6 +141,7 @@ def _gate_figure(report: GateReport) -> Figure:
     axes.set_yticks(range(len(lines)), [_gate_label(line) for line in reversed(lines)])
     for label, line in zip(axes.get_yticklabels(), reversed(lines), strict=True):
         label.set_fontweight("bold" if isinstance(line, str) else "normal")
+        label.set_parse_math(False)  # a category's name may hold two dollar signs
     axes.set_ylim(-0.7, len(lines) - 0.3)
     axes.margins(x=0.08)
     _finish(axes, "", f"{report.verdict}: challenger − champion, per gate")

@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from components.contract.live import LiveItem, UtcTime
+from components.contract.live import LiveItem
 from components.contract.ports import Rows
 from components.contract.records import Record
+from components.contract.times import UtcTime
 from components.index.growing import GrowingArray
 from components.understanding.implied import plain_path
 

@@ -76,12 +76,11 @@ class LiveIndex(LiveRows):
         """The same with a mask per request."""
         ranking = empty_ranking(len(requests), k)
         for n, proposed in self.proposals(requests, k, among):
-            ranker, scores = self.ranker_of(requests[n]), proposed.score
-            if ranker is not None:
-                proposed = self.scored_again(proposed, k)
-                mean, spread = proposed.level  # a score stays on the first stage's scale
-                scores = (mean + spread * ranker.scores(self.features(proposed))).astype(np.float32)
-            self._place(ranking, n, proposed.rows, scores)
+            ranker = self.ranker_of(requests[n])
+            if ranker is None or not len(proposed.rows):
+                self._place(ranking, n, proposed.rows, proposed.score)
+            else:
+                self._place(ranking, n, *self._scored(ranker, proposed))
         return ranking
 
     def without_rankers(self) -> Self:
@@ -112,9 +111,10 @@ class LiveIndex(LiveRows):
             return None
         return self.rankers.by_entrance.get("search" if _has_text(request) else "recommendation")
 
-    def scored_again(self, proposed: Proposed, k: int) -> Proposed:
-        """Those that a ranker gets to see: the best `candidates`, at least k."""
-        return proposed if self.rankers is None else proposed.first(max(k, self.rankers.candidates))
+    def scored_again(self, proposed: Proposed) -> Proposed:
+        """Those that a ranker gets to see: the best `candidates`, whatever k is, because what it reads of an
+        item depends on the others."""
+        return proposed if self.rankers is None else proposed.first(self.rankers.candidates)
 
     def features(self, proposed: Proposed) -> NDArray[np.float32]:
         """(m, F) of ranking.features; needs the snapshot's signals."""
@@ -142,6 +142,19 @@ class LiveIndex(LiveRows):
         implied = {f"implied {facet}": float(added[0]) for facet, added in matches.items()}
         score = cosine + weight * shared + sum(implied.values())
         return {"cosine": cosine, "lexical": shared, "lexical_weight": weight} | implied | {"score": score}
+
+    def _scored(self, ranker: Ranker, proposed: Proposed) -> tuple[Rows, Scores]:
+        """Ascending rows and their scores, on the first stage's scale: by the ranker, and behind those in the
+        first stage's order what it does not see."""
+        again = self.scored_again(proposed)
+        mean, spread = again.level
+        top = (mean + spread * ranker.scores(self.features(again))).astype(np.float32)
+        left = ~np.isin(proposed.rows, again.rows)
+        rest, lowest = proposed.score[left], np.nextafter(top.min(), np.float32(-np.inf))
+        rest = rest - max(np.float32(0.0), rest.max(initial=lowest) - lowest)
+        rows, scores = np.append(again.rows, proposed.rows[left]), np.append(top, rest)
+        order = np.argsort(rows)
+        return rows[order], scores[order]
 
     def _scan(self, queries: Vectors) -> Scores:
         """(b, d) → (b, n) cosines."""

@@ -25,7 +25,9 @@ def ranked_by(index: LiveIndex, request: Request, k: int, among: Mask | None) ->
         return {}
     found = {}
     for _, proposed in index.proposals([request], k, [among]):
-        proposed = index.scored_again(proposed, k)
+        if not len(proposed.rows):
+            continue
+        proposed = index.scored_again(proposed)
         values = index.features(proposed)
         mean, spread = proposed.level
         shares = spread * ranker.contributions(values)

@@ -37,6 +37,8 @@ class Corpus(Record):
     pairs: int
     items: tuple[str, ...]
     """`hashed` ids of the items whose text or reviews are in it."""
+    queries: tuple[str, ...] = ()
+    """`hashed` normalised queries that are in it."""
 
 
 def collect(
@@ -75,6 +77,7 @@ def collect(
         held_out=int(rows.get_column("held_out").sum()),
         pairs=len(pairs),
         items=hashed(rows.get_column("item_id").drop_nulls()),
+        queries=hashed(rows.filter(pl.col("kind") == "query").select(normalised("text")).to_series()),
     )
     write_json(out / DESCRIPTION, corpus.model_dump(mode="json"))
     return corpus

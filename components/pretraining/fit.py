@@ -108,6 +108,7 @@ def _finish(
         start_digest=spec.start_digest,
         corpus_digest=spec.corpus_digest,
         items=tuple(sorted({*corpus.items, *(earlier.items if earlier else ())})),
+        queries=tuple(sorted({*corpus.queries, *(earlier.queries if earlier else ())})),
         settings=spec.pretraining,
         head_steps=head_steps,
         before=held_out.before,

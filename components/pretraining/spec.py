@@ -10,6 +10,9 @@ from components.contract.errors import LeakageError
 from components.contract.learning import EncoderSettings
 from components.contract.pretraining import PretrainingSettings
 from components.contract.records import Record
+from components.split.catalogue import in_groups_of
+from components.split.judged import judged_queries
+from components.split.split import cutoff_of
 from components.training.spec import RankSpec
 
 PROVENANCE = "pretraining.json"
@@ -43,6 +46,8 @@ class Pretrained(Record):
     corpus_digest: str
     items: tuple[str, ...]
     """`hashed` ids of the items whose text was read, also by an earlier pretraining that it began with."""
+    queries: tuple[str, ...] = ()
+    """`hashed` normalised queries that were read, likewise."""
     settings: PretrainingSettings
     head_steps: int
     """Steps before `before` was measured: they trained a new prediction head on an unchanged encoder."""
@@ -57,16 +62,25 @@ def read_pretrained(folder: Path) -> Pretrained | None:
 
 
 def check_base(base: Path, split: Path) -> None:
-    """Raises LeakageError where a base was pretrained on text of an item that this split holds out."""
+    """Raises LeakageError where a base was pretrained on text of an item, or its duplicate, that this split
+    holds out, or on a query that it does; of dated data a query may be known from earlier."""
     pretrained = read_pretrained(base)
     if pretrained is None:
         return
     items = pl.read_parquet(split / "items.parquet")
-    held_out = items.filter(pl.col("is_new") | pl.col("is_validation_new")).get_column("item_id").to_list()
-    read = set(pretrained.items)
-    shared = [item for item in held_out if hashed([item])[0] in read]
+    held_out = in_groups_of("_held_out")
+    items = items.with_columns(_held_out=pl.col("is_new") | pl.col("is_validation_new")).filter(held_out)
+    _refuse("texts of items", items.get_column("item_id").to_list(), pretrained.items, base)
+    if cutoff_of(split) is None:
+        judged = sorted(set().union(*judged_queries(split).values()))
+        _refuse("queries", judged, pretrained.queries, base)
+
+
+def _refuse(what: str, held_out: list[str], read: tuple[str, ...], base: Path) -> None:
+    known = set(read)
+    shared = [one for one in held_out if hashed([one])[0] in known]
     if shared:
         raise LeakageError(
-            f"encoder.name {base}: it was pretrained on texts of {len(shared)} items that are held out now, "
-            f"first {shared[0]!r}. Run `debut pretrain` again with this split, or name another base."
+            f"encoder.name {base}: it was pretrained on {len(shared)} {what} that are held out now, first "
+            f"{shared[0]!r}. Run `debut pretrain` again with this split, or name another base."
         )

@@ -26,7 +26,7 @@ def with_looks(traffic: pl.DataFrame) -> pl.DataFrame:
     """Adds `look`, the probability that an event's position was looked at: as logged, else by the estimated
     bias, else 1. traffic: kind, item_id, query, request_id, position, propensity."""
     bias = position_bias(traffic) if traffic.get_column("propensity").is_null().any() else None
-    estimated = pl.lit(1.0) if bias is None else pl.col("position").cast(pl.Float64) ** -bias
+    estimated = pl.lit(1.0) if bias is None else _place(traffic) ** -bias
     return traffic.with_columns(look=pl.coalesce("propensity", estimated, pl.lit(1.0)).clip(1e-6, 1.0))
 
 
@@ -39,6 +39,7 @@ def position_bias(traffic: pl.DataFrame) -> float | None:
     """None where too little was shown at several positions, with its impressions, to tell."""
     shown = traffic.filter(pl.col("kind") == "impression").drop_nulls(["query", "request_id", "position"])
     clicks = traffic.filter(pl.col("kind") == "search_click").select("request_id", "item_id").unique()
+    shown = shown.with_columns(position=_place(traffic))
     shown = shown.join(clicks.with_columns(clicked=True), on=["request_id", "item_id"], how="left")
     cells = shown.group_by("query", "item_id", "position", maintain_order=True).agg(
         shown=pl.len(), clicked=pl.col("clicked").is_not_null().sum()
@@ -49,9 +50,16 @@ def position_bias(traffic: pl.DataFrame) -> float | None:
     if several.get_column("clicked").sum() < FEWEST_CLICKS:
         return None
     pair = several.select(pl.struct("query", "item_id").rank("dense")).to_series().to_numpy().astype(int) - 1
-    position = several.get_column("position").to_numpy().astype(np.float64)
-    times, clicked = (several.get_column(name).to_numpy().astype(np.float64) for name in ("shown", "clicked"))
+    position, times, clicked = (
+        several.get_column(name).to_numpy().astype(np.float64) for name in ("position", "shown", "clicked")
+    )
     return float(_STEPS[np.argmax([_likelihood(bias, pair, position, times, clicked) for bias in _STEPS])])
+
+
+def _place(traffic: pl.DataFrame) -> pl.Expr:
+    """Positions from 1 on, also of a shop that counts from 0."""
+    first = 1.0 if traffic.get_column("position").min() == 0 else 0.0
+    return pl.col("position").cast(pl.Float64) + first
 
 
 def _likelihood(

@@ -6,15 +6,14 @@
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
                           lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,
                           where the plan weighs them
+      histories/          <kind>.safetensors, where the plan scores histories by a learned encoder
+      ranker/             <entrance>.txt (LightGBM's text), ranker.json: the second stage, where the plan
+                          names entrances; index/signals.safetensors then stands beside the vectors
       heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks)
       knowledge.json      the shop's synonyms and rules, where it has some
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on
       manifest.json       SHA-256 and size of every other file; D is the SHA-256 of this file
-      ranker/             <entrance>.txt (LightGBM's text), ranker.json: the second stage, where the plan
-      names entrances; index/signals.safetensors then stands beside the vectors retrieval.json      how
-      requests are ranked (records.RetrievalPlan) fingerprint.json    what it was trained on manifest.json
-      SHA-256 and size of every other file; D is the SHA-256 of this file
 
 No time, host or path is in it, so the same inputs give the same D.
 """

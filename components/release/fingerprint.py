@@ -30,11 +30,17 @@ class Fingerprint(Record):
     """`hashed` item_ids, likewise."""
     baseline: bool = False
     """Version 0: the untrained encoder."""
+    starts_cutoff: datetime | None = None
+    """The latest T of the encoders it was trained from, where that is later than its own."""
 
     def after(self, start: "Fingerprint") -> "Fingerprint":
         """The same of a training that began with the encoder of `start`, whose rows it has learned, too."""
         both = {name: (*getattr(self, name), *getattr(start, name)) for name in ("requests", "items")}
-        return self.model_copy(update={name: tuple(sorted(set(hashes))) for name, hashes in both.items()})
+        update: dict[str, Any] = {name: tuple(sorted(set(hashes))) for name, hashes in both.items()}
+        later = [
+            one for one in (start.cutoff, start.starts_cutoff) if one and self.cutoff and one > self.cutoff
+        ]
+        return self.model_copy(update=update | {"starts_cutoff": max(later, default=None)})
 
     @property
     def learned_until(self) -> datetime | None:
@@ -56,9 +62,10 @@ def overlap(
     """
     if not champion.requests and not champion.items:
         return None
-    dated = cutoff is not None and champion.cutoff is not None
-    if dated and champion.cutoff > cutoff:  # type: ignore[operator]  # both are set where `dated`
-        return f"The champion was trained on rows up to {champion.cutoff}, past this cut-off, {cutoff}."
+    until = champion.starts_cutoff or champion.cutoff
+    dated = cutoff is not None and until is not None
+    if dated and until > cutoff:  # type: ignore[operator]  # both are set where `dated`
+        return f"The champion was trained on rows up to {until}, past this cut-off, {cutoff}."
     shared_items = len(set(champion.items) & set(hashed(new_items)))
     if shared_items:
         return f"The champion was trained on {shared_items} of the items that are new in this test."

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from components.contract import ports
-from components.contract.live import UtcTime
+from components.contract.times import UtcTime
 from components.index.columns import Filters
 from components.index.live import LiveIndex
 from components.index.ranked_by import RankedBy, ranked_by

@@ -30,7 +30,8 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
     items = _mark_items(items, cutoff, validation_cutoff)
     # An item listed after its own first event (a pre-order, a wrong date) is new all the same.
     first, second = (items.filter(mark).select("item_id") for mark in ("trainable", "refit_trainable"))
-    purchases = _purchase_rows(acts.join(second, on="item_id", how="semi"), cutoff)
+    of_known = searches.join(second, on="item_id", how="semi"), acts.join(second, on="item_id", how="semi")
+    purchases = _purchase_rows(of_known[1], cutoff)
     return SplitParts(
         items=items,
         graded_search=None,
@@ -38,13 +39,11 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
             searches.join(first, on="item_id", how="semi"), validation_cutoff, settings
         ),
         train_purchases=_purchase_rows(acts.join(first, on="item_id", how="semi"), validation_cutoff),
-        refit_search=_search_rows(searches.join(second, on="item_id", how="semi"), cutoff, settings)
-        if refit
-        else None,
+        refit_search=_search_rows(of_known[0], cutoff, settings) if refit else None,
         refit_purchases=purchases if refit else None,
         purchases=purchases,
         traffic=traffic_rows(events, items.filter("refit_trainable"), cutoff),
-        validation=_judged(searches, acts, validation_cutoff, cutoff, settings),
+        validation=_judged(*of_known, validation_cutoff, cutoff, settings),
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,
         validation_cutoff=validation_cutoff,
@@ -59,7 +58,7 @@ def _cutoffs(events: pl.DataFrame, settings: SplitSettings) -> tuple[datetime, d
     first, latest = column.dt.min(), column.dt.max()
     if not isinstance(first, datetime) or not isinstance(latest, datetime):
         raise DataError("events: no row is left after the checks; see the quarantine.")
-    cutoff = settings.cutoff.replace(tzinfo=None) if settings.cutoff else latest - window
+    cutoff = settings.cutoff or latest - window
     days = settings.validation_window_days or settings.judge_window_days
     validation_cutoff = cutoff - timedelta(days=days)
     if not first < validation_cutoff < cutoff <= latest:

@@ -11,6 +11,11 @@ def normalised(column: str) -> pl.Expr:
     return pl.col(column).str.to_lowercase().str.replace_all(r"\s+", " ").str.strip_chars()
 
 
+def plain_query(text: str) -> str:
+    """One text as `normalised` has it."""
+    return " ".join(text.lower().split())
+
+
 def with_groups(items: pl.DataFrame) -> pl.DataFrame:
     """Adds `group`, the duplicate group: items that share a normalised title or a `group_id`,
     directly or through others; named after its first item_id. Sorts by item_id."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from components.contract.errors import LeakageError
-from components.split.catalogue import normalised, with_groups
+from components.split.catalogue import normalised, with_first_seen, with_groups
 
 _NOTHING_TRAINED = "Nothing was trained; mend the split."
 
@@ -20,7 +20,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     """Rows checked by kind; raises LeakageError at the first leak, naming file and row.
 
     - dated: a training row at or after its cut-off (validation cut-off for train/ and graded/, T for refit/,
-      statistics/);
+      statistics/), or of an item that is first seen at or after it; a validation row of a new item;
     - undated: a held-out query, or a held-out item or its duplicate group, in a training row;
     - a request frequency that counts rows at or past T;
     - a judged test row among the validation or training rows.
@@ -28,6 +28,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     description = json.loads((split / "split.json").read_text())
     cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
     checked_rows = 0
+    seen = _first_seen(checked)
     folders = (
         ("train", validation_cutoff),
         ("graded", validation_cutoff),
@@ -41,19 +42,34 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
             if until is None:
                 _check_undated(rows, path, split, checked)
             else:
-                _check_dated(rows, path, until)
+                _check_dated(rows, path, until, seen)
+    if cutoff is not None:
+        path = split / "validation" / "judgements.parquet"
+        _stop(_unknown(pl.read_parquet(path), seen, cutoff), path, "are of an item that is new in the test")
     _check_test_apart(split, dated=cutoff is not None)
     _check_statistics(split, checked, description, cutoff)
     return {"training_rows": checked_rows}
 
 
-def _check_dated(rows: pl.DataFrame, path: Path, until: datetime) -> None:
+def _first_seen(checked: Path) -> pl.DataFrame:
+    events = checked / "events.parquet"
+    items = pl.read_parquet(checked / "items.parquet")
+    return with_first_seen(items, pl.read_parquet(events) if events.is_file() else None)
+
+
+def _unknown(rows: pl.DataFrame, seen: pl.DataFrame, until: datetime) -> pl.DataFrame:
+    """Rows of items that nobody had seen before `until`."""
+    return rows.join(seen.filter(pl.col("first_seen") >= until), on="item_id", how="semi")
+
+
+def _check_dated(rows: pl.DataFrame, path: Path, until: datetime, seen: pl.DataFrame) -> None:
     late = rows.filter(pl.col("at").is_null() | (pl.col("at") >= until))
     if len(late):
         raise LeakageError(
             f"{path}: {len(late)} training rows are dated at or after the cut-off {until} or not at all, "
             f"first: {late.row(0, named=True)}. {_NOTHING_TRAINED}"
         )
+    _stop(_unknown(rows, seen, until), path, f"are of an item that is first seen at or after {until}")
 
 
 def _check_undated(rows: pl.DataFrame, path: Path, split: Path, checked: Path) -> None:

@@ -58,6 +58,8 @@ def _fitted(last: Any, train: pl.DataFrame, targets: Any) -> Any:
     pipeline = make_pipeline(words, last)
     strengths = {name: values for name, values in _STRENGTHS.items() if name in pipeline.get_params()}
     texts = train.get_column("text").to_list()
+    if len(texts) < 2 * FOLDS and isinstance(last, LogisticRegression):
+        return pipeline.fit(texts, targets)  # a part of so few may have a single class
     parts: Any = ShuffleSplit(n_splits=1, test_size=1 / FOLDS, random_state=0)
     if len(texts) <= FEW_ROWS:
         parts = KFold(min(FOLDS, len(texts)), shuffle=True, random_state=0)

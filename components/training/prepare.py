@@ -1,7 +1,7 @@
 """From a split folder to training examples: pairs, mined negatives, tokens."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from components.contract.tuning import Parameter
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.index.analysis import Analyzer
+from components.split.catalogue import plain_query
+from components.split.judged import judged_queries
 from components.training.adapters import with_prompt
 from components.training.examples import Examples, PreparedExamples, write_description
 from components.training.pairs import (
@@ -86,7 +88,7 @@ def prepare_examples(
     if taught is not None:
         scored = read_taught(taught, pairs, items, part, training.distillation.candidates)
     weights = grade_weights(pairs.grades, training.lowest_grade_weight)
-    variants = _variants(pairs.queries, knowledge, base)
+    variants = _variants(pairs.queries, knowledge, base, set().union(*judged_queries(split).values()))
     _tokenised(pairs, weights, mined.rows, scored, items, base, variants).write(out)
     if task_rows is not None:
         prepare_task_examples(tasks, task_rows, base, out)
@@ -152,11 +154,15 @@ def _anchor_vectors(pairs: Pairs, anchors: Rows, champion: Encoder, item_vectors
 
 
 def _variants(
-    queries: Sequence[str], knowledge: KnowledgeSettings | None, base: TransformerEncoder
+    queries: Sequence[str],
+    knowledge: KnowledgeSettings | None,
+    base: TransformerEncoder,
+    judged: Collection[str],
 ) -> tuple[tuple[str, ...], ...]:
-    """Of each query, by the shop's synonyms; none where it has none."""
+    """Of each query, by the shop's synonyms; none where it has none, and none that is judged: it would come
+    with its answer."""
     known = Knowledge(knowledge or KnowledgeSettings(), (), Analyzer(base.settings.language).words)
-    return tuple(tuple(known.variants(query)) for query in queries)
+    return tuple(tuple(v for v in known.variants(query) if plain_query(v) not in judged) for query in queries)
 
 
 def grade_weights(grades: NDArray[np.float64], lowest: float) -> NDArray[np.float32]:

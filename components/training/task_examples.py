@@ -39,6 +39,8 @@ class TaskExamples:
         """Row numbers of a rank's share of `size` rows (at least one per rank, as many for each), decided by
         the task's name, the seed and the step alone."""
         share = max(1, size // ranks)
+        if self.task.loss == "contrastive" and ranks > 1 and share > 1:
+            share -= share % 2  # a row and its other one are compared on one rank
         stream = np.random.default_rng((_ROWS, seed, step, *self.task.name.encode()))
         rows = stream.choice(len(self.tokens), share * ranks, replace=share * ranks > len(self.tokens))
         if self.task.loss == "contrastive":  # every other row stands beside one of its label

@@ -3,6 +3,7 @@
 search.parquet has the columns query and item_id, as the split's own searches have them.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.encoder.writer import QueryWriter
 from components.index.live import LiveIndex
 from components.index.retrieval import read_snapshot
+from components.split.catalogue import plain_query
 from components.split.judged import judged_queries
 from components.training.pairs import TrainingPart, trainable, training_rows
 
@@ -62,6 +64,13 @@ def write_for_few_clicks(
     with disk_errors(out):
         pairs.select("query", item_id=ids[pairs.get_column("row")]).write_parquet(out / SEARCHES)
     return counts
+
+
+def written_rows(folders: Sequence[Path]) -> tuple[list[str], list[str]]:
+    """Normalised queries and item_ids of what `write_for_few_clicks` left."""
+    found = [pl.read_parquet(folder / SEARCHES) for folder in folders]
+    queries, items = ({key for rows in found for key in rows[name]} for name in ("query", "item_id"))
+    return sorted(map(plain_query, queries)), sorted(items)
 
 
 def _writer(augment: AugmentSettings, folder: Path | None) -> Writer:

@@ -5,6 +5,8 @@ from typing import Any
 
 import polars as pl
 
+from components.contract.digests import hashed
+
 AUGMENT = {"hard_negatives": 1, "mining_depth": 10, "written_queries": 2, "round_trip": 60}
 
 
@@ -24,6 +26,12 @@ def test_a_retrain_writes_queries_for_items_without_clicks_and_trains_on_them(
     assert max(counts) - min(counts) == pairs.unique().height
     usages = [*retrained.workspace.glob("stages/writ*/usage.json")]
     assert len(usages) == 2
+    challenger = json.loads(outcome.out)["candidate"]
+    fingerprint = json.loads(
+        (retrained.workspace / "candidates" / challenger / "fingerprint.json").read_text()
+    )
+    assert set(hashed(pairs["item_id"])) <= set(fingerprint["items"]), "the next judge has to know of them"
+    assert set(hashed(pairs["query"])) <= set(fingerprint["requests"])
     [writer] = retrained.workspace.glob("stages/writer-*")
     assert (writer / "model.safetensors").is_file()
 

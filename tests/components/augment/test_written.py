@@ -55,3 +55,18 @@ def test_a_query_is_kept_where_it_finds_its_item_and_nobody_is_judged_by_it():
     assert asked == [(["steel lamp", "glass mug"], 3)]
     assert pairs.rows() == [("steel", 1), ("a mug", 2)]
     assert counts == {"items": 2, "written": 5, "judged": 1, "lost_on_the_way_back": 2, "kept": 2}
+
+
+def test_a_written_query_has_the_spelling_that_queries_are_compared_in():
+    """Another one would be another query, whose items are wrong answers of the first."""
+    pairs, _ = written_pairs(
+        lambda these, count: [["The  LAMP", "the lamp"]],
+        ["oak lamp"],
+        np.asarray([0]),
+        2,
+        retriever=_Words(["oak lamp"]),
+        eligible=np.asarray([True]),
+        depth=1,
+        judged=set(),
+    )
+    assert set(pairs.rows()) == {("the lamp", 0)}

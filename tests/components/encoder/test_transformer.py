@@ -69,6 +69,12 @@ def test_vectors_may_be_cut_to_their_first_numbers(tiny_encoder: Path, tmp_path:
         load(tiny_encoder, dimensions=33)
 
 
+def test_more_tokens_than_a_model_has_positions_for_are_refused(tiny_encoder: Path) -> None:
+    """When it is loaded, and not by the first text that is so long."""
+    with pytest.raises(EncoderError, match=r"encoder.max_length is 4096, but .* reads at most \d+ tokens"):
+        TransformerEncoder.load(tiny_encoder, EncoderSettings(name="tiny", max_length=4096))
+
+
 def test_the_digest_changes_with_weights_and_with_what_decides_a_vector(
     tiny_encoder: Path, tmp_path: Path
 ) -> None:

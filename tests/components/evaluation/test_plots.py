@@ -98,6 +98,13 @@ def test_gate_plot_lists_every_gate_in_words(tmp_path, report):
         assert f"{line.name} &lt;in&gt; words &amp; more" in text
 
 
+def test_a_category_with_dollar_signs_is_drawn_as_it_is_written(tmp_path, report):
+    """Two of them would be read as mathematics."""
+    dear = report.gates[0].model_copy(update={"name": "50% $a\\b$"})
+    picture, _ = plot_gate_intervals(report.model_copy(update={"gates": (dear,)}), tmp_path)
+    assert picture.read_bytes().startswith(PNG)
+
+
 def test_gate_plot_without_any_interval(tmp_path, report):
     """A report in which nothing could be judged is still drawn."""
     nothing = report.model_copy(update={"gates": (gate("new recall@10", "primary", None, "missing"),)})

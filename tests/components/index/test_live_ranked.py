@@ -91,6 +91,25 @@ def test_only_the_best_proposals_are_scored_again(index_of):
     assert len(prices(few, SEARCH, k=40)) == 40, "k places are filled all the same"
 
 
+@pytest.mark.parametrize("request_", [SEARCH, USER])
+@pytest.mark.parametrize("candidates", [20, 50])
+def test_the_first_places_do_not_depend_on_how_many_are_asked_for(index_of, request_, candidates):
+    """A judge asks for a hundred, a page for ten, and a search may share a batch with one of the two."""
+    index = index_of("search", "recommendation", candidates=candidates)
+    ten, all_of_them = (index.search([request_], k) for k in (10, 100))
+    assert ten.rows[0].tolist() == all_of_them.rows[0, :10].tolist()
+    assert ten.scores[0].tolist() == all_of_them.scores[0, :10].tolist()
+    behind, plain = all_of_them.rows[0, candidates:], index_of().search([request_], 100).rows[0]
+    assert behind.tolist() == [row for row in plain if row in behind]
+
+
+def test_where_a_filter_leaves_nothing_there_is_nothing_to_score(index_of):
+    index, nothing = index_of("search", "recommendation"), np.zeros(ITEMS, dtype=bool)
+    for request in (SEARCH, USER):
+        assert ranked_by(index, request, 10, nothing) == {}
+        assert (index.search([request], 10, nothing).rows == -1).all()
+
+
 def test_masks_and_exclusions_hold(index_of):
     index = index_of("search", "recommendation")
     mask = np.arange(ITEMS) >= 30

@@ -69,7 +69,8 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Text:
         path.mkdir(parents=True)
     items = _items()
     items.write_parquet(split / "items.parquet")
-    (split / "split.json").write_text(json.dumps({"validation_cutoff": UNTIL.isoformat()}))
+    dates = dict.fromkeys(("validation_cutoff", "cutoff"), UNTIL.isoformat())
+    (split / "split.json").write_text(json.dumps(dates))
     queries = [f"{thing} in {colour}" for thing in THINGS[:6] for colour in COLOURS]
     pl.DataFrame({"query": [*queries, "judged in test", "judged in validation"]}).write_parquet(
         split / "train" / "search.parquet"

@@ -1,9 +1,11 @@
 """One rank's pretraining run, in this process, and as a process of its own that is killed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -76,8 +78,31 @@ def test_it_learns_the_words_and_which_description_belongs_to_a_title(
     held_out = pretrained.model_copy(update={"items": ("1234", *pretrained.items)})
     assert held_out.items  # the split's own held-out items are not among them; another split's are:
     _hold_out("i00", text.split, tmp_path / "other")
-    with pytest.raises(LeakageError, match=r"texts of 1 items that are held out now, first 'i00'"):
+    with pytest.raises(LeakageError, match=r"1 texts of items that are held out now, first 'i00'"):
         check_base(attempt.model, tmp_path / "other")
+
+
+def test_a_base_is_refused_that_read_a_duplicate_of_a_held_out_item_or_a_held_out_query(
+    spec: PretrainingSpec, text: Any, tmp_path: Path
+) -> None:
+    """The item's twin was there before it; and another seed of an undated split may hold out a query."""
+    once = spec.model_copy(update={"pretraining": spec.pretraining.model_copy(update={"epochs": 1})})
+    base = _run(once, tmp_path / "work").model
+    twin = shutil.copytree(text.split, tmp_path / "twin")
+    items = pl.read_parquet(twin / "items.parquet")
+    new = items.filter("is_new").get_column("item_id")[0]
+    group = pl.when(pl.col("item_id") == "i01").then(pl.lit(new)).otherwise("group")
+    items.with_columns(group=group).write_parquet(twin / "items.parquet")
+    with pytest.raises(LeakageError, match=r"1 texts of items that are held out now, first 'i01'"):
+        check_base(base, twin)
+    seed = shutil.copytree(text.split, tmp_path / "seed")
+    query = pl.read_parquet(seed / "train" / "search.parquet").get_column("query")[0]
+    asked = pl.DataFrame({"entrance": ["search"], "request_id": [query], "text": [query]})
+    asked.write_parquet(seed / "test" / "requests.parquet")
+    check_base(base, seed)  # dated: it was asked before
+    (seed / "split.json").write_text(json.dumps({"validation_cutoff": None, "cutoff": None}))
+    with pytest.raises(LeakageError, match=rf"1 queries that are held out now, first '{query}'"):
+        check_base(base, seed)
 
 
 def test_what_an_earlier_pretraining_read_is_not_forgotten(spec: PretrainingSpec, tmp_path: Path) -> None:
@@ -91,9 +116,7 @@ def test_what_an_earlier_pretraining_read_is_not_forgotten(spec: PretrainingSpec
 
 
 def _hold_out(item: str, split: Path, other: Path) -> None:
-    import polars as pl
-
-    other.mkdir()
+    shutil.copytree(split, other)
     items = pl.read_parquet(split / "items.parquet")
     items.with_columns(is_new=pl.col("is_new") | (pl.col("item_id") == item)).write_parquet(
         other / "items.parquet"

@@ -34,6 +34,13 @@ def test_the_planted_position_bias_is_found_from_items_that_were_shown_at_severa
     assert position_bias(pages(bias)) == pytest.approx(bias, abs=0.08)
 
 
+def test_a_shop_may_count_its_places_from_zero():
+    counted = pages(1.0).with_columns(pl.col("position") - 1)
+    assert position_bias(counted) == pytest.approx(1.0, abs=0.08)
+    looks = with_looks(counted).group_by("position").agg(pl.col("look").first()).sort("position")
+    assert looks.get_column("look").to_list() == pytest.approx([1 / n for n in range(1, 9)], rel=0.2)
+
+
 def test_better_items_further_up_are_not_taken_for_position_bias():
     """Without any bias, a ranking that puts relevant items first gets more clicks at the top all the same."""
     rng = np.random.default_rng(1)

@@ -92,3 +92,12 @@ def test_a_warm_start_has_learned_what_its_champion_learned(fingerprint):
     successor = trained(fingerprint, None, ["p"], ["j"]).after(champion)
     assert successor == trained(fingerprint, None, ["p", "q"], ["i", "j"])
     assert "1 of the items" in overlap(successor, cutoff=None, requests=[], new_items=["i"])
+
+
+def test_a_warm_start_knows_until_when_its_champion_had_learned(fingerprint):
+    """Also where the shop's cut-off was moved back in between, and over a second start."""
+    march, april, may = (datetime(2026, month, 1) for month in (3, 4, 5))
+    once = trained(fingerprint, march, ["p"], ["j"]).after(trained(fingerprint, may, ["q"], ["i"]))
+    for successor in (once, trained(fingerprint, march, ["r"], ["k"]).after(once)):
+        assert "past this cut-off" in overlap(successor, cutoff=april, requests=[], new_items=[])
+        assert overlap(successor, cutoff=may, requests=[], new_items=[]) is None

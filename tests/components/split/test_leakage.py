@@ -109,6 +109,27 @@ def test_a_training_row_at_the_cutoff_stops_the_run(
         check_leakage(*dated_split)
 
 
+@pytest.mark.parametrize(
+    ("path", "item"),
+    [
+        ("train/search", "i061"),
+        ("train/purchases", "i061"),
+        ("refit/search", "i061"),
+        ("refit/purchases", "i061"),
+        ("statistics/purchases", "i061"),
+        ("statistics/traffic", "i061"),
+        ("validation/judgements", "i061"),
+    ],
+)
+def test_a_row_of_an_item_that_is_still_unknown_stops_the_run(
+    dated_split: tuple[Path, Path], path: str, item: str
+) -> None:
+    """Whatever date the row has."""
+    append(dated_split[0] / f"{path}.parquet", item_id=item)
+    with pytest.raises(LeakageError, match=r"first seen at or after|new in the test"):
+        check_leakage(*dated_split)
+
+
 def test_an_undated_row_in_dated_training_stops_the_run(dated_split: tuple[Path, Path]) -> None:
     """A row without a date cannot be shown to lie before T."""
     append(dated_split[0] / "train" / "search.parquet", at=None)

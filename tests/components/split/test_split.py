@@ -11,6 +11,7 @@ import pytest
 from components.contract.errors import DataError, JudgeError, LeakageError
 from components.contract.settings import SplitSettings
 from components.split.judged import read_judged
+from components.split.leakage import check_leakage
 from components.split.purchases import read_purchases
 from components.split.split import split
 from components.split.statistics import read_reviews, read_traffic
@@ -157,6 +158,26 @@ def test_an_item_with_events_before_it_was_listed_is_new_and_not_trained_on(
     out = run(write_tables(items=items, events=dated["events"]), settings)
     assert pl.read_parquet(out / "items.parquet").filter(item_id="i010").get_column("is_new").item()
     assert "i010" not in trained_on(out)[1]
+
+
+def test_an_item_that_is_new_in_the_test_is_not_judged_on_validation(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Neither as an answer nor in a user's past: settings and the second stage's trees are chosen there."""
+    window = dated["events"].filter(pl.col("at").is_between(datetime(2026, 2, 9), datetime(2026, 2, 28)))
+    early = window.get_column("item_id").unique().sort().head(3)
+    listed = pl.when(pl.col("item_id").is_in(early.implode())).then(datetime(2026, 3, 5)).otherwise(None)
+    items = dated["items"].with_columns(listed_at=listed)
+    out = run(write_tables(items=items, events=dated["events"]), DATED)
+    check_leakage(out, out.parent / "checked")
+    judged = pl.read_parquet(out / "validation" / "judgements.parquet").get_column("item_id")
+    past = pl.read_parquet(out / "validation" / "requests.parquet").get_column("history").explode()
+    assert len(judged) and not set(early) & {*judged, *past}
+
+
+def test_a_cutoff_with_a_zone_is_converted() -> None:
+    given = SplitSettings.model_validate({"cutoff": "2026-03-01T00:00:00+09:00"})
+    assert given.cutoff == datetime(2026, 2, 28, 15)
 
 
 @pytest.mark.parametrize("refit", [True, False])

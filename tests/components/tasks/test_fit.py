@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from components.contract.errors import DataError, EncoderError
 from components.contract.ports import Vectors
 from components.contract.task import Task
-from components.tasks.fit import calibrated, fit_head
+from components.tasks.fit import NEVER, calibrated, fit_head
 from components.tasks.heads import ClassAnswer, Coding, Head, ValueAnswer, open_heads, prompted, same_question
 from components.tasks.modules import TaskHead
 
@@ -195,6 +195,31 @@ def test_a_head_that_is_never_sure_learns_nothing_from_itself() -> None:
     for unlabelled in (others, others[:0], None):
         again = fit_head(task(self_training=1.0), vectors, targets, unlabelled=unlabelled)
         np.testing.assert_array_equal(again.weights, plain.weights)
+
+
+def test_answers_that_are_as_sure_as_each_other_are_given_or_kept_together() -> None:
+    """One question ten times, answered right once: whichever row comes first, it is not answered."""
+    vectors = np.tile(unit(1, 1), (10, 1))
+    nearest = task(head="nearest", precision=0.8)
+    head = fit_head(nearest, np.concatenate([vectors[:1], unit(1, 2)]), ["a", "b"], ["x", "y"])
+    targets = ["a", *"bbbbbbbbb"]
+    for order in (targets, targets[::-1]):
+        assert calibrated(head, vectors, order).threshold == NEVER
+
+
+def test_a_regression_is_not_chosen_by_texts_that_it_has_seen() -> None:
+    """Each text twice with nearly one value: by rows the least smoothing looks best."""
+    rng = np.random.default_rng(4)
+    once, fresh = unit(60, 1), unit(500, 2)
+    plane = rng.normal(size=16)
+    vectors, texts = np.tile(once, (2, 1)), [f"text {row}" for row in range(60)] * 2
+    noisy = once @ plane + rng.normal(scale=0.8, size=60)
+    targets = np.tile(noisy, 2).tolist()
+    errors = {}
+    for name, shown in (("texts", texts), ("rows", ())):
+        values = fit_head(task(head="regression"), vectors, targets, shown).values(fresh)[0]
+        errors[name] = np.abs(values - fresh @ plane).mean()
+    assert errors["texts"] < 0.95 * errors["rows"]
 
 
 def test_a_text_that_occurs_twice_does_not_vouch_for_itself() -> None:

@@ -12,6 +12,7 @@ import pytest
 from components.contract.errors import ConfigError, DataError, LeakageError
 from components.contract.task import Task
 from components.data.configuration import load_task
+from components.split.judged import JUDGE
 from components.tasks.rows import read_rows, read_unlabelled, trained_items, trained_queries, write_rows
 
 CUTOFF = datetime(2026, 3, 1)
@@ -172,6 +173,32 @@ def test_rows_may_be_about_no_item(shop: Callable[..., tuple[Path, Path]], tmp_p
     assert sum(counts[part] for part in ("train", "validation", "test")) == 8
     train = read_rows(tmp_path / "rows", answer, "train", "fit")["text"].to_list()
     assert {"question 0", "question 1"} <= set(train)
+
+
+def test_a_question_that_is_asked_again_was_learned_before(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Dated rows about no item: what customers will ask after the cut-off decides nothing before it."""
+    days = [*range(-40, -10), -3, -2, 2, 3]
+    dialogues = pl.DataFrame(
+        {
+            "question": ["where is it?" if day % 2 else f"question {day}" for day in days],
+            "answer": ["yes" if day % 2 else "no" for day in days],
+            "at": [CUTOFF + timedelta(days=day) for day in days],
+        }
+    )
+    answer = task(
+        name="answer",
+        rows='SELECT question, answer AS target, "at" FROM dialogues',
+        text=("question",),
+        head="nearest",
+    )
+    write_rows([answer], *shop(dated=True, dialogues=dialogues), tmp_path / "rows")
+    asked = {
+        part: read_rows(tmp_path / "rows", answer, part, JUDGE)["text"].to_list().count("where is it?")
+        for part in ("train", "validation", "test")
+    }
+    assert asked == {"train": 15, "validation": 1, "test": 1}
 
 
 def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:

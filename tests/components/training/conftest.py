@@ -125,6 +125,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Shop:
     _purchases(items).write_parquet(split / "train/purchases.parquet")
     requests, judgements = _validation(items)
     requests.write_parquet(split / "validation/requests.parquet")
+    asked = "a folding chair"
+    requests.head(1).with_columns(request_id=pl.lit(asked), text=pl.lit(asked)).write_parquet(
+        split / "test/requests.parquet"
+    )
     judgements.write_parquet(split / "validation/judgements.parquet")
     return Shop(
         split, tiny_encoder, EncoderSettings(name=str(tiny_encoder), max_length=24, item_fields=FIELDS)

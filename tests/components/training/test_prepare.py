@@ -1,5 +1,7 @@
 """Prepared examples: tokens, renumbered items, mined negatives."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -72,6 +74,21 @@ def test_queries_keep_their_other_words(shop: Any, tmp_path: Path) -> None:
     examples = _prepare(shop, tmp_path / "known", knowledge=known)
     assert examples.variants[0] == (examples.queries[0].replace(word, "other word", 1),)
     assert sum(map(bool, examples.variants)) < len(examples.queries)
+
+
+def test_other_words_never_make_a_judged_query(shop: Any, tmp_path: Path) -> None:
+    """It would be learned with its answer, whatever its spelling."""
+    plain = _prepare(shop, tmp_path / "plain")
+    word = plain.queries[0].split()[0]
+    known = KnowledgeSettings.model_validate({"synonyms": [[word, "other word", "third"]]})
+    split = shutil.copytree(shop.split, tmp_path / "split")
+    judged = plain.queries[0].replace(word, "other word", 1)
+    path = split / "test" / "requests.parquet"
+    requests = pl.read_parquet(path)
+    one = requests.head(1).with_columns(request_id=pl.lit(judged), text=pl.lit(judged.upper()))
+    pl.concat([requests, one]).write_parquet(path)
+    examples = _prepare(replace(shop, split=split), tmp_path / "known", knowledge=known)
+    assert examples.variants[0] == (examples.queries[0].replace(word, "third", 1),)
 
 
 def test_a_low_grade_weighs_less() -> None:

@@ -100,6 +100,15 @@ def test_a_contrastive_task_draws_rows_of_a_label_together(shop: Any, examples: 
             assert ((first == second) == alone).all()
 
 
+def test_no_row_of_a_contrastive_task_is_alone_on_its_rank(shop: Any, examples: Path) -> None:
+    """Of five rows a rank the fifth would stand without its other one."""
+    [thing, _] = read_task_examples(TASKS, examples)
+    contrastive = replace(thing, task=THING.model_copy(update={"loss": "contrastive"}))
+    rows = contrastive.draw(10, seed=0, step=0, rank=1, ranks=2)
+    assert len(rows) == 4
+    assert (thing.targets[rows[0::2]] == thing.targets[rows[1::2]]).all()
+
+
 def test_the_loss_is_the_contrastive_one_and_the_weighted_tasks(shop: Any, examples: Path) -> None:
     """By hand: the head's cross-entropy on the vectors of its rows, times the weight; its gradient reaches
     the encoder once the head is not zero any more."""
