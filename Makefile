@@ -57,8 +57,9 @@ bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEE
 	$(BIN)/python tests/benchmarks/recall.py $(if $(DATASET),--dataset $(DATASET)) $(if $(SEEDS),--seeds $(SEEDS)) \
 	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(PAIRS),--pairs $(PAIRS))
 
-bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing
-	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS))
+bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing [TASKS=sentiment STEPS=500 ROWS=32]
+	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS)) $(if $(TASKS),--tasks $(TASKS)) \
+		$(if $(STEPS),--steps $(STEPS)) $(if $(ROWS),--rows $(ROWS))
 
 bench-few-labels: setup  ## a department from 8, 16 and 64 labels each, on womens_clothing
 	$(BIN)/python tests/benchmarks/few_labels.py

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from prefect import task
 
+from components.contract.errors import DataError
 from components.contract.files import stage_folder
 from components.contract.records import CheckedData, LoadedData, PreparedData, TaskData
 from components.contract.settings import QualitySettings, Settings, SplitSettings
 from components.contract.task import Task as ShopTask
 from components.data.sources import load
+from components.data.storage import S3_SCHEME
 from components.quality.checks import enforce, inspect
 from components.quality.coverage import lost_items
 from components.quality.report import add_coverage
@@ -25,9 +27,17 @@ from flows.shop import Shop
 
 
 @task(name="load data", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=failed_in_passing)
-def load_data(folder: Path, settings: Settings, root: Path, workspace: Path) -> LoadedData:
+def load_data(
+    folder: Path, settings: Settings, root: Path, workspace: Path, sources: dict[str, str]
+) -> LoadedData:
+    """sources: digests by which the run asked for this stage, before it waited for its turn."""
     with stage_folder(folder) as out:
-        return load(settings, root, workspace, out).model_copy(update={"path": folder.name})
+        loaded = load(settings, root, workspace, out)
+        for name, digest in sources.items():
+            # An object in S3 is told apart by its ETag there, which the file that was read does not have.
+            if not settings.sources[name].path.startswith(S3_SCHEME) and loaded.input_digests[name] != digest:
+                raise DataError(f"source {name}: the file changed after this run began; run again.")
+        return loaded.model_copy(update={"path": folder.name})
 
 
 @task(name="check data quality")
@@ -57,6 +67,7 @@ def prepare_task_rows(
 def enforce_tolerance(shop: Shop, checked: Path) -> None:
     shop.remember_check(checked)  # first, so that `debut quarantine` finds the rows that stop the run
     enforce(checked, shop.settings.quality)
+    shop.remember_check(checked, passed=True)  # what was refused is read by nobody
 
 
 @task(name="count what quarantine cost")

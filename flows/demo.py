@@ -6,6 +6,7 @@ challengers are a fine-tuned encoder, a damaged copy of it, and the average of t
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
@@ -82,7 +83,8 @@ def tell(root: str, workspace: str) -> dict[str, Any]:
 
 def _judge_variant(run: Run, champion: Candidate, kind: str) -> dict[str, Any]:
     """Builds a variant of the champion, judges it against the champion and records the refusal."""
-    run = replace(run, run_id=f"{run.run_id}-{kind}")  # its report beside the first run's, not in its place
+    # Its report beside the first run's, not in its place; and what that one cost is not paid again.
+    run = replace(run, run_id=f"{run.run_id}-{kind}", began=datetime.now(UTC), used={})
     data = prepare(run)
     variant = _variant(run, data, champion, kind)
     scorecards = releases.judge_all(run, data, variant, champion)

@@ -56,11 +56,18 @@ def _values(shop: Shop, config: str, root: str | None, pool: str) -> dict[str, s
     return {
         "DEBUT_SHOP": shop.settings.shop,
         "DEBUT_CONFIG": str(file.resolve()) if file.is_file() else config,
-        "DEBUT_ROOT": str(Path(root).resolve()) if root else str(shop.root.resolve()),
+        "DEBUT_ROOT": _root(shop, root),
         "DEBUT_WORKSPACE": str(shop.workspace.parent),
         "DEBUT_POOL": f"debut-{pool}",
         "DEBUT_ZOMBIE_SECONDS": _zombie_seconds(os.environ.get("DEBUT_ZOMBIE_SECONDS", ZOMBIE_SECONDS)),
     }
+
+
+def _root(shop: Shop, root: str | None) -> str:
+    """Empty where the worker is to generate the example's files, as this command does."""
+    if root is None and shop.generated:
+        return ""
+    return str(Path(root).resolve() if root else shop.root.resolve())
 
 
 def _zombie_seconds(text: str) -> str:

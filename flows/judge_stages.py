@@ -108,8 +108,8 @@ def write_report(
     cost: Cost | None,
     tasks: tuple[ShopTask, ...] = (),
 ) -> None:
-    """gate_report.json is the gate's alone, byte for byte the same again; what it cost stands beside it."""
-    write_bytes(folder / "gate_report.json", report_json(report))
+    """gate_report.json is the gate's alone, byte for byte the same again; what it cost stands beside it. It
+    comes last: a run that has it is whole (judged_runs.py)."""
     write_bytes(folder / "gate_report.md", report_markdown(report, cost).encode())
     write_bytes(folder / "gate_report.html", report_html(report, cost=cost).encode())
     if cost is not None:
@@ -122,6 +122,7 @@ def write_report(
         answered = {name: card.tasks[one.name] for name, card in scorecards.items() if one.name in card.tasks}
         if one.head == "nearest":
             plot_risk_coverage(one, answered, folder)
+    write_bytes(folder / "gate_report.json", report_json(report))
 
 
 @task(name="pool what could be labelled")

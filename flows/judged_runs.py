@@ -12,7 +12,7 @@ REPORT, PICTURE = "gate_report.json", "recall_by_age.png"
 
 
 class JudgedRuns:
-    """Runs do not change once their report is written, so what was read of one is kept."""
+    """A run's report is written last and nothing changes after it, so what was read of a run is kept."""
 
     def __init__(self, runs: Path) -> None:
         self._runs = runs

@@ -8,7 +8,7 @@ import polars as pl
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from components.contract.errors import DebutError, MonitoringError
+from components.contract.errors import ConfigError, DebutError, MonitoringError
 from components.index.catalogue import catalogue_now
 from components.index.retrieval import INDEX, open_candidate
 from components.monitoring.alarms import Alarms
@@ -18,7 +18,7 @@ from components.monitoring.evidently_report import HTML_FILE, REPORT_FILE, publi
 from components.monitoring.history import due_windows
 from components.monitoring.judging import judge
 from components.monitoring.online import explored_recall, outside_recall
-from components.monitoring.reference import Reference, Undiscoverable, load_reference
+from components.monitoring.reference import Reference, Undiscoverable, load_reference, utc
 from components.monitoring.window import Window, read_window
 from components.release.candidate import load_fingerprint
 from components.release.decision_log import last_change
@@ -102,8 +102,20 @@ def _champion(shop: Shop) -> str:
 def _given(shop: Shop, start: str | None, end: str | None) -> tuple[datetime, datetime]:
     """One window; what is not given lies `window_hours` away, or now."""
     length = timedelta(hours=shop.settings.monitoring.window_hours)
-    last = datetime.fromisoformat(end) if end else datetime.now(UTC)
-    return (datetime.fromisoformat(start) if start else last - length), last
+    last = _moment("end", end) if end else datetime.now(UTC)
+    first = _moment("start", start) if start else last - length
+    if utc(first) >= utc(last):
+        raise ConfigError(f"start {start} is not before end {end or 'now'}: the window holds no request.")
+    return first, last
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} {text[:60]!r} is no time: give ISO 8601 in UTC, such as 2026-01-05T00:00."
+        ) from error
 
 
 def _due(shop: Shop) -> list[tuple[datetime, datetime]]:
@@ -155,7 +167,7 @@ def _online(shop: Shop, digest: str, items: pl.DataFrame, window: Window) -> tup
 
 
 def _events(shop: Shop) -> pl.DataFrame:
-    path = shop.newest_check() / "events.parquet"
+    path = shop.newest_check(passed=True) / "events.parquet"
     return pl.read_parquet(path) if path.is_file() else pl.DataFrame(schema={"at": pl.Datetime("us")})
 
 

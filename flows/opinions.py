@@ -28,7 +28,7 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     digest = shop.decision_log().champion()
     if digest is None or sentiment_head(open_heads(shop.candidates / digest / HEADS)) is None:
         return None
-    reviews = shop.newest_check() / "reviews.parquet"
+    reviews = shop.newest_check(passed=True) / "reviews.parquet"
     if not reviews.is_file():
         return None
     folder = shop.candidates / candidates.read(shop.candidates, digest).digest

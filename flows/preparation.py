@@ -23,6 +23,7 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
         settings=settings,
         root=shop.root,
         workspace=shop.workspace,
+        sources=run.fingerprint["data"],
     )
     checked = run.cached(
         data_stages.check_quality,

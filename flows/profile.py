@@ -14,7 +14,7 @@ def profile(shop: Shop, user_id: str) -> UserProfile:
     """By the release that serves, its files and signature verified. Raises DataError for a user that the
     newest check has no act of."""
     folder = verify_by_hand(shop, None)
-    behaviour = Behaviour.read(shop.newest_check())
+    behaviour = Behaviour.read(shop.newest_check(passed=True))
     past = behaviour.past(user_id) if behaviour is not None else []
     if behaviour is None or not past:
         raise DataError("Nothing is known of this user: the shop's checked events hold no act of theirs.")

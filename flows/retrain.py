@@ -11,9 +11,10 @@ from typing import Any
 from prefect import flow
 from prefect.context import FlowRunContext
 
-from components.contract.records import Candidate, TrainedModel
+from components.contract.errors import TrackingError
+from components.contract.records import Candidate, GateReport, TrainedModel
 from components.release.four_eyes import UNIDENTIFIED
-from components.tracking.run import browse_command, start
+from components.tracking.run import Tracker, browse_command, start
 from flows import building, console, decision_stages, lost_runs, notifications, releases
 from flows.building import Model, Retrieval
 from flows.costs import cost_of_run
@@ -82,36 +83,57 @@ def run_loop(run: Run, *, monitored: bool = True) -> dict[str, Any]:
 
 
 def _run_loop(run: Run, monitored: bool) -> dict[str, Any]:
-    started = time.monotonic()
-    settings, workspace = run.shop.settings, run.shop.workspace
     tags = {"run_id": run.run_id, "requested_by": run.requested_by, "because": run.because}
-    with start(settings, workspace, name=run.run_id, tags={k: v for k, v in tags.items() if v}) as tracker:
-        console.chapter("Data")
-        data = prepare(run)
-        console.data(data)
-        console.chapter("Train")
-        champion = releases.serving_release(run, data, tracker)
-        trained, retrieval = fine_tune(run, data, champion)
-        model, folder = trained
-        source = Model(folder / "encoder", model.encoder_digest)
-        challenger = building.build(run, data, source, retrieval=retrieval, champion=champion)
-        console.chapter("Judge")
-        scorecards = releases.judge_all(run, data, challenger, champion)
-        report = releases.decide_gate(run, data, scorecards, champion)
-        releases.pool_unjudged(run, data, challenger, champion, report)
-        hidden = releases.list_undiscoverable(run, data, challenger, champion)
-        releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
-        decision = releases.act_on_verdict(run, challenger, report)
-        decision_stages.mirror_decisions(tracker, run.shop)
-        if monitored:  # the champion too: it serves on, or again after a rollback
-            releases.calibrate_monitor(run, data, champion, "champion")
-            if report.verdict == "PROMOTE":
-                releases.calibrate_monitor(run, data, challenger, "challenger")
-        browse = browse_command(settings, workspace)
-        decision_stages.publish_artifacts(run.folder, report, cost_of_run(run, report), tracker.url, browse)
+    tags = {name: value for name, value in tags.items() if value}
+    result: dict[str, Any] | None = None
+    try:
+        with start(run.shop.settings, run.shop.workspace, name=run.run_id, tags=tags) as tracker:
+            result, report = _decided(run, tracker, monitored)
+            _show(run, tracker, report)
+    except TrackingError as error:
+        if result is None:
+            raise
+        console.problem(f"The decision is recorded, but MLflow does not show the run's end: {error}")
+    return result
+
+
+def _decided(run: Run, tracker: Tracker, monitored: bool) -> tuple[dict[str, Any], GateReport]:
+    """From the shop's files to a recorded decision, with all that the service and the monitor read of it."""
+    started = time.monotonic()
+    console.chapter("Data")
+    data = prepare(run)
+    console.data(data)
+    console.chapter("Train")
+    champion = releases.serving_release(run, data, tracker)
+    trained, retrieval = fine_tune(run, data, champion)
+    model, folder = trained
+    source = Model(folder / "encoder", model.encoder_digest)
+    challenger = building.build(run, data, source, retrieval=retrieval, champion=champion)
+    console.chapter("Judge")
+    scorecards = releases.judge_all(run, data, challenger, champion)
+    report = releases.decide_gate(run, data, scorecards, champion)
+    releases.pool_unjudged(run, data, challenger, champion, report)
+    hidden = releases.list_undiscoverable(run, data, challenger, champion)
+    releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
+    decision = releases.act_on_verdict(run, challenger, report)
+    if monitored:  # the champion too: it serves on, or again after a rollback
+        releases.calibrate_monitor(run, data, champion, "champion")
+        if report.verdict == "PROMOTE":
+            releases.calibrate_monitor(run, data, challenger, "challenger")
     result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)
-    return result
+    return result, report
+
+
+def _show(run: Run, tracker: Tracker, report: GateReport) -> None:
+    """MLflow's aliases after the log, and Prefect's artifacts. The decision stands even where MLflow is
+    away; the next run repairs the aliases."""
+    try:
+        decision_stages.mirror_decisions(tracker, run.shop)
+    except TrackingError as error:
+        console.problem(f"The decision is recorded, but MLflow's aliases are not renewed yet: {error}")
+    browse = browse_command(run.shop.settings, run.shop.workspace)
+    decision_stages.publish_artifacts(run.folder, report, cost_of_run(run, report), tracker.url, browse)
 
 
 def fine_tune(run: Run, data: Data, champion: Candidate) -> tuple[tuple[TrainedModel, Path], Retrieval]:

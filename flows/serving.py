@@ -119,7 +119,7 @@ class ShopReleases:
     def behaviour(self) -> Behaviour | None:
         """Of the newest check, read again when there is a newer one; None where releases came here alone."""
         try:
-            check = self._shop.newest_check()
+            check = self._shop.newest_check(passed=True)
         except DataError:
             return None
         with self._reading:  # many may ask at once after a start

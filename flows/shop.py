@@ -23,7 +23,7 @@ GENERATED = ("demo", "help_desk")
 """The examples that generate their files; the others need --root."""
 REFERENCE = "reference"
 """Within a release's folder of `references`, beside alarms.json."""
-_NEWEST_CHECK = "newest_check.json"
+_NEWEST_CHECK, _NEWEST_PASSED = "newest_check.json", "newest_passed_check.json"
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,14 @@ class Shop:
             _generate(self.settings.shop, self.root)
         return sources.source_digests(self.settings, self.root)
 
-    def remember_check(self, folder: Path) -> None:
-        """Notes the newest check stage, whose quarantine the command line shows."""
-        write_json(self.workspace / _NEWEST_CHECK, {"folder": folder.name})
+    def remember_check(self, folder: Path, *, passed: bool = False) -> None:
+        """Notes the newest check stage, whose quarantine the command line shows; passed: the newest that the
+        tolerance let through, whose tables are read."""
+        write_json(self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK), {"folder": folder.name})
 
-    def newest_check(self) -> Path:
+    def newest_check(self, *, passed: bool = False) -> Path:
         """Raises DataError before the first check."""
-        path = self.workspace / _NEWEST_CHECK
+        path = self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK)
         if not path.is_file():
             raise DataError(f"{path} is missing: run `debut check` or `debut retrain` first.")
         return self.workspace / "stages" / str(json.loads(path.read_text())["folder"])
@@ -122,6 +123,7 @@ def open_shop(
 ) -> Shop:
     """Loads the configuration; `changes` replaces whole top-level sections. Without `root` the sources are
     beside the configuration; those that are generated are in the workspace."""
+    root = root or None  # a deployment's variable that is not set is empty
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)

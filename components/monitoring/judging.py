@@ -45,7 +45,7 @@ def judge(window: Window, reference: Reference, alarms: Alarms, settings: Monito
     if changed := alarms.changed(settings):
         raise MonitoringError(
             f"monitoring.{', monitoring.'.join(changed)}: changed since {alarms.release[:12]} was "
-            "calibrated; the next `debut retrain` calibrates again, whether or not it promotes."
+            "calibrated; `debut retrain --force` calibrates again, whether or not it promotes."
         )
     before = ReferenceSamples.of(reference)
     live = window_samples(window, reference, before)

@@ -30,6 +30,8 @@ LOGGED = (
     "scores",
     "exploration_positions",
     "exploration_propensities",
+    "ranked_item_ids",
+    "ranked_scores",
     "zero_result",
     "k",
     "filters",
@@ -77,9 +79,19 @@ def read_window(
     new = set(facts.filter("is_new").get_column("item_id"))
     rows = read_requests(traffic, start, end)
     alike = rows.filter((pl.col("k") >= DEPTH) & (pl.col("filters").fill_null(NO_FILTERS) == NO_FILTERS))
-    logged = answer_facts(alike, new)
+    logged = answer_facts(_as_ranked(alike), new)
     requests = logged.select(pl.col(name).cast(kind) for name, kind in REQUEST_COLUMNS.items())
     return Window(start, end, requests, facts, undiscoverable, len(rows) - len(alike))
+
+
+def _as_ranked(rows: pl.DataFrame) -> pl.DataFrame:
+    """What the release ranked, without the service's freshness bonus: the reference knows none."""
+    reordered = pl.col("ranked_item_ids").list.len() > 0
+    return rows.with_columns(
+        item_ids=pl.when(reordered).then("ranked_item_ids").otherwise("item_ids"),
+        scores=pl.when(reordered).then("ranked_scores").otherwise("scores"),
+        exploration_positions=pl.when(reordered).then(None).otherwise("exploration_positions"),
+    ).drop("ranked_item_ids", "ranked_scores")
 
 
 def read_requests(
@@ -133,7 +145,9 @@ def _rows(path: Path, columns: tuple[str, ...], start: datetime, end: datetime, 
     if share < 1.0:
         rows = rows.filter(pl.col("request_id").hash() % 1_000_000 < round(share * 1_000_000))
     with disk_errors(path):
-        return rows.select(pl.col(name).cast(_TYPES[name]) for name in columns).collect()
+        written = rows.collect_schema().names()  # a file of an earlier version has fewer
+        own = (pl.col(name) if name in written else pl.lit(None).alias(name) for name in columns)
+        return rows.select(one.cast(_TYPES[name]) for one, name in zip(own, columns, strict=True)).collect()
 
 
 def _within(path: Path, start: datetime, end: datetime) -> pl.LazyFrame:
@@ -144,6 +158,8 @@ def _within(path: Path, start: datetime, end: datetime) -> pl.LazyFrame:
 _TYPES: dict[str, pl.DataType] = REQUEST_COLUMNS | {
     "request_id": pl.String(),
     "scores": pl.List(pl.Float64),
+    "ranked_item_ids": pl.List(pl.String),
+    "ranked_scores": pl.List(pl.Float64),
     "exploration_positions": pl.List(pl.Int64),
     "exploration_propensities": pl.List(pl.Float64),
     "k": pl.Int64(),

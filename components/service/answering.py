@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from components.contract.digests import canonical_json
 from components.contract.serving import ServingSettings
 from components.encoder.query_features import query_features
@@ -66,7 +63,8 @@ class Answering:
         hits = [hit_of(by_id[item_id], scores[item_id], release, now) for item_id in shown.items]
         for position in shown.positions:
             hits[position - 1].explored = True
-        self._write(asked, release, hits, shown, found.vector)
+        ranked_first = ranked_items[: asked.k] if self._settings.ranking.freshness else []
+        self._write(asked, release, hits, shown, found, [item["item_id"] for item in ranked_first])
         return hits
 
     def _write(
@@ -75,7 +73,8 @@ class Answering:
         release: Release,
         hits: Sequence[Hit],
         shown: Explored[str],
-        vector: NDArray[np.float32] | None,
+        found: Found,
+        ranked_first: Sequence[str],
     ) -> None:
         features = query_features(asked.query or "", release.pieces)
         sealed = None if asked.query is None else self._privacy.seal(asked.query)
@@ -91,13 +90,15 @@ class Answering:
                 query_words=features.words,
                 language=features.language,
                 unknown_word_rate=features.unknown_word_rate,
-                query_vector=vector if self._privacy.query_texts == "encrypted" else None,
+                query_vector=found.vector if self._privacy.query_texts == "encrypted" else None,
                 k=asked.k,
                 filters=canonical_json(asked.filters.active()).decode(),
                 item_ids=[hit.item_id for hit in hits],
                 scores=[hit.score for hit in hits],
                 exploration_positions=shown.positions,
                 exploration_propensities=shown.propensities,
+                ranked_item_ids=ranked_first,
+                ranked_scores=found.scores[: len(ranked_first)],
                 zero_result=not hits,
                 latency_ms=(time.perf_counter() - asked.started) * 1_000,
             )

@@ -51,6 +51,9 @@ class TrafficRecord:
     """1-based positions that hold a drawn item (exploration.py)."""
     exploration_propensities: Sequence[float] = ()
     """Per such position, the probability with which its item was put there."""
+    ranked_item_ids: Sequence[str] = ()
+    """Where a freshness bonus reordered the answer, what the release ranked first; else empty: as shown."""
+    ranked_scores: Sequence[float] = ()
     zero_result: bool
     latency_ms: float
 
@@ -89,7 +92,14 @@ class ActRecord:
 
 
 Kind = Literal["requests", "events"]
-_LISTS = ("item_ids", "scores", "exploration_positions", "exploration_propensities")
+_LISTS = (
+    "item_ids",
+    "scores",
+    "exploration_positions",
+    "exploration_propensities",
+    "ranked_item_ids",
+    "ranked_scores",
+)
 _INSTANT = pa.timestamp("us", tz="UTC")
 SCHEMAS: dict[Kind, Any] = {
     "requests": pa.schema(
@@ -111,6 +121,8 @@ SCHEMAS: dict[Kind, Any] = {
             "scores": pa.list_(pa.float32()),
             "exploration_positions": pa.list_(pa.int32()),
             "exploration_propensities": pa.list_(pa.float64()),
+            "ranked_item_ids": pa.list_(pa.string()),
+            "ranked_scores": pa.list_(pa.float32()),
             "zero_result": pa.bool_(),
             "latency_ms": pa.float32(),
         }

@@ -1,8 +1,8 @@
 """Tasks beside TF-IDF with a linear model, on real shops and on the generated one: one table, one JSON
 object.
 
-    python tests/benchmarks/tasks.py [--shops womens_clothing,online_retail,best_buy,demo] [--out
-    .debut/bench-tasks]
+    python tests/benchmarks/tasks.py [--shops womens_clothing,online_retail,best_buy,demo] [--tasks sentiment]
+    [--steps 500 --rows 32] [--out .debut/bench-tasks]
 
 Real shops: heads on the encoder as it was downloaded, because their data has nothing to train search with
 (womens_clothing), or takes an hour (online_retail); new items are held out as the product's split has it. The
@@ -38,6 +38,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--shops", default=",".join([*SHOPS, "demo"]), help="by comma")
+    parser.add_argument("--tasks", default="", help="of a real shop these alone, by comma")
+    parser.add_argument("--steps", type=int, help="of a real shop whose encoder its labels train")
+    parser.add_argument("--rows", type=int, help="of each task in such a step")
     parser.add_argument("--reviews", type=int, help="at most so many of a real shop: a short run")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of the real shops")
     parser.add_argument(
@@ -50,7 +53,9 @@ def main() -> None:
         if shop == "demo":
             found = generated(chosen.out / "demo")
         elif (chosen.data / shop).is_dir():
-            found = frozen(shop, chosen.data / shop, chosen.out / shop, chosen.reviews)
+            training = {name: value for name in ("steps", "rows") if (value := getattr(chosen, name))}
+            place = chosen.out / shop
+            found = frozen(shop, chosen.data / shop, place, chosen.reviews, chosen.tasks, **training)
         else:
             sys.stderr.write(f"{shop}: {chosen.data / shop} is absent; left out\n")
             continue

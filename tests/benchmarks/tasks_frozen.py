@@ -4,7 +4,7 @@ search by, on one that the tasks' losses trained; beside the baselines."""
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from components.tasks.judging import judge_baselines, judge_heads
 from components.tasks.rows import read_rows, write_rows
 from flows.shop import open_shop
 
-ROWS = 8
 OF_REVIEWS = """
 SELECT reviews.item_id, text, nullif(trim(split_part(category, '>', {level})), '') AS target
 FROM reviews JOIN items USING (item_id)
@@ -50,7 +49,9 @@ class Frozen:
     judged: bool = True
     """False: nothing to judge search with, so items are held out by chance."""
     steps: int = 0
-    """Of training on the labels alone, ROWS of each task; 0: the encoder is not trained."""
+    """Of training on the labels alone; 0: the encoder is not trained."""
+    rows: int = 8
+    """Of each task per step."""
 
 
 SHOPS = {
@@ -65,10 +66,14 @@ SHOPS = {
 }
 
 
-def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[str, Any]:
+def frozen(
+    name: str, root: Path, out: Path, most: int | None = None, tasks: str = "", **training: int
+) -> dict[str, Any]:
     """Figures per task: "untrained", "multi_task", "baseline", "constant". most: reviews, drawn by seed;
-    None: all."""
-    wanted = SHOPS[name]
+    None: all. tasks: these alone, by comma. training: other `steps` or `rows`."""
+    wanted = replace(SHOPS[name], **training)
+    if tasks:
+        wanted = replace(wanted, tasks=tuple(task for task in wanted.tasks if task.name in tasks.split(",")))
     settings = write_task_rows(name, wanted.tasks, root, out, most)
     chosen = settings.encoder.model_copy(update={"max_length": wanted.max_length})
     systems: dict[str, dict[str, pl.DataFrame]] = {}
@@ -83,7 +88,7 @@ def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[st
     began = time.monotonic()
     simple = judge_baselines(wanted.tasks, out / "rows")
     seconds["baseline"] = round(time.monotonic() - began, 1)
-    tasks = {
+    figures = {
         task.name: {
             "metric": task.measured[0],
             **{system: measured(task, of[task.name]) for system, of in systems.items()},
@@ -92,7 +97,7 @@ def frozen(name: str, root: Path, out: Path, most: int | None = None) -> dict[st
         }
         for task in wanted.tasks
     }
-    return {"tasks": tasks, "seconds_of": seconds}
+    return {"tasks": figures, "seconds_of": seconds}
 
 
 def untrained(settings: EncoderSettings) -> TransformerEncoder:
@@ -104,7 +109,7 @@ def _trained(wanted: Frozen, settings: EncoderSettings, out: Path) -> Transforme
     for task in wanted.tasks:
         rows = read_rows(out / "rows", task, "train", reader="fit")
         labelled.append((task, rows.get_column("text").to_list(), rows.get_column("target").to_list()))
-    return trained_on_labels(settings, labelled, steps=wanted.steps, rows=ROWS)
+    return trained_on_labels(settings, labelled, steps=wanted.steps, rows=wanted.rows)
 
 
 def write_task_rows(

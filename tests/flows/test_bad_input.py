@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
-from components.contract.errors import StorageError
+from components.contract.errors import DataError, StorageError
 from components.contract.files import stage_folder
 
 OK, FAILED = 0, 1
@@ -315,6 +315,22 @@ def test_an_object_that_vanishes_while_it_is_read_is_named(
         tiny_shop, outcome, "source feed: s3://bucket/items.csv: the object vanished while it was being read"
     )
     assert vanishing.count("GET") >= 2
+
+
+def test_a_file_that_is_replaced_before_it_is_read_is_not_cached_as_the_old_one(
+    tiny_shop: Any, tmp_path: Path
+) -> None:
+    """The run asked for a stage by digests; between then and now the export was written anew."""
+    from flows.data_stages import load_data
+    from flows.shop import open_shop
+
+    shop = open_shop(str(tiny_shop.config), None, str(tmp_path))
+    digests = shop.source_digests()
+    feed = shop.root / shop.settings.sources["feed"].path
+    feed.write_bytes(feed.read_bytes().replace(b"oak", b"ash"))
+    with pytest.raises(DataError, match="source feed: the file changed after this run began; run again"):
+        load_data.fn(shop.workspace / "stages/load-x", shop.settings, shop.root, shop.workspace, digests)
+    assert not list(shop.workspace.glob("stages/load*"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The monitor's reference and alarms: made once per release and settings, and never to a run's harm."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contract.errors import DebutError, JudgeError
+from components.contract.errors import ConfigError, DebutError, JudgeError
 from components.contract.files import write_json
 from components.contract.operations import MonitoringSettings
 from components.monitoring.alarms import Alarms, calibrate
 from components.monitoring.reference import ITEMS_FILE, REFERENCE_FILE, REQUESTS_FILE, Reference
 from flows import building, releases
+from flows.monitor import _given
 from flows.shop import REFERENCE
 from tests.components.monitoring.conftest import RELEASE, invented_reference, invented_requests
 
@@ -119,3 +121,19 @@ def test_what_cannot_be_calibrated_ends_no_run(made: Made, monkeypatch: pytest.M
     made.failure = JudgeError("[no] query was made.")
     made.run()
     assert shown == [("monitor", r"will not watch aaaaaaaaaaaa: \[no] query was made.")]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "told"),
+    [
+        ("yesterday", None, "start 'yesterday' is no time: give ISO 8601 in UTC"),
+        (None, "2026-13-01", "end '2026-13-01' is no time"),
+        ("2026-01-02T00:00", "2026-01-02T00:00+00:00", "is not before end"),
+    ],
+)
+def test_a_window_that_people_typed_is_checked(
+    made: Made, start: str | None, end: str | None, told: str
+) -> None:
+    """In Prefect's form."""
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        _given(made.shop, start, end)

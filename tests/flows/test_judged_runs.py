@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components.contract.errors import StorageError
 from components.contract.files import write_json
+from components.contract.judging import GatePolicy
 from components.contract.records import GateReport
 from components.contract.settings import Settings
 from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.service.releases import Challenger
-from flows import acts
+from flows import acts, judge_stages
 from flows.judged_runs import JudgedRuns
 from flows.serving import ShopReleases
 from flows.shop import Shop
@@ -57,6 +59,26 @@ def test_recall_by_age_comes_from_the_scorecards(tmp_path: Path, dated: bool) ->
     (folder / "recall_by_age.png").write_bytes(b"png")
     again = JudgedRuns(tmp_path).recall_by_age(B)
     assert again is not None and again.picture == folder / "recall_by_age.png"
+
+
+def test_a_run_that_ended_before_its_scorecards_were_written_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page shows the run before it, and does not fail."""
+    whole = _run(tmp_path, "20260101-x", B, A)
+    report = GateReport(
+        challenger_digest=B, champion_digest=A, verdict="REJECT", sentence="", gates=(),
+        queries_needed=None, policy=GatePolicy().model_dump(mode="json"),
+    )  # fmt: skip
+
+    def full(*_: object) -> None:
+        raise StorageError("No space left on device")
+
+    monkeypatch.setattr(Scorecard, "write", full)
+    cards = {name: Scorecard.read(whole / "scorecards" / name) for name in ("challenger", "champion")}
+    with pytest.raises(StorageError):
+        judge_stages.write_report.fn(tmp_path / "20260102-x", report, cards, None)
+    assert JudgedRuns(tmp_path).of(B) == whole
 
 
 def _shop(folder: Path) -> Shop:

@@ -16,7 +16,9 @@ import mlflow
 import psutil
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
+from components.contract.errors import TrackingError
 from components.data.storage import LocalStore
 from components.release.decision_log import DecisionLog
 
@@ -171,6 +173,30 @@ def test_an_unchanged_second_run_says_nothing_new_at_once(finished: Any, debut_p
     assert "Nothing new" in again.err
     assert again.err.splitlines()[-1] == "[]"
     assert shop.decisions() == decisions
+
+
+def test_a_decision_stands_where_mlflow_is_away_after_it(
+    retrained: Any, connected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends well: its result is there for the service and for the next run, and what is missing in
+    MLflow is said."""
+
+    def away(*_: Any) -> None:
+        raise TrackingError("MLflow does not answer.")
+
+    def gone(*_: Any) -> None:
+        raise MlflowException("connection refused")
+
+    monkeypatch.setattr("flows.decision_stages.mirror_decisions", away)
+    monkeypatch.setattr(MlflowClient, "set_terminated", gone)
+    outcome = connected("retrain", *retrained.arguments, "--json", "--force")
+    assert outcome.code == 0, outcome.err
+    assert "MLflow's aliases are not renewed yet" in outcome.err
+    assert "MLflow does not show the run's end" in outcome.err
+    result = outcome.json
+    saved = retrained.workspace / "runs" / result["run_id"] / "result.json"
+    assert json.loads(saved.read_text()) == result
+    assert retrained.decisions()[-1] == "000003.json"
 
 
 @pytest.mark.slow

@@ -187,9 +187,23 @@ def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
         pl.DataFrame(of_items, schema_overrides={"category": pl.String()}).write_parquet(
             check / "items.parquet"
         )
-        shop.remember_check(check)
+        shop.remember_check(check, passed=True)
         assert list(releases.history_of("u")) == list(dict.fromkeys(items))
     assert not releases.history_of("nobody")
+
+
+def test_what_the_tolerance_refused_is_not_served(retrained: Any, debut: Any, connected: Any) -> None:
+    """The rows that stopped the run are listed, and users keep their histories."""
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    events = pl.read_parquet(retrained.folder / "events.parquet")
+    buyer = events.drop_nulls("customer").get_column("customer")[0]
+    before = ShopReleases(shop).history_of(buyer)
+    broken = pl.when(pl.int_range(pl.len()) % 10 > 0).then(pl.lit("nowhere")).otherwise("sku")
+    events.with_columns(sku=broken).write_parquet(retrained.folder / "events.parquet")
+    outcome = connected("check", *retrained.arguments)
+    assert outcome.code == 1 and "events" in outcome.sentence
+    assert len(before) > 1 and ShopReleases(shop).history_of(buyer) == before
+    assert "nowhere" in debut("quarantine", "list", *retrained.arguments).out
 
 
 def test_keys_are_listed_without_secrets_and_revoked(retrained: Any, debut: Any) -> None:

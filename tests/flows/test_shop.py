@@ -8,6 +8,7 @@ from typing import NoReturn
 import pytest
 
 from components.contract.errors import StorageError
+from flows.deploy import _values
 from flows.shop import actor, open_shop
 
 LOGIN = ("LOGNAME", "USER", "LNAME", "USERNAME")
@@ -47,6 +48,15 @@ def test_the_demo_generates_its_files_once_and_needs_no_root(tmp_path: Path) -> 
     written = {path: path.stat().st_mtime_ns for path in shop.root.iterdir()}
     assert shop.source_digests() == digests
     assert {path: path.stat().st_mtime_ns for path in shop.root.iterdir()} == written
+
+
+def test_a_deployed_example_is_generated_where_the_worker_runs(tmp_path: Path) -> None:
+    """What `debut deploy` hands on opens the same shop."""
+    shop = open_shop("demo", None, str(tmp_path))
+    values = _values(shop, "demo", None, "process")
+    there = open_shop(values["DEBUT_CONFIG"], values["DEBUT_ROOT"], values["DEBUT_WORKSPACE"])
+    assert (there.root, there.generated) == (shop.root, True)
+    assert _values(shop, "demo", str(tmp_path), "process")["DEBUT_ROOT"] == str(tmp_path.resolve())
 
 
 def test_nothing_is_generated_into_a_folder_of_the_users(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_a_retrain_writes_queries_for_items_without_clicks_and_trains_on_them(
     assert max(counts) - min(counts) == pairs.unique().height
     usages = [*retrained.workspace.glob("stages/writ*/usage.json")]
     assert len(usages) == 2
-    challenger = json.loads(outcome.out)["candidate"]
+    challenger = outcome.json["challenger_digest"]
     fingerprint = json.loads(
         (retrained.workspace / "candidates" / challenger / "fingerprint.json").read_text()
     )

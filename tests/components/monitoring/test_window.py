@@ -117,6 +117,24 @@ def test_answers_that_are_cut_short_or_filtered_are_left_out(tmp_path: Path) -> 
     assert (len(window.requests), window.left_out) == (2, 2)
 
 
+def test_a_freshness_bonus_is_no_drift(tmp_path: Path) -> None:
+    """Where the service raised what is fresh, the release's own ranking is compared; a log of before the
+    columns were there is read as it stands."""
+    plain, bonus = ("a", "b"), {"item_ids": ["i2", "i1"], "scores": [9.5, 9.0]}
+    ranked = {"ranked_item_ids": ["i1", "i2"], "ranked_scores": [0.5, 0.25]}
+    windows = {}
+    for name, changes in zip(plain, ({}, bonus | ranked | {"exploration_positions": ()}), strict=True):
+        log = TrafficLog(tmp_path / name)
+        log.write(replace(record(0, START.replace(tzinfo=UTC)), **changes))
+        log.close()
+        windows[name] = read_window(tmp_path / name, ITEMS, START, START + timedelta(days=1), SETTINGS)
+    assert windows["a"].requests.equals(windows["b"].requests)
+    [file] = (tmp_path / "a" / "requests").glob("*.parquet")
+    pl.read_parquet(file).drop("ranked_item_ids", "ranked_scores").write_parquet(file)
+    older = read_window(tmp_path / "a", ITEMS, START, START + timedelta(days=1), SETTINGS)
+    assert older.requests.equals(windows["a"].requests)
+
+
 def test_of_a_large_window_a_share_is_read(traffic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the hash of the request: twice the same ones."""
     monkeypatch.setattr("components.monitoring.window.MAX_REQUESTS", 4)

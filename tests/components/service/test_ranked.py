@@ -90,3 +90,14 @@ def test_the_dial_raises_what_was_just_listed_and_is_off_unless_set(shop, servic
     assert len(found(fresh)) == 5
     others = [hit["item_id"] for hit in found(shop, k=100) if hit["item_id"] != "100"]
     assert [hit["item_id"] for hit in found(fresh, k=100)] == ["100", *others]
+
+
+def test_the_log_has_what_the_release_ranked_beside_what_the_dial_showed(shop, service) -> None:
+    """The monitor holds answers against the release's own; without the dial they are the same, once."""
+    plain, fresh = found(shop), service(ranking=ServingRankingSettings(freshness=50.0))
+    assert shop.traffic().row(-1, named=True)["ranked_item_ids"] == []
+    shown = found(fresh)
+    logged = fresh.traffic().row(-1, named=True)
+    assert logged["item_ids"] == [hit["item_id"] for hit in shown]
+    assert logged["ranked_item_ids"] == [hit["item_id"] for hit in plain]
+    assert logged["ranked_scores"] == pytest.approx([hit["score"] for hit in plain])

@@ -41,6 +41,8 @@ def request(number: int = 0, **changes) -> TrafficRecord:
         "scores": [0.75, 0.5],
         "exploration_positions": [2],
         "exploration_propensities": [0.001],
+        "ranked_item_ids": ["i2", "i1"],
+        "ranked_scores": [0.5, 0.25],
         "zero_result": False,
         "latency_ms": 12.5,
     }
