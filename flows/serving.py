@@ -95,9 +95,11 @@ class ShopReleases:
         return self._runs.recall_by_age(digest)
 
     def figures(self, digest: str) -> dict[str, Any]:
-        path = self._runs.file(digest, "result.json")
-        result = json.loads(path.read_bytes()) if path is not None else {}
-        return {name: result[name] for name in ("challenger", "champion", "bm25", "bounds") if name in result}
+        judged = self._runs.file(digest, "result.json")
+        if judged is not None:
+            return _of(judged, "challenger", "champion", "bm25", "bounds")
+        against = self._runs.file(digest, "result.json", champion=True)  # version 0 was never a challenger
+        return _of(against, "champion", "bm25") if against is not None else {}
 
     def undiscoverable(self, digest: str) -> Path | None:
         """The last list of those that the command and the runs made."""
@@ -126,6 +128,11 @@ class ShopReleases:
             if self._checked is None or self._checked[0] != check:
                 self._checked = check, Behaviour.read(check)
             return self._checked[1]
+
+
+def _of(result: Path, *names: str) -> dict[str, Any]:
+    figures = json.loads(result.read_bytes())
+    return {name: figures[name] for name in names if name in figures}
 
 
 def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:

@@ -91,7 +91,10 @@ def _explained(text: str) -> str:
         if re.search(pattern, text):
             return sentence
     shown = _SOURCE_LOCATION.sub("", text).strip().rstrip(".")
-    return f"LanceDB could not read or write the items: {shown[:SHOWN_CHARACTERS]}."
+    return (
+        f"LanceDB could not read or write the items: {shown[:SHOWN_CHARACTERS]}. Where the table is damaged, "
+        f"move it away, start again, and PUT again what changed since the release was made."
+    )
 
 
 def _check_bucket(uri: str) -> None:

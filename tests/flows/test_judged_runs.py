@@ -123,9 +123,11 @@ def test_the_figures_of_a_release_are_its_newest_finished_run_s(tmp_path: Path) 
     releases = ShopReleases(shop)
     assert releases.figures(B) == {}
     for name, recall in (("1", 0.1), ("2", 0.2)):
-        write_json(_run(shop.runs, name, B, A) / "result.json", {"challenger": {"new": recall}, "seconds": 1})
+        figures = {"challenger": {"new": recall}, "champion": {"new": 0.05}, "seconds": 1}
+        write_json(_run(shop.runs, name, B, A) / "result.json", figures)
     _run(shop.runs, "3", B, A)
-    assert releases.figures(B) == {"challenger": {"new": 0.2}}
+    assert releases.figures(B) == {"challenger": {"new": 0.2}, "champion": {"new": 0.05}}
+    assert releases.figures(A) == {"champion": {"new": 0.05}}, "which was judged as the champion alone"
 
 
 def test_a_challenger_that_waits_for_review_goes_first(tmp_path: Path) -> None:
