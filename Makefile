@@ -12,7 +12,7 @@ CUDA ?=
 TEST_WORKERS ?= 2
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-few-labels bench-understanding bench-labels bench-opinions bench-adapters bench-ablation bench-continual bench-ranking bench-query-side lint types check-layers coverage lock clean
+.PHONY: help setup demo test up story chaos bench-serve bench-growth bench-train bench-recall bench-tasks bench-few-labels bench-understanding bench-labels bench-opinions bench-adapters bench-ablation bench-brands bench-histories bench-continual bench-ranking bench-query-side lint types check-layers lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -89,8 +89,9 @@ bench-histories: setup  ## learned encoders of a user's past beside text scoring
 bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
 	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
 
-bench-query-side: setup  ## an update of the query side alone beside a full retrain: DATASET=home_depot
-	$(BIN)/python tests/benchmarks/query_side.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
+bench-query-side: setup  ## an update of the query side alone beside a full retrain: DATASET=home_depot [FULL=folder of a stage train-…]
+	$(BIN)/python tests/benchmarks/query_side.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS)) \
+		$(if $(FULL),--full $(FULL))
 
 bench-ranking: setup  ## the second stage beside the first alone: DATASETS=demo,online_retail
 	$(BIN)/python tests/benchmarks/ranking.py $(if $(DATASETS),--datasets $(DATASETS))

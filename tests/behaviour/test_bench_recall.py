@@ -2,15 +2,20 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from scipy.sparse import csr_array
 
 from components.contract.ports import Request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import hybrid
 import peer_cache
+import peers_purchases
 import recall_table
 from peer_cache import PeerCache, key_of
 from rankings import Fused, Recorded, ScoredIndex, reciprocal_ranks
@@ -65,6 +70,39 @@ def test_a_failed_peer_leaves_nothing_in_the_cache_and_another_key_is_another_ro
     assert [cache.made("peer", key, make)[1] for key in keys] == [True] * 3
     assert len(made) == 3
     assert keys[0]["versions"] == {"numpy": np.__version__}
+
+
+def test_a_new_item_of_the_hybrid_has_its_words_and_no_id() -> None:
+    """Items that nobody bought are no negatives: a new one is not pushed down."""
+    rng = np.random.default_rng(0)
+    bought = (rng.random((30, 6)) < 0.5).astype(np.float32)
+    matrix = csr_array(np.hstack([bought, np.zeros((30, 1), dtype=np.float32)]))
+    texts = [f"word{item}" for item in range(6)] + ["nothing like them"]
+    found = hybrid.scores(matrix, texts, dimensions=4, epochs=3, seed=0)
+    torch.manual_seed(0)
+    untrained = hybrid.scores(matrix, texts, dimensions=4, epochs=0, seed=0)
+    assert np.abs(found[:, -1]).max() < 10 * np.abs(untrained[:, -1]).max()
+    assert found[:, -1].mean() > found[:, :-1].mean() - found.std(), "it is not pushed down"
+
+
+def test_content_knn_scores_histories_as_validation_wants() -> None:
+    """Nothing of it is set by hand, as nothing of ours is."""
+    built = []
+
+    class Index:
+        def __init__(self, name: str, ids: object, vectors: object, encoder: object, scoring: str) -> None:
+            self.scoring = scoring
+            built.append((name, scoring))
+
+    recalls = {"mean": 0.1, "top3": 0.2, "top10": 0.3}
+    bench = SimpleNamespace(validation=SimpleNamespace(item_ids=[], texts=[]), item_ids=[], texts=[])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peers_purchases, "ExactIndex", Index)
+        patch.setattr(peers_purchases, "recall", lambda index, _: recalls[index.scoring])
+        encoder = SimpleNamespace(encode_items=lambda texts: texts)
+        patch.setattr(peers_purchases, "encoder_of", lambda *_: encoder)
+        peers_purchases._content_knn(SimpleNamespace(bench=bench))
+    assert built[-1] == ("content_knn", "top10")
 
 
 def test_the_gain_is_paired_and_over_the_best_peer_in_new_item_recall() -> None:

@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
+from components.contract.digests import sha256_json
 from components.contract.learning import DistillationSettings
 from flows.embedded import prepare_environment
+from flows.fingerprint import code_digest
 
 AS_SET, UNTRAINED, MINED_AGAIN = "as set", "untrained", "negatives mined again"
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -85,7 +88,13 @@ def main() -> None:
         found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
     rows = {name: _row(of_seeds, found[AS_SET]) for name, of_seeds in found.items()}
     sys.stdout.write(f"{markdown(rows)}\n\n{markdown(rows, CUT)}\n\n")
-    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "seeds": chosen.seeds, "variants": rows}
+    figures = {
+        "dataset": chosen.dataset,
+        "pairs": chosen.pairs,
+        "seeds": chosen.seeds,
+        "commit": commit(),
+        "variants": rows,
+    }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
@@ -115,7 +124,7 @@ class _Ablation:
 
         from components.encoder.transformer import TransformerEncoder
 
-        place = self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}-{seed}"
+        place = self._place(name, seed)
         kept = place / "judged.json"
         if not kept.is_file():
             settings = self._bench.settings
@@ -126,7 +135,7 @@ class _Ablation:
             training = training.model_copy(update={"max_pairs": self._pairs, "seed": seed})
             miner = None
             if name == MINED_AGAIN:
-                miner = TransformerEncoder.load_saved(self._folder / f"as-set-{seed}" / "out" / "encoder")
+                miner = TransformerEncoder.load_saved(self._place(AS_SET, seed) / "out" / "encoder")
             encoder, trained = train_from_base(self._bench, place, training, augment, miner, used)
             kept.write_text(json.dumps(self._judged(encoder) | {"seconds": trained.seconds}))
         judged: dict[str, Any] = json.loads(kept.read_text())
@@ -134,6 +143,11 @@ class _Ablation:
             self._compare_teacher(VARIANTS[name]["distillation"], place / "out" / "encoder")
         sys.stderr.write(f"{name}, seed {seed}: {_means(judged)}\n")
         return judged
+
+    def _place(self, name: str, seed: int) -> Path:
+        """Of a variant; another of its settings, of the data or of the code is another folder."""
+        key = sha256_json([repr(VARIANTS[name]), self._bench.prepared.digest, code_digest()])[:12]
+        return self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}-{seed}-{key}"
 
     def _compare_teacher(self, settings: DistillationSettings, pupil: Path) -> None:
         """How often teacher, pupil and the untrained encoder order two judged items of a validation query as

@@ -17,7 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from commit import commit
+
+from components.contract.digests import sha256_json
+from components.training.pairs import TrainingPart
 from flows.embedded import prepare_environment
+from flows.fingerprint import code_digest
 
 WEEKS = {
     "online_retail": ("2011-09-01", "2011-09-08", "2011-09-15", "2011-09-22", "2011-09-29"),
@@ -47,7 +52,8 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
     weeks = _weeks(chosen)
-    folder = chosen.cache / "continual" / f"{chosen.dataset}-{chosen.pairs}"
+    key = sha256_json([code_digest(), *(week.bench.prepared.digest for week in weeks)])[:12]
+    folder = chosen.cache / "continual" / f"{chosen.dataset}-{chosen.pairs}-{key}"
     first = _trained(weeks[0], None, None, None, chosen.pairs, folder / "first")
     ways: dict[str, list[dict[str, float]]] = {
         "never again": [_recall(week.bench, first[0]) | {"seconds": 0.0, "pairs": 0.0} for week in weeks[1:]]
@@ -63,7 +69,10 @@ def main() -> None:
         ways[way] = rows
     means = {way: {name: _mean(rows, name) for name in rows[0]} for way, rows in ways.items()}
     sys.stdout.write(markdown(means) + "\n")
-    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "weeks": ways, "means": means}
+    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "commit": commit()} | {
+        "weeks": ways,
+        "means": means,
+    }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
@@ -90,7 +99,13 @@ def _weeks(chosen: argparse.Namespace) -> list[Week]:
 
 
 def _trained(
-    week: Week, start: Path | None, replay: float | None, known: datetime | None, pairs: int, folder: Path
+    week: Week,
+    start: Path | None,
+    replay: float | None,
+    known: datetime | None,
+    pairs: int,
+    folder: Path,
+    part: TrainingPart = "refit",
 ) -> tuple[Path, dict[str, float]]:
     """Folder of the encoder and its cost; a training that an earlier call finished is used again.
 
@@ -114,7 +129,7 @@ def _trained(
         prepared = prepare_examples(
             week.bench.split,
             folder / "examples",
-            part="refit",
+            part=part,
             base=encoder,
             training=settings,
             augment=shop.augment,

@@ -73,8 +73,9 @@ async def hammer(
                 load.errors.append(repr(error))
                 connection = Connection(port)
                 continue
-            load.times.append(time.perf_counter() - began)
-            if status != 200:
+            if status == 200:
+                load.times.append(time.perf_counter() - began)
+            else:
                 load.errors.append(f"{status} {path}")
 
     await asyncio.gather(*(client() for _ in range(clients)))

@@ -3,7 +3,8 @@
 A user is a vector and an item the sum of its features' vectors and biases: its own id and the words of its
 text. The loss is WARP (Weston, Bengio and Usunier, IJCAI 2011) as LightFM has it: negatives are drawn until
 one violates the margin, and the later it comes the less it counts. Here MOST_DRAWS are drawn at once and the
-first violating one is taken. A new item has no trained id, so its words alone place it.
+first violating one is taken. Negatives are items that somebody bought, as LightFM knows no others when
+it is fitted: so a new item has no trained id, and its words alone place it.
 """
 
 import numpy as np
@@ -34,9 +35,10 @@ def scores(
     optimizer = torch.optim.Adagrad([*users.parameters(), *items.parameters()], lr=RATE)
     who, what = (torch.from_numpy(part.astype(np.int64)) for part in matrix.nonzero())
     bought = torch.from_numpy(np.asarray(matrix.todense()) > 0)
+    known = bought.any(dim=0).nonzero()[:, 0]
     for _ in range(epochs):
         for part in torch.randperm(len(who)).split(BATCH):
-            loss = _warp(users(who[part]), items(features, offsets), who[part], what[part], bought)
+            loss = _warp(users(who[part]), items(features, offsets), who[part], what[part], bought, known)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -47,17 +49,23 @@ def scores(
 
 
 def _warp(
-    users: torch.Tensor, items: torch.Tensor, who: torch.Tensor, what: torch.Tensor, bought: torch.Tensor
+    users: torch.Tensor,
+    items: torch.Tensor,
+    who: torch.Tensor,
+    what: torch.Tensor,
+    bought: torch.Tensor,
+    known: torch.Tensor,
 ) -> torch.Tensor:
-    """users (b, d), items (n, d + 1), who and what (b,), bought (u, n)."""
-    drawn = torch.randint(len(items), (len(who), MOST_DRAWS))
+    """users (b, d), items (n, d + 1), who and what (b,), bought (u, n), known: numbers of the items that
+    somebody bought."""
+    drawn = known[torch.randint(len(known), (len(who), MOST_DRAWS))]
     asked = torch.cat([what[:, None], drawn], dim=1)
     vectors = items[asked]  # (b, 1 + draws, d + 1)
     found = (vectors[..., :-1] @ users[..., None])[..., 0] + vectors[..., -1]
     margins = 1 - found[:, :1] + found[:, 1:]  # (b, draws)
     violating = (margins > 0) & ~bought[who[:, None], drawn]
     first = violating.int().argmax(dim=1)
-    rank = torch.clamp((len(items) - 1) // (first + 1), min=1)
+    rank = torch.clamp((len(known) - 1) // (first + 1), min=1)
     chosen = margins.gather(1, first[:, None])[:, 0]
     return (torch.log(rank.float()) * chosen * violating.any(dim=1)).mean()
 

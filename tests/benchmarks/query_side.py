@@ -16,7 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from commit import commit
+
+from components.contract.digests import sha256_json
+from components.encoder.base import items_digest
 from flows.embedded import prepare_environment
+from flows.fingerprint import code_digest
 
 SLICES = ("new", "new_only", "established")
 TIMED_ITEMS = 2_000
@@ -37,24 +42,26 @@ def main() -> None:
 
     bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
     folder = chosen.cache / "query_side" / chosen.dataset
-    full, seconds = _full(bench, chosen, folder / "full")
+    key = sha256_json([code_digest(), bench.prepared.digest, chosen.pairs])[:12]
+    full, seconds = _full(bench, chosen, folder / f"full-{key}")
     rows = []
     for name, champion, trained in (
         ("untrained", _untrained(bench, folder), 0.0),
         ("full retrain", full, seconds),
     ):
-        index = _index(bench, champion, folder / f"{name.replace(' ', '-')}-index")
+        index = _index(bench, champion, folder / f"index-{items_digest(champion)[:12]}")
         cost = {"training seconds": trained, "encoding seconds": _encoding_seconds(bench, champion)}
         rows.append({"way": name} | _recalls(bench, champion, index) | cost)
         tuned, cost = _query_side(bench, champion, index, folder / f"{name.replace(' ', '-')}-tuned")
         rows.append({"way": f"{name}, then query side"} | _recalls(bench, tuned, index) | cost)
         sys.stderr.write(f"{rows[-2]}\n{rows[-1]}\n")
     names = list(rows[0])
+    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "commit": commit(), "rows": rows}
     sys.stdout.write("| " + " | ".join(names) + " |\n" + "|---" * len(names) + "|\n")
     for row in rows:
         cells = [str(row["way"]), *(f"{row[name]:.4g}" for name in names[1:])]
         sys.stdout.write("| " + " | ".join(cells) + " |\n")
-    sys.stdout.write(json.dumps({"dataset": chosen.dataset, "pairs": chosen.pairs, "rows": rows}) + "\n")
+    sys.stdout.write(json.dumps(figures) + "\n")
 
 
 def _untrained(bench: Any, folder: Path) -> Path:
@@ -74,7 +81,8 @@ def _full(bench: Any, chosen: argparse.Namespace, folder: Path) -> tuple[Path, f
         return chosen.full / "encoder", sum(usage.seconds for usage in read_usage([chosen.full / USAGE]))
     from continual import Week, _trained
 
-    encoder, cost = _trained(Week(bench, bench.prepared.cutoff), None, None, None, chosen.pairs, folder)
+    week = Week(bench, bench.prepared.cutoff)
+    encoder, cost = _trained(week, None, None, None, chosen.pairs, folder, part="train")
     return encoder, cost["seconds"]
 
 

@@ -2,19 +2,22 @@
 
 import argparse
 import importlib.util
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import peers_purchases
 import peers_search
+from commit import commit
 from peer import FusedPeer, Peer, Run
 from peer_cache import PeerCache, key_of
 from rankings import Fused, Recorded
 from recall_shop import BenchShop
 from recall_table import OURS, compared, seed_means
 from retrained import retrained
+
+from components.encoder.base import base_digest
+from flows.fingerprint import code_digest
 
 OPTIONAL = {"als": "implicit", "sentence_transformers": "datasets", "sentence_transformers_best": "datasets"}
 """Peers that need a package of the extra `bench`."""
@@ -67,7 +70,7 @@ class Benchmark:
             "requests": len(requests),
             "requests_with_new": int((~np.isnan(value)).sum()),
             "data": self.bench.prepared.digest,
-            "commit": _commit(),
+            "commit": commit(),
             "command": " ".join(["make bench-recall", *self._variables()]),
             "notes": self._notes(),
         }
@@ -114,7 +117,11 @@ class Benchmark:
             data = bench.prepared.digest
             fields = list(bench.settings.encoder.item_fields)
             used = seed if peer.seeded else None
-            key = key_of(peer.packages, peer.modules, data, used, pairs=self.chosen.pairs, fields=fields)
+            # What encodes, ranks and tunes peers is the product's: of another commit it is run anew.
+            product = {"code": code_digest(), "base": base_digest(bench.settings.encoder)}
+            pairs = self.chosen.pairs
+            packages = ("numpy", "scipy", *peer.packages)
+            key = key_of(packages, peer.modules, data, used, pairs=pairs, fields=fields, **product)
 
             def make(out: Path) -> None:
                 Recorded.of(peer.build(run), bench.requests, self.new).save(out)
@@ -151,8 +158,3 @@ class Benchmark:
                 "never what is to be found (checked in this run)."
             )
         return notes
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from commit import commit
 
 from flows.embedded import prepare_environment
 
@@ -48,7 +49,11 @@ def main() -> None:
     )
     chosen = parser.parse_args()
     figures: dict[str, Any] = {}
-    for shop in chosen.shops.split(","):
+    shops = chosen.shops.split(",")
+    unknown = sorted(set(shops) - {*SHOPS, "demo"})
+    if unknown:
+        parser.error(f"--shops: {', '.join(unknown)}; there are {', '.join([*SHOPS, 'demo'])}")
+    for shop in shops:
         began = time.monotonic()
         if shop == "demo":
             found = generated(chosen.out / "demo")
@@ -60,11 +65,15 @@ def main() -> None:
             sys.stderr.write(f"{shop}: {chosen.data / shop} is absent; left out\n")
             continue
         figures[shop] = found | {"seconds": round(time.monotonic() - began, 1)}
+    if not figures:
+        sys.exit("Nothing was measured: no shop's files are there.")
     table = markdown(figures)
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "tasks.md").write_text(table)
+    told = json.dumps(figures | {"commit": commit()})
+    (chosen.out / "tasks.json").write_text(told)
     sys.stderr.write(table)
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(told + "\n")
 
 
 def generated(folder: Path) -> dict[str, Any]:
@@ -81,6 +90,7 @@ def generated(folder: Path) -> dict[str, Any]:
         "contrastive": _retrained(folder, root, "contrastive", alone),
     }
     tasks = {}
+    seconds = {name: run["seconds"] for name, run in runs.items()}  # of whole retrains, all tasks together
     for name, of in runs["multi_task"]["tasks"].items():
         tasks[name] = {
             "metric": load_task(name).measured[0],
@@ -89,6 +99,7 @@ def generated(folder: Path) -> dict[str, Any]:
             "untrained": of["champion"],
             "baseline": of["baseline"],
             "constant": of["constant"],
+            "seconds": seconds,
         }
         if load_task(name).head == "nearest":
             run = folder / "multi_task" / "demo" / "runs" / runs["multi_task"]["run_id"]

@@ -32,6 +32,7 @@ import numpy as np
 import polars as pl
 import torch
 from bench_release import HOME_DEPOT
+from commit import commit
 from numpy.typing import NDArray
 
 from components.contract.settings import Settings
@@ -134,7 +135,7 @@ class Bench:
         speeds = [np.median(found if len(found) else values("fp32", OURS)) for found in by_ranks.values()]
         return {
             "data": self.data,
-            "commit": _commit(),
+            "commit": commit(),
             "machine": {"cpu": torch.cpu.get_capabilities().get("cpu_name"), "threads": self.chosen.threads},
             "versions": {name: version(name) for name in ("torch", "transformers", "sentence-transformers")},
             "pairs": self.chosen.pairs,
@@ -313,11 +314,6 @@ def recall(validation: Validation, encoder: TransformerEncoder, k: int = 10) -> 
 def _spread(ratios: NDArray[np.float64]) -> dict[str, float]:
     found = {"median": np.median(ratios), "min": ratios.min(), "max": ratios.max()}
     return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def _commit() -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def table(figures: dict[str, Any]) -> str:
