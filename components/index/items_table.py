@@ -13,8 +13,7 @@ import lancedb
 import polars as pl
 import pyarrow as pa
 from lancedb.expr import Expr, col, lit
-from lancedb.index import FTS, BTree
-from lancedb.query import FullTextOperator, MultiMatchQuery
+from lancedb.index import BTree
 
 from components.contract.errors import StorageError
 from components.contract.live import Change, LiveItem
@@ -32,7 +31,6 @@ from components.index.lance_connection import S3_SCHEME, CommitConflictError, co
 from components.index.synced_folder import SyncedFolder
 
 TABLE = "items"
-SEARCHED = ["title", "description"]
 ATTEMPTS = 6
 """Of one write while others write; each of them is repeated by Lance up to ten times."""
 PAUSE_SECONDS = 0.2
@@ -135,22 +133,6 @@ class ItemsTable:
         self._retried(put_beneath)
         return self.count()
 
-    def search_text(self, words: str, k: int) -> list[str]:
-        """item_ids of live items that share a word with `words`, best BM25 score first, at most `k`.
-
-        Title and description are searched; operators and quotes mean nothing; upper case and accents
-        make no difference. No stemming and no stop words: the shop's language is not known.
-        """
-        if k < 1:
-            return []
-        text = words.encode(errors="replace").decode()
-        query = MultiMatchQuery(text, SEARCHED, boosts=None, operator=FullTextOperator.OR)
-        with lance_errors(self._uri):
-            search = self._latest().search(query).where(col("deleted") == lit(False))
-            found = search.limit(k).select(["item_id", "_score"]).to_arrow().to_pylist()
-        found.sort(key=lambda row: (-row["_score"], row["item_id"]))
-        return [row["item_id"] for row in found]
-
     def maintain(self) -> None:
         """Makes absent indices, brings them up to date, merges small files, and removes versions older
         than an hour. Others may write meanwhile. Every operation slows down by about 0.15 ms for each
@@ -239,13 +221,12 @@ def _open_or_create(connection: lancedb.DBConnection, uri: str) -> Any:
             raise
     create_if_absent(uri, TABLE, SCHEMA)
     table = connection.open_table(TABLE)
-    _create_indices(table)  # now, because a search without an index would stem
+    _create_indices(table)
     return table
 
 
 def _create_indices(table: Any) -> None:
     present = {column for index in table.list_indices() for column in index.columns}
-    for column in ("item_id", "seq", *SEARCHED):
+    for column in ("item_id", "seq"):
         if column not in present:
-            words = column in SEARCHED
-            table.create_index(column, config=FTS(stem=False, remove_stop_words=False) if words else BTree())
+            table.create_index(column, config=BTree())

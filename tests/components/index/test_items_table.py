@@ -64,7 +64,6 @@ def test_a_new_table_is_empty(table):
     """Nothing in it, and 0 is where its changes begin."""
     assert (table.head(), table.count(), table.changes_since(0)) == (0, 0, [])
     assert table.get("1") is None
-    assert table.search_text("mug", 10) == []
 
 
 def test_an_item_comes_back_as_it_was_put(table):
@@ -166,65 +165,6 @@ def test_any_id_round_trips(shared, item_id):
     assert shared.get(item_id) == Change(item_id=item_id, seq=seq, item=None)
     assert shared.changes_since(seq - 1) == [shared.get(item_id)]
     assert shared.count() == live - 1
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.text(max_size=300))
-@example("")
-@example("\0 \ud800 mug")
-@example('"unbalanced (mug OR')
-@example("title:mug^2 ~ * ? [a TO b] AND NOT +")
-@example("mug " * 2_500)
-@example("x" * 10_000)
-@example(" ".join(f"word{number}" for number in range(1_200)))
-@example("😀 “quoted” ' ; --")
-def test_any_words_can_be_searched(shared, words):
-    """No string is an error, and at most k items are found."""
-    assert len(shared.search_text(words, 3)) <= 3
-
-
-# Full text.
-
-
-@pytest.mark.parametrize("maintained", [False, True])
-def test_words_are_found_in_title_and_description(table, maintained):
-    """With and without an up-to-date index; the item that holds more of the words comes first, deleted
-    items never."""
-    table.upsert(
-        [put("a", "Red mug"), put("b", "Blue cup", description="a MUG for tea"), put("c", "Red hat")]
-    )
-    table.upsert([put("d", "Red mug, gone")])
-    table.delete(["d"])
-    if maintained:
-        table.maintain()
-    assert table.search_text("red mug", 10)[0] == "a"
-    assert set(table.search_text("red mug", 10)) == {"a", "b", "c"}
-    assert set(table.search_text("mug", 10)) == {"a", "b"}
-    assert table.search_text("mugs", 10) == []
-    assert len(table.search_text("red mug", 1)) == 1
-    assert table.search_text("red mug", 0) == []
-
-
-def test_equal_scores_come_by_item_id(table):
-    """Whatever the order of writing."""
-    for item_id in ("c", "a", "b"):
-        table.upsert([put(item_id, "mug")])
-    assert table.search_text("mug", 3) == ["a", "b", "c"]
-
-
-def test_changed_words_replace_the_old_ones(table):
-    """What was indexed and is written over is found by its new words alone."""
-    table.upsert([put("a", "Red mug"), put("b", "Hat")])
-    table.maintain()
-    table.upsert([put("a", "Green bowl")])
-    assert table.search_text("mug", 5) == []
-    assert table.search_text("bowl", 5) == ["a"]
-
-
-def test_accents_and_case_make_no_difference(table):
-    """Café is found by CAFE."""
-    table.upsert([put("a", "Café crème")])
-    assert table.search_text("CAFE", 5) == ["a"]
 
 
 # seq.
@@ -334,7 +274,7 @@ def test_maintenance_indexes_everything_and_removes_old_files(table, monkeypatch
     assert len(list(data.iterdir())) < 3
     stored = lancedb.connect(table._uri).open_table("items")
     indices = {index.columns[0]: stored.index_stats(index.name) for index in stored.list_indices()}
-    assert set(indices) == {"item_id", "seq", "title", "description"}
+    assert set(indices) == {"item_id", "seq"}
     assert all(stats.num_unindexed_rows == 0 for stats in indices.values())
     assert table.count() == 20
 
@@ -345,10 +285,10 @@ def test_maintenance_makes_indices_that_are_absent(table):
     for index in stored.list_indices():
         stored.drop_index(index.name)
     table.upsert([put("a")])
-    assert table.search_text("mug", 5) == ["a"]
+    assert table.get("a") is not None
     table.maintain()
     stored.checkout_latest()
-    assert len(stored.list_indices()) == 4
+    assert len(stored.list_indices()) == 2
 
 
 def test_a_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):

@@ -196,7 +196,7 @@ def test_endless_conflicts_are_reported(table, monkeypatch):
 
 
 def test_a_table_on_s3(bucket):
-    """The same as in a folder: write, delete, seed, search, maintain, and a later process finds it all."""
+    """The same as in a folder: write, delete, seed, maintain, and a later process finds it all."""
     table = ItemsTable.open(bucket)
     table.upsert([put("mug-1", "Red mug", price=7.25)])
     table.delete(["gone"])
@@ -205,7 +205,6 @@ def test_a_table_on_s3(bucket):
     again = ItemsTable.open(f"{bucket}/")
     assert again.get("mug-1").item == put("mug-1", "Red mug", price=7.25)
     assert [change.item_id for change in again.changes_since(0)] == ["mug-1", "gone"]
-    assert again.search_text("red", 5) == ["mug-1"]
 
 
 def test_two_processes_write_to_s3(bucket, tmp_path):
