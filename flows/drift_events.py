@@ -15,6 +15,8 @@ from flows.orchestrator import PrefectOrchestrator, has_server
 from flows.shop import Shop
 
 DRIFT_EVENT = "debut.drift"
+DRIFT = "drift"
+"""Who asks for the retrain that drift starts."""
 TOLD, PROBLEM = "told.json", "problem.json"
 """In the folder `monitoring`: when drift was told of; what the monitor failed with, while it does."""
 
@@ -25,19 +27,23 @@ def tell_drift(shop: Shop, report: DriftReport, page: Path) -> bool:
     grows with every time that no new champion came of it."""
     if report.verdict != "drift" or not report.rate_known or shop.reviews().waiting() is not None:
         return False
-    file, now = shop.workspace / "monitoring" / TOLD, datetime.now(UTC)
-    told = _since_last_change(shop, _read(file).get("at", []))
+    now, told = datetime.now(UTC), _since_last_change(shop, drift_told_at(shop))
     if not due(told, now, shop.settings.monitoring):
         return False
     because = f"drift of {', '.join(report.raised)} up to {report.end:%Y-%m-%d %H:%M} UTC"
     if has_server():
-        payload = {"because": because, "requested_by": "drift", "release": report.release}
+        payload = {"because": because, "requested_by": DRIFT, "release": report.release}
         PrefectOrchestrator(shop.settings.shop).emit(DRIFT_EVENT, f"debut.shop.{shop.settings.shop}", payload)
-    write_json(file, {"at": [at.isoformat() for at in (*told, now)]})
+    write_json(_told_file(shop), {"at": [at.isoformat() for at in (*told, now)]})
     notifications.drifted(
         shop, Drift(at=report.end, drifted=True, sentence=report.sentence, report=str(page))
     )
     return True
+
+
+def drift_told_at(shop: Shop) -> list[datetime]:
+    """When drift was told of, since the champion changed last and once before."""
+    return sorted(datetime.fromisoformat(at) for at in _read(_told_file(shop)).get("at", []))
 
 
 def tell_problem(shop: Shop, sentence: str) -> None:
@@ -52,12 +58,15 @@ def forget_problem(shop: Shop) -> None:
     (shop.workspace / "monitoring" / PROBLEM).unlink(missing_ok=True)
 
 
-def _since_last_change(shop: Shop, told: list[str]) -> list[datetime]:
+def _since_last_change(shop: Shop, told: list[datetime]) -> list[datetime]:
     """The times since the champion changed last, and the newest before: a rollback does not end the pause."""
     change = last_change(shop.decision_log().records())
-    times = sorted(datetime.fromisoformat(at) for at in told)
-    since = [at for at in times if change is None or at > change.at]
-    return since or times[-1:]
+    since = [at for at in told if change is None or at > change.at]
+    return since or told[-1:]
+
+
+def _told_file(shop: Shop) -> Path:
+    return shop.workspace / "monitoring" / TOLD
 
 
 def _read(file: Path) -> dict[str, Any]:

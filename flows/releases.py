@@ -37,13 +37,17 @@ from flows.signing import check_signature, verify_release
 
 
 def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
-    """The champion, its files verified; on the first run version 0, the untrained encoder, is made it."""
+    """The champion, its files verified; on the first run version 0, the untrained encoder, is made it.
+
+    Raises PromotionError where version 0 is not signed as the shop's releases have to be: before anything is
+    trained."""
     shop = run.shop
     log = shop.decision_log()
     digest = log.champion()
     if digest is not None:
         return candidates.read(shop.candidates, digest)
     baseline = building.build(run, data, building.version_0(run), baseline=True)
+    check_signature(shop.settings.signing, shop.candidates / baseline.digest)
     scorecard = judged(run, data, baseline, "champion")
     decision_stages.register_version(
         tracker, shop.candidates / baseline.digest, card_of(run, data, tracker, baseline, scorecard)

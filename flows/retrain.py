@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.context import FlowRunContext
 
 from components.contract.errors import TrackingError
 from components.contract.records import Candidate, GateReport, TrainedModel
-from components.release.four_eyes import UNIDENTIFIED
 from components.tracking.run import Tracker, browse_command, start
 from flows import building, console, decision_stages, lost_runs, notifications, releases
 from flows.building import Model, Retrieval
@@ -21,10 +19,11 @@ from flows.costs import cost_of_run
 from flows.fingerprint import last_result
 from flows.lease import retrain_lease
 from flows.preparation import prepare
+from flows.requester import requester
 from flows.results import result_of, save_result
 from flows.reviews import ask_for_review, record_expired
 from flows.run import Data, Run, new_run, new_run_id
-from flows.shop import actor, open_shop
+from flows.shop import open_shop
 from flows.training_spec import fine_tuned, miner_of
 
 
@@ -40,15 +39,16 @@ def retrain(
 ) -> dict[str, Any]:
     """The whole loop for one shop; returns its figures and verdict (README, "Figures").
 
-    because, requested_by: why and for whom it runs, for the review, MLflow and chat; thread: where in a chat
-    the answer belongs (chatops.board.Thread as a dictionary); force: also where nothing changed since the
-    last run, whose result is else given again. Whatever ends it is told there, a cancellation too.
+    because, requested_by: why and for whom it runs, for the review, MLflow and chat (in a deployment's run a
+    name needs evidence, see flows.requester); thread: where in a chat the answer belongs
+    (chatops.board.Thread as a dictionary); force: also where nothing changed since the last run, whose result
+    is else given again. Whatever ends it is told there, a cancellation too.
     """
     shop = open_shop(config, root, workspace)
     run_id = new_run_id()
     try:
         record_expired(shop)
-        run = new_run(shop, requester(requested_by), because, run_id)
+        run = new_run(shop, requester(shop, requested_by), because, run_id)
         known = None if force else last_result(shop, run.fingerprint)
         if known is not None:
             notifications.nothing_new(shop, known, thread)
@@ -62,17 +62,6 @@ def retrain(
         lost_runs.remember_told(shop)
         raise
     return result
-
-
-def requester(named: str = "") -> str:
-    """Who asked for this flow run: who is named, Prefect's scheduler, or who runs it here. A run that was
-    asked for in Prefect's page is nobody's in particular: its open-source server knows no users."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context else None
-    if named or run is None or run.deployment_id is None:
-        return named or actor()
-    # Not by the tag auto-scheduled: who asks for a run in the page may give it any tag.
-    return "schedule" if run.auto_scheduled else f"prefect{UNIDENTIFIED}"
 
 
 def run_loop(run: Run, *, monitored: bool = True) -> dict[str, Any]:

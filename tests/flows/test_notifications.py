@@ -1,17 +1,14 @@
-"""However a retrain ends, it is told; for whom it ran is what the flow knows for sure."""
+"""However a retrain ends, it is told."""
 
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import flow
 
 from components.chatops.recorder import Recorder
 from flows import retrain as retraining
-from flows.orchestrator import prefect_client
-from flows.retrain import requester, retrain
+from flows.retrain import retrain
 
 THREAD = {"channel": "C0SHOP", "ts": "1.0"}
 
@@ -78,37 +75,3 @@ def test_what_is_no_thread_is_told_to_the_webhook_alone(
     with pytest.raises(Exception, match=r"items\.csv"):
         retrain.fn(**arguments | {"thread": {"channel": "C0SHOP"}})
     assert [post["method"] for post in recorder.posts] == ["/hooks/mattermost"]
-
-
-def test_outside_a_deployment_the_requester_is_who_acts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEBUT_ACTOR", "ada")
-    assert requester() == "ada"
-    assert requester("slack:U0BEN") == "slack:U0BEN"
-
-
-def test_only_a_run_of_the_scheduler_was_asked_for_by_the_schedule(connected: Any) -> None:
-    """A run from Prefect's page is nobody's in particular, whatever tags it was given there."""
-    from prefect.flow_engine import run_flow
-
-    told: list[str] = []
-
-    @flow(name="asks")
-    def asks() -> None:
-        told.append(requester())
-
-    with prefect_client("ask") as client:
-        deployment = client.create_deployment(flow_id=client.create_flow(asks), name=uuid.uuid4().hex)
-        run = client.create_flow_run_from_deployment(deployment, tags=["auto-scheduled"])
-        run_flow(asks, flow_run=client.read_flow_run(run.id))
-    assert told == ["prefect:unidentified"]
-
-
-def test_a_run_of_the_scheduler_is_the_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
-    from prefect.client.schemas.objects import FlowRun
-    from prefect.context import FlowRunContext
-
-    run = FlowRun(flow_id=uuid.uuid4(), deployment_id=uuid.uuid4(), auto_scheduled=True)
-    context = FlowRunContext.model_construct(flow_run=run)
-    monkeypatch.setattr(FlowRunContext, "get", classmethod(lambda _: context))
-    assert requester() == "schedule"
-    assert requester("drift") == "drift"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from components.contract.errors import TrackingError
 from components.data.storage import LocalStore
 from components.release.decision_log import DecisionLog
+from components.release.signature import make_keys
 
 HEAVY = ("torch", "transformers", "lightning", "mlflow", "prefect", "great_expectations", "duckdb", "boto3")
 TELL_HEAVY = (
@@ -197,6 +199,18 @@ def test_a_decision_stands_where_mlflow_is_away_after_it(
     saved = retrained.workspace / "runs" / result["run_id"] / "result.json"
     assert json.loads(saved.read_text()) == result
     assert retrained.decisions()[-1] == "000003.json"
+
+
+def test_where_releases_are_signed_version_0_is_promoted_only_signed(retrained: Any, connected: Any) -> None:
+    """With the public key alone nothing can sign it: a shop's first run ends before it trains."""
+    shutil.rmtree(retrained.workspace / "decisions")
+    _, public = make_keys(retrained.folder / "keys")
+    retrained.configure(signing={"public_key": str(public)})
+    outcome = connected("retrain", *retrained.arguments, "--force")
+    assert outcome.code == 1
+    assert "the candidate was not signed" in outcome.sentence
+    assert "Train" not in outcome.err
+    assert retrained.decisions() == []
 
 
 @pytest.mark.slow

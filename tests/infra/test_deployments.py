@@ -199,6 +199,8 @@ def test_a_drift_event_starts_a_retrain_that_knows_why(
             "requested_by": "drift",
         }
     ]
+    # What tells it from a run for which somebody typed "drift" (flows/requester.py).
+    assert started[0]["created_by"]["type"] == "AUTOMATION"
 
 
 @pytest.mark.slow
