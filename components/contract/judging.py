@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.contract.section import Section, Share
 
@@ -19,22 +19,29 @@ class JudgeSettings(Section):
 class Bound(Section):
     """A limit on one measure of the challenger."""
 
-    at_most: float | None = None
-    at_least: float | None = None
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _limits(self) -> "Bound":
+        if self.at_most is None and self.at_least is None:
+            raise ValueError("give at_most or at_least; null in the bound's place switches it off")
+        return self
 
 
-BOUNDS = {
-    "typo_recall_loss": Bound(at_most=0.5),
-    "attribute_dropout_recall_loss": Bound(at_most=0.5),
-    "fast_path_recall_loss": Bound(at_most=0.02),
-    "exposure_new_item_share_ratio": Bound(at_most=3.0),
-    "exposure_top_1_percent_share": Bound(at_most=0.5),
-    "exposure_small_brand_share_ratio": Bound(at_least=0.5),
-    "ranker_new_item_share_change": Bound(at_least=-0.05, at_most=0.05),
-    "ranker_top_1_percent_share_change": Bound(at_most=0.1),
-    "p95_latency_ms": Bound(at_most=250.0),
-    "size_mb": Bound(at_most=2_000.0),
-}
+class Bounds(Section):
+    """The limit of each measure. One that is given replaces its default only; null switches it off."""
+
+    typo_recall_loss: Bound | None = Bound(at_most=0.5)
+    attribute_dropout_recall_loss: Bound | None = Bound(at_most=0.5)
+    fast_path_recall_loss: Bound | None = Bound(at_most=0.02)
+    exposure_new_item_share_ratio: Bound | None = Bound(at_most=3.0)
+    exposure_top_1_percent_share: Bound | None = Bound(at_most=0.5)
+    exposure_small_brand_share_ratio: Bound | None = Bound(at_least=0.5)
+    ranker_new_item_share_change: Bound | None = Bound(at_least=-0.05, at_most=0.05)
+    ranker_top_1_percent_share_change: Bound | None = Bound(at_most=0.1)
+    p95_latency_ms: Bound | None = Bound(at_most=250.0)
+    size_mb: Bound | None = Bound(at_most=2_000.0)
 
 
 class GatePolicy(Section):
@@ -50,4 +57,4 @@ class GatePolicy(Section):
     min_gain: float = Field(default=0.02, gt=0)
     """Recall points (0.02 = 2 points) at which an INCONCLUSIVE verdict plans for 80 % power."""
     power: float = Field(default=0.8, gt=0.5, lt=1.0)
-    bounds: dict[str, Bound] = Field(default_factory=lambda: dict(BOUNDS))
+    bounds: Bounds = Bounds()

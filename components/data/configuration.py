@@ -4,6 +4,7 @@ import difflib
 from datetime import UTC
 from importlib import resources
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_args
 
 import yaml
@@ -223,4 +224,6 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
         else:
             place = 0 if isinstance(part, int) else -1  # of tuple[Section, ...], dict[str, Section]
             kind = get_args(kind)[place]
+        if isinstance(kind, UnionType):  # of Section | None
+            kind = get_args(kind)[0]
     return list(kind.model_fields)

@@ -1,10 +1,8 @@
 """The gates that compare no populations: bounds of the policy, and checks that the figures can be trusted."""
 
 import math
-from collections.abc import Mapping
 
-from components.contract.errors import ConfigError
-from components.contract.judging import Bound
+from components.contract.judging import Bound, Bounds
 from components.contract.records import Entrance, Gate, Outcome
 from components.evaluation.scorecard import Scorecard
 from components.gate import wording
@@ -18,23 +16,20 @@ RECALL_LOSS_ENTRANCE: dict[str, Entrance | None] = {
 """Bounds that are a ratio of two recalls, and the entrance they are measured on (None: the primary one)."""
 
 
-def bound_gates(
-    challenger: Scorecard, champion: Scorecard, bounds: Mapping[str, Bound], min_queries: int
-) -> list[Gate]:
-    """One line per bound of the policy. Raises ConfigError for a bound without a limit.
+def bound_gates(challenger: Scorecard, champion: Scorecard, bounds: Bounds, min_queries: int) -> list[Gate]:
+    """One line per bound of the policy, also of one that is switched off.
 
     A loss of recall over fewer than `min_queries` requests with a relevant new item reads "not judged", as a
     slice of that size does: the ratio of two such recalls is mostly chance.
     """
-    return [
-        _bound_gate(name, bound, challenger, champion, min_queries) for name, bound in sorted(bounds.items())
-    ]
+    return [_bound_gate(name, bound, challenger, champion, min_queries) for name, bound in sorted(bounds)]
 
 
 def _bound_gate(
-    name: str, bound: Bound, challenger: Scorecard, champion: Scorecard, min_queries: int
+    name: str, bound: Bound | None, challenger: Scorecard, champion: Scorecard, min_queries: int
 ) -> Gate:
-    limits = _limits(name, bound)
+    if bound is None:
+        return line("bound", name, "not applicable", f"{name}: switched off in debut.yaml (gate.bounds).")
     value, theirs = _number(challenger, name), _number(champion, name)
     if value is None:
         return _unmeasured_bound(name, challenger)
@@ -52,17 +47,15 @@ def _bound_gate(
         "bound",
         name,
         "fail" if too_high or too_low else "pass",
-        f"{name}: {value:.3g}{beside}, must be {limits} – {finding}.",
+        f"{name}: {value:.3g}{beside}, must be {_limits(bound)} – {finding}.",
         champion=theirs,
         challenger=value,
     )
 
 
-def _limits(name: str, bound: Bound) -> str:
+def _limits(bound: Bound) -> str:
     limits = [] if bound.at_most is None else [f"at most {bound.at_most:g}"]
     limits += [] if bound.at_least is None else [f"at least {bound.at_least:g}"]
-    if not limits:
-        raise ConfigError(f"gate.bounds.{name} has no limit: give at_most or at_least, or remove it.")
     return wording.listed(limits)
 
 

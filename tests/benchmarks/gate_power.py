@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from components.contract.judging import GatePolicy
+from components.contract.judging import Bounds, GatePolicy
 from components.evaluation.scorecard import EntranceScores, Scorecard
 from components.gate import power, statistics
 from components.gate.verdict import decide
@@ -119,7 +119,7 @@ def promotion_rate(gain: float, pairs: int, *, sub_slices: bool, resamples: int 
     verdicts = []
     for seed in range(pairs):
         champion, challenger = scorecards(rng, gain, sub_slices=sub_slices)
-        policy = GatePolicy(resamples=resamples, seed=seed, bounds={})
+        policy = GatePolicy(resamples=resamples, seed=seed, bounds=dict.fromkeys(Bounds.model_fields))
         verdicts.append(decide(challenger, champion, policy).verdict)
     return {name: verdicts.count(name) / pairs for name in ("PROMOTE", "INCONCLUSIVE", "REJECT")}
 

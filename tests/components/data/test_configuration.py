@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components.contract.errors import ConfigError
+from components.contract.judging import Bound, GatePolicy
 from components.data.configuration import example_names, load_settings, parse_settings
 
 MINIMAL = """\
@@ -81,6 +82,12 @@ def test_an_unknown_key_of_a_source_is_named_with_its_line() -> None:
     )
 
 
+def test_an_unknown_key_of_a_section_that_may_be_absent_is_named_with_the_likely_one() -> None:
+    """`knowledge` is a section or nothing."""
+    text = complaint(MINIMAL + "knowledge:\n  synonym: []\n")
+    assert text == "debut.yaml, line 8: `knowledge.synonym` is not a known key; did you mean `synonyms`?"
+
+
 def test_an_unknown_key_at_the_top_that_resembles_none() -> None:
     """No proposal where nothing is near."""
     assert complaint(MINIMAL + "zzz: 1\n") == "debut.yaml, line 7: `zzz` is not a known key."
@@ -95,6 +102,10 @@ def test_an_unknown_key_at_the_top_that_resembles_none() -> None:
         ("quality:\n  tolerance: 1.5\n", 8, "less than or equal to 1, not 1.5"),
         ("judge:\n  age_bucket_days:\n    - 1\n    - seven\n", 10, "judge.age_bucket_days.1"),
         ("gate:\n  bounds:\n    size_mb:\n      at_most: big\n", 10, "gate.bounds.size_mb.at_most"),
+        ("gate:\n  bounds:\n    size_mb:\n      at_most: .nan\n", 10, "should be a finite number"),
+        ("gate:\n  bounds:\n    size_mb: {}\n", 9, "give at_most or at_least"),
+        ("gate:\n  bounds:\n    p95_latncy_ms: {at_most: 1}\n", 9, "did you mean `p95_latency_ms`?"),
+        ("gate:\n  bounds:\n    size_mb: {at_mots: 1}\n", 9, "did you mean `at_most`?"),
         ("training: fast\n", 7, "`training`"),
         ("quality:\n  table_tolerance:\n    evnts: 0.1\n", 9, "evnts"),
     ],
@@ -104,6 +115,14 @@ def test_a_wrong_value_is_named_with_its_line(section: str, line: int, part: str
     text = complaint(MINIMAL + section)
     assert text.startswith(f"debut.yaml, line {line}: ")
     assert part in text
+
+
+def test_a_shops_bound_leaves_the_other_defaults() -> None:
+    """A bound that is given replaces its own default only; null switches one off."""
+    text = MINIMAL + "gate:\n  bounds:\n    size_mb: {at_most: 500}\n    typo_recall_loss: null\n"
+    given, default = dict(parse_settings(text, "debut.yaml").gate.bounds), dict(GatePolicy().bounds)
+    assert given == default | {"size_mb": Bound(at_most=500), "typo_recall_loss": None}
+    assert len(default) == 10
 
 
 def test_a_missing_key_is_named() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.contract.errors import ConfigError, JudgeError
-from components.contract.judging import Bound, GatePolicy
+from components.contract.errors import JudgeError
+from components.contract.judging import Bound, Bounds, GatePolicy
 from components.contract.records import Gate, GateReport
 from components.gate.report import report_json
 from components.gate.verdict import decide
@@ -264,10 +264,24 @@ def test_a_bound_from_below_rejects(cards):
     assert "must be at least 100" in line.sentence or "at most 200 and at least 100" in line.sentence
 
 
-def test_a_bound_without_a_limit_is_a_configuration_error(cards):
-    """A bound that limits nothing is refused, naming the key."""
-    with pytest.raises(ConfigError, match="size_mb has no limit"):
-        decide(*cards.promoted(), GatePolicy(resamples=100, bounds={"size_mb": Bound()}))
+def test_a_shops_bound_leaves_the_others(cards):
+    """One relaxed bound: each of the other nine is still judged, and a too slow challenger rejected."""
+    challenger, champion = cards.promoted()
+    slow = replace(challenger, bounds=challenger.bounds | {"p95_latency_ms": 900.0})
+    report = decide(slow, champion, GatePolicy(resamples=100, bounds={"size_mb": {"at_most": 500}}))
+    assert report.verdict == "REJECT"
+    assert [one.name for one in report.gates if one.kind == "bound"] == sorted(Bounds.model_fields)
+    assert "must be at most 500" in gate(report, "size_mb").sentence
+
+
+def test_a_bound_that_is_switched_off_says_so(cards):
+    """null: its measure rejects nothing, and the report tells why."""
+    challenger, champion = cards.promoted()
+    slow = replace(challenger, bounds=challenger.bounds | {"p95_latency_ms": 900.0})
+    report = decide(slow, champion, GatePolicy(resamples=100, bounds={"p95_latency_ms": None}))
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "p95_latency_ms").outcome == "not applicable"
+    assert "switched off" in gate(report, "p95_latency_ms").sentence
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
