@@ -79,7 +79,7 @@ class Serving:
         self._seeded: str | None = None
         """D of the release whose snapshot the table holds."""
         self._seen = 0
-        """Highest seq that the index knows; changed in the index thread."""
+        """Highest seq that was read from the table, from which on the next poll asks."""
         self._problems: dict[Watched, str | None] = {"champion": "No release is loaded yet.", "changes": None}
         self._writes = 0
         self._loading = threading.Lock()
@@ -226,9 +226,13 @@ class Serving:
         return self.table.changes_since(max(0, seq))
 
     def _catch_up(self) -> None:
-        self._guarded(
-            "changes", lambda: self._bring_in(self._changes_since(self._seen - OVERLAP_NANOSECONDS))
-        )
+        self._guarded("changes", self._bring_in_others)
+
+    def _bring_in_others(self) -> None:
+        """Only what was read moves the mark: a PUT of this replica may be later than another's unread one."""
+        changes = self._changes_since(self._seen - OVERLAP_NANOSECONDS)
+        self._bring_in(changes)
+        self._seen = max([self._seen, *(change.seq for change in changes)])
 
     def _bring_in(self, changes: Sequence[Change]) -> None:
         """Encodes changes here and applies them in the index thread – also where no release serves: the first
@@ -251,7 +255,6 @@ class Serving:
         if release is None or serving.digest != release.digest:
             encoded = serving.index.encode(serving.index.unknown(changes))
         applied = serving.index.apply(encoded)
-        self._seen = max(self._seen, *(change.seq for change in changes))
         self._metrics.index_items(len(serving.index))
         if serving.index.wasteful:
             self._replace(replace(serving, index=serving.index.compacted()))

@@ -3,6 +3,7 @@
 import random
 import string
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from components.contract.errors import StorageError
 from components.contract.live import LiveItem
 from components.contract.records import RetrievalPlan
 from components.index.items_table import ItemsTable
+from components.index.live import LiveIndex
+from components.service import serving
 
 TITLES = [
     f"{colour} {thing}"
@@ -172,6 +175,36 @@ def test_a_second_replica_finds_it_too(champion, service, until) -> None:
     there.delete("y")
     until(lambda: there.found(f"glass {_word(3)}", k=1) == ["x"], 5)
     until(lambda: "y" not in here.found(f"oak {_word(2)}", k=100), 5)
+
+
+def test_a_busy_replica_misses_nothing_because_of_a_put_of_its_own(
+    champion, service, tmp_path, monkeypatch, until
+) -> None:
+    """While it encodes another's changes, the other goes on to PUT and DELETE, then it takes a PUT itself,
+    later than the overlap of two polls."""
+    monkeypatch.setattr(serving, "OVERLAP_NANOSECONDS", 2 * 10**8)
+    busy, go_on, encode = threading.Event(), threading.Event(), LiveIndex.encode
+
+    def held(index, changes):
+        if any(change.item_id == "bulk" for change in changes):
+            busy.set()
+            assert go_on.wait(30)
+        return encode(index, changes)
+
+    monkeypatch.setattr(LiveIndex, "encode", held)
+    here, there = service(), ItemsTable.open(str(tmp_path / "serving" / "live"))
+    there.upsert([LiveItem(item_id="bulk", title="oak mug")])
+    try:
+        assert busy.wait(10)
+        there.upsert([LiveItem(item_id="theirs", title=f"oak {_word(1)}")])
+        there.delete(["100"])
+        time.sleep(0.3)
+        here.put({"item_id": "ours", "title": f"oak {_word(2)}"})
+    finally:
+        go_on.set()
+    until(lambda: here.found(f"oak {_word(1)}", k=1) == ["theirs"])
+    assert here.found(f"oak {_word(2)}", k=1) == ["ours"]
+    until(lambda: "100" not in here.found("red chair", k=100))
 
 
 def test_a_restarted_service_finds_it_again(champion, service) -> None:
