@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from components.contract.section import Section, Share
 
+MOST_BULK = 10_000
+"""Items, ids or events of one request, whatever `serving.max_bulk_items` says."""
+
 
 class ExplorationSettings(Section):
     share: Share = 0.0
@@ -66,7 +69,7 @@ class ServingSettings(Section):
     exploration: ExplorationSettings = ExplorationSettings()
     answers: AnswerSettings = AnswerSettings()
     ranking: ServingRankingSettings = ServingRankingSettings()
-    max_bulk_items: int = Field(default=1_000, ge=1)
+    max_bulk_items: int = Field(default=1_000, ge=1, le=MOST_BULK)
     max_body_bytes: int = Field(default=20_000_000, ge=1_000)
     max_query_characters: int = Field(default=1_000, ge=1)
     requests_per_minute: int = Field(default=60_000, ge=1)

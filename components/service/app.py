@@ -97,7 +97,11 @@ def create_app(parts: Parts) -> FastAPI:
     if parts.mlflow_hook is not None:
         app.include_router(parts.mlflow_hook)
     parts.metrics.watch_dropped(lambda: parts.log.dropped)
-    app.add_middleware(BodyLimit, max_bytes=parts.settings.max_body_bytes)
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=parts.settings.max_body_bytes,
+        may_send_much=parts.gatekeeper.may_send_much,
+    )
     app.add_middleware(_Measured, metrics=parts.metrics)
     return app
 

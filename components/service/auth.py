@@ -59,6 +59,14 @@ class Gatekeeper:
             raise ProblemError(403, f"The key {key.name!r} may {key.role}; this needs {role}.")
         return key
 
+    def may_send_much(self, request: Request) -> bool:
+        """Whether a key that may write came in the header; not counted, and a wrong key is none."""
+        try:
+            key = self.identify(request, cookie=False)
+        except ProblemError:
+            return False
+        return key is not None and key.allows("write")
+
     def identify(self, request: Request, *, cookie: bool) -> KeyRecord | None:
         """The key that came with the request; None where none came. A wrong one is a 401, never anonymous."""
         sent = request.headers.get("authorization", "")

@@ -7,61 +7,86 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from components.service.problems import ProblemError, problem_response
+from components.contract.errors import DebutError
+from components.service.problems import ProblemError, debut_error, problem_response
+
+MOST_WITHOUT_WRITING = 500_000
+"""Bytes of a body whose sender may not write. The framework parses a body on the event loop, where everybody
+waits, before it looks at the key."""
 
 
 class BodyLimit:
     """ASGI middleware: answers 413 to a body of more than `max_bytes` bytes, before the application sees it.
 
     A declared length over the limit is refused unread. Any other body is counted as it comes in, declared or
-    not, and handed on in one piece; so a request holds little more than `max_bytes` of memory. A client that
-    leaves half-way gets no answer and the application no request.
+    not, and handed on in one piece; so a request holds little more than `max_bytes` of memory. Who may not
+    send much is held to MOST_WITHOUT_WRITING bytes. A client that leaves half-way gets no answer and the
+    application no request.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, may_send_much: Callable[[Request], bool]) -> None:
+        """may_send_much: asked only of a request whose body is over MOST_WITHOUT_WRITING."""
         self._app = app
         self._max_bytes = max_bytes
+        self._may_send_much = may_send_much
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        request = Request(scope)
         try:
-            self._check_declared(Headers(scope=scope).get("content-length", ""))
-            body = await self._read(receive)
+            body = await self._read(request, receive)
         except ProblemError as error:
-            await problem_response(Request(scope), error)(scope, receive, send)
+            await problem_response(request, error)(scope, receive, send)
+            return
+        except DebutError as error:  # the key file cannot be read
+            await (await debut_error(request, error))(scope, receive, send)
             return
         if body is not None:
             await self._app(scope, _replay(body, receive), send)
 
-    def _check_declared(self, length: str) -> None:
-        # A header that is no number decides nothing: the bytes are counted anyway.
-        number = length.isascii() and length.isdigit()
-        if number and (len(length) > 18 or int(length) > self._max_bytes):
-            raise self._too_large()
-
-    async def _read(self, receive: Receive) -> bytes | None:
+    async def _read(self, request: Request, receive: Receive) -> bytes | None:
         """The whole body; None where the client left before its end."""
+        most = self._most(request, _declared(request))
         body = bytearray()  # one buffer: a list of the chunks costs hundreds of bytes per byte sent alone
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return None
             body += message.get("body", b"")
-            if len(body) > self._max_bytes:
-                raise self._too_large()
+            if len(body) > most:
+                most = self._most(request, len(body))
             if not message.get("more_body", False):
                 return bytes(body)
 
-    def _too_large(self) -> ProblemError:
-        return ProblemError(
-            413, f"The request's body is over {self._max_bytes} bytes; send less or in several requests."
+    def _most(self, request: Request, length: float) -> int:
+        """Up to how many bytes a body that has `length` at least needs no other look; raises ProblemError
+        where it has too many already."""
+        if length > self._max_bytes:
+            raise ProblemError(
+                413, f"The request's body is over {self._max_bytes} bytes; send less or in several requests."
+            )
+        if length <= MOST_WITHOUT_WRITING:
+            return min(MOST_WITHOUT_WRITING, self._max_bytes)
+        if self._may_send_much(request):
+            return self._max_bytes
+        raise ProblemError(
+            413,
+            f"The request's body is over {MOST_WITHOUT_WRITING} bytes, the most without a key that may "
+            "write; send less, in several requests or with such a key.",
         )
+
+
+def _declared(request: Request) -> float:
+    """Bytes that the body has by its header; 0 where that is no number: the bytes are counted anyway."""
+    length = request.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit()):
+        return 0
+    return int(length) if len(length) <= 18 else math.inf
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -91,7 +91,7 @@ def install(app: FastAPI) -> None:
         ProblemError: _refused,
         RequestValidationError: _invalid,
         HTTPException: _http_error,
-        DebutError: _debut_error,
+        DebutError: debut_error,
         Exception: unforeseen,
     }
     for error_class, handler in handlers.items():
@@ -163,7 +163,8 @@ def _allowed(request: Request, status: int) -> dict[str, str]:
     return {"Allow": ", ".join(found)}
 
 
-async def _debut_error(request: Request, error: DebutError) -> Response:
+async def debut_error(request: Request, error: DebutError) -> Response:
+    """The answer to a request that met an error with a sentence of ours."""
     status = 503 if isinstance(error, StorageError | TrackingError) else 500
     logger.error("Request %s: %s", request_id_of(request), error, exc_info=error)
     return problem_response(request, ProblemError(status, str(error)))

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from components.contract.live import ItemId, LiveItem
+from components.contract.serving import MOST_BULK
 from components.index.columns import Filters
 from components.service.problems import MANY, ONE
 from components.service.traffic_records import ActKind
@@ -176,10 +177,8 @@ def _shape(body: Any) -> str | None:
 _BY_SHAPE = Discriminator(
     _shape, custom_error_type="one_or_many", custom_error_message="Send one object, or a list of them"
 )
-ItemsBody = Annotated[
-    Annotated[LiveItem, Tag(ONE)] | Annotated[list[LiveItem], Field(min_length=1), Tag(MANY)], _BY_SHAPE
-]
-ActsBody = Annotated[
-    Annotated[Act, Tag(ONE)] | Annotated[list[Act], Field(min_length=1), Tag(MANY)], _BY_SHAPE
-]
-IdsBody = Annotated[list[ItemId], Field(min_length=1)]
+_BULK = Field(min_length=1, max_length=MOST_BULK)
+"""The members of a longer list are not looked at: each of a million bad ones would be an error of its own."""
+ItemsBody = Annotated[Annotated[LiveItem, Tag(ONE)] | Annotated[list[LiveItem], _BULK, Tag(MANY)], _BY_SHAPE]
+ActsBody = Annotated[Annotated[Act, Tag(ONE)] | Annotated[list[Act], _BULK, Tag(MANY)], _BY_SHAPE]
+IdsBody = Annotated[list[ItemId], _BULK]

@@ -61,6 +61,36 @@ def test_anonymous_reading_is_reading_alone(releases, service, make_candidate) -
         assert _status(shop, route) == 401
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_only_who_may_write_may_send_much(shop, chunked: bool) -> None:
+    """1 MB: 413 without a key, with a wrong one, with the cookie alone and with one that may only read. A
+    writer's reaches the route, which finds an empty list in it."""
+    body = b" " * 1_000_000 + b"[]"
+
+    def sent(headers: dict[str, str]):
+        content = iter([body[:600_000], body[600_000:]]) if chunked else body
+        headers = {"content-type": "application/json", **headers}
+        return shop.client.put("/items", content=content, headers=headers)
+
+    cookie = {"Cookie": f"debut_key={shop.secrets['write']}"}
+    wrong = {"Authorization": "Bearer debut_00000000_" + "x" * 43}
+    for headers in ({}, wrong, cookie, shop.keys["read"]):
+        answer = sent(headers)
+        assert answer.status_code == 413, headers
+        assert "over 500000 bytes, the most without a key that may write" in answer.json()["detail"]
+    for role in ("write", "operate"):
+        assert sent(shop.keys[role]).status_code == 422
+
+
+def test_a_large_body_beside_a_damaged_key_file_is_told_so(shop) -> None:
+    """503 with the file's sentence, as for a small one."""
+    (shop.folder / "keys.json").write_text("{")
+    for size in (10, 1_000_000):
+        answer = shop.client.put("/items", content=b" " * size, headers=shop.keys["write"])
+        assert answer.status_code == 503, size
+        assert "no readable key file" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize(
     "header",
     [

@@ -18,7 +18,7 @@ LIMIT = 1_000
 def _app() -> FastAPI:
     app = FastAPI()
     install(app)
-    app.add_middleware(BodyLimit, max_bytes=LIMIT)
+    app.add_middleware(BodyLimit, max_bytes=LIMIT, may_send_much=lambda _: False)
 
     @app.post("/length")
     async def length(request: Request) -> int:

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+from pydantic import ValidationError
+
+from components.contract.serving import ServingSettings
 
 TITLES = [f"{colour} {thing}" for colour in ("red", "blue") for thing in ("chair", "lamp", "mug")]
 
@@ -57,6 +60,24 @@ def test_figures_that_json_cannot_hold_read_null(digest, releases, service) -> N
     answer = service().client.get("/release")
     assert answer.status_code == 200
     assert answer.json()["figures"] == {"bounds": {"typo_recall_loss": None, "ratio": None}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/items"), ("POST", "/items/delete"), ("POST", "/events")]
+)
+def test_a_bulk_far_too_long_is_one_error(digest, service, method: str, path: str) -> None:
+    """Its members are not looked at: each of them would be an error, or two."""
+    shop = service()
+    answer = shop.client.request(method, path, json=[{}] * 100_000, headers=shop.keys["write"])
+    assert answer.status_code == 422
+    [error] = answer.json()["errors"]
+    assert (error["loc"], "at most 10000 items" in error["msg"]) == (["body"], True)
+
+
+def test_no_setting_lets_a_bulk_be_longer() -> None:
+    """The bodies' own limit would refuse what it promised."""
+    with pytest.raises(ValidationError, match="less than or equal to 10000"):
+        ServingSettings(max_bulk_items=10_001)
 
 
 def test_probes_need_no_key(digest, service) -> None:
