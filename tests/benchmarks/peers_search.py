@@ -33,7 +33,7 @@ K1 = (0.4, 0.6, 0.9, 1.2, 1.5, 2.0)
 B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 MAX_LENGTH = 256
 """Tokens, as sentence-transformers cuts texts for this encoder."""
-RATES = (2e-5, 1e-4)
+RATES = (2e-5, 1e-4, 3e-4)
 """Learning rates between which validation chooses for the best recipe, on the first seed."""
 
 
