@@ -16,7 +16,10 @@ from components.chatops.nonces import Nonces
 from components.chatops.slack import REPLAYED, Reply
 from components.chatops.texts import escaped
 
+MOST_FIELDS = 50
+"""Mattermost sends about a dozen, and one or two per user or channel that the command mentions."""
 REFUSED = "The token is not this command's."
+UNREADABLE = "The body is not one of Mattermost's."
 STALE = "The request's trigger_id is missing, unreadable or too old."
 
 
@@ -32,8 +35,15 @@ class MattermostApp:
         self._max_age = max_age_seconds
 
     def handle(self, body: bytes) -> Reply:
-        """Statuses: 401 another token, or a trigger_id that is too old; 409 a trigger_id that came before."""
-        form = dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
+        """Statuses: 400 no form; 401 another token, or a trigger_id that is too old; 409 a trigger_id that
+        came before."""
+        try:  # parsed before its token can be known, so not without an end
+            pairs = parse_qsl(
+                body.decode(errors="replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS
+            )
+        except ValueError:
+            return Reply(400, UNREADABLE)
+        form = dict(pairs)
         if not hmac.compare_digest(form.get("token", "").encode(), self._token):
             return Reply(401, REFUSED)
         trigger = form.get("trigger_id", "")

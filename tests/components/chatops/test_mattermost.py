@@ -44,6 +44,15 @@ def test_another_token_is_refused(service: Any, token: str) -> None:
     assert service.board.acts == []
 
 
+def test_a_body_of_no_commands_size_is_refused(service: Any) -> None:
+    """413 by its bytes; 400 by its fields, which are counted before they are parsed."""
+    large = service.client.post("/chat/mattermost", content=b"text=" + b"x" * 200_000)
+    assert large.status_code == 413
+    assert "over 100000 bytes" in large.json()["detail"]
+    fields = service.client.post("/chat/mattermost", content=b"&".join([b"a=1"] * 51))
+    assert (fields.status_code, fields.json()["detail"]) == (400, "The body is not one of Mattermost's.")
+
+
 def test_a_replay_is_refused_by_its_trigger_id(service: Any) -> None:
     trigger = trigger_id(0)
     assert service.mattermost("rollback it fails", trigger_id=trigger).status_code == 200
