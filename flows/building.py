@@ -76,7 +76,7 @@ def build(
         code_digest=run.fingerprint["code"],
         cutoff=data.prepared.cutoff,
         settings=run.shop.settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
-        requests=hashed(requests),
+        requests=tuple(sorted({*hashed(requests), *((pretrained and pretrained.queries) or ())})),
         items=tuple(sorted({*hashed(items), *(pretrained.items if pretrained else ())})),
         baseline=baseline,
     )

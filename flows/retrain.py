@@ -13,7 +13,7 @@ from prefect import flow
 from components.contract.errors import TrackingError
 from components.contract.records import Candidate, GateReport, TrainedModel
 from components.tracking.run import Tracker, browse_command, start
-from flows import building, console, decision_stages, lost_runs, notifications, releases
+from flows import acts, building, console, decision_stages, lost_runs, notifications, releases
 from flows.building import Model, Retrieval
 from flows.costs import cost_of_run
 from flows.fingerprint import last_result
@@ -51,6 +51,7 @@ def retrain(
         run = new_run(shop, requester(shop, requested_by), because, run_id)
         known = None if force else last_result(shop, run.fingerprint)
         if known is not None:
+            acts.mirror(shop)  # MLflow may have been away when the last run decided
             notifications.nothing_new(shop, known, thread)
             return known
         result = run_loop(run)
@@ -116,7 +117,7 @@ def _decided(run: Run, tracker: Tracker, monitored: bool) -> tuple[dict[str, Any
 
 def _show(run: Run, tracker: Tracker, report: GateReport) -> None:
     """MLflow's aliases after the log, and Prefect's artifacts. The decision stands even where MLflow is
-    away; the next run repairs the aliases."""
+    away; the next run of the flow, or the next act, repairs the aliases."""
     try:
         decision_stages.mirror_decisions(tracker, run.shop)
     except TrackingError as error:

@@ -188,7 +188,9 @@ class TransformerEncoder:
 
 def longest_text(config: Any) -> int:
     """Tokens that a model has positions for; without end where it has no table of them."""
-    positions = getattr(config, "max_position_embeddings", None) or sys.maxsize
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions or not getattr(config, "position_biased_input", True):  # the latter: DeBERTa's kind
+        return sys.maxsize
     # Some models (RoBERTa's kind) number positions from behind the padding token's.
     return int(positions - (config.pad_token_id + 1 if config.model_type in _OFFSET else 0))
 

@@ -31,6 +31,7 @@ from components.index.lance_connection import S3_SCHEME, CommitConflictError, co
 from components.index.synced_folder import SyncedFolder
 
 TABLE = "items"
+INDEXED = ("item_id", "seq")
 ATTEMPTS = 6
 """Of one write while others write; each of them is repeated by Lance up to ten times."""
 PAUSE_SECONDS = 0.2
@@ -227,6 +228,9 @@ def _open_or_create(connection: lancedb.DBConnection, uri: str) -> Any:
 
 def _create_indices(table: Any) -> None:
     present = {column for index in table.list_indices() for column in index.columns}
-    for column in ("item_id", "seq"):
+    for index in table.list_indices():
+        if not set(index.columns) <= set(INDEXED):  # an earlier version indexed words
+            table.drop_index(index.name)
+    for column in INDEXED:
         if column not in present:
             table.create_index(column, config=BTree())

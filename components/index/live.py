@@ -151,7 +151,8 @@ class LiveIndex(LiveRows):
         top = (mean + spread * ranker.scores(self.features(again))).astype(np.float32)
         left = ~np.isin(proposed.rows, again.rows)
         rest, lowest = proposed.score[left], np.nextafter(top.min(), np.float32(-np.inf))
-        rest = rest - max(np.float32(0.0), rest.max(initial=lowest) - lowest)
+        if len(rest) and rest.max() > lowest:
+            rest = lowest - (rest.max() - rest)  # exact for the best of them
         rows, scores = np.append(again.rows, proposed.rows[left]), np.append(top, rest)
         order = np.argsort(rows)
         return rows[order], scores[order]

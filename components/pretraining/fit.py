@@ -108,7 +108,7 @@ def _finish(
         start_digest=spec.start_digest,
         corpus_digest=spec.corpus_digest,
         items=tuple(sorted({*corpus.items, *(earlier.items if earlier else ())})),
-        queries=tuple(sorted({*corpus.queries, *(earlier.queries if earlier else ())})),
+        queries=_queries(corpus, earlier),
         settings=spec.pretraining,
         head_steps=head_steps,
         before=held_out.before,
@@ -125,3 +125,9 @@ def _finish(
         best_validation_recall=None,
     )
     write_json(attempt.result, json.loads(result.model_dump_json()))
+
+
+def _queries(corpus: Corpus, earlier: Pretrained | None) -> tuple[str, ...] | None:
+    """None where an earlier pretraining did not note its own."""
+    before = earlier.queries if earlier else ()
+    return None if before is None else tuple(sorted({*corpus.queries, *before}))

@@ -46,8 +46,8 @@ class Pretrained(Record):
     corpus_digest: str
     items: tuple[str, ...]
     """`hashed` ids of the items whose text was read, also by an earlier pretraining that it began with."""
-    queries: tuple[str, ...] = ()
-    """`hashed` normalised queries that were read, likewise."""
+    queries: tuple[str, ...] | None = None
+    """`hashed` normalised queries that were read, likewise; None: an earlier version noted none."""
     settings: PretrainingSettings
     head_steps: int
     """Steps before `before` was measured: they trained a new prediction head on an unchanged encoder."""
@@ -62,17 +62,26 @@ def read_pretrained(folder: Path) -> Pretrained | None:
 
 
 def check_base(base: Path, split: Path) -> None:
-    """Raises LeakageError where a base was pretrained on text of an item, or its duplicate, that this split
-    holds out, or on a query that it does; of dated data a query may be known from earlier."""
+    """Raises LeakageError where a base was pretrained on text of an item that this split holds out; of
+    undated data also of its duplicates, and on a query that is held out.
+
+    Dated training, too, reads an old item whose variant is new, and a query that is asked again.
+    """
     pretrained = read_pretrained(base)
     if pretrained is None:
         return
     items = pl.read_parquet(split / "items.parquet")
-    held_out = in_groups_of("_held_out")
-    items = items.with_columns(_held_out=pl.col("is_new") | pl.col("is_validation_new")).filter(held_out)
-    _refuse("texts of items", items.get_column("item_id").to_list(), pretrained.items, base)
-    if cutoff_of(split) is None:
+    undated = cutoff_of(split) is None
+    items = items.with_columns(_held_out=pl.col("is_new") | pl.col("is_validation_new"))
+    held_out = items.filter(in_groups_of("_held_out") if undated else pl.col("_held_out"))
+    _refuse("texts of items", held_out.get_column("item_id").to_list(), pretrained.items, base)
+    if undated:
         judged = sorted(set().union(*judged_queries(split).values()))
+        if pretrained.queries is None:
+            raise LeakageError(
+                f"encoder.name {base}: an earlier version made it, which did not note the queries that it "
+                f"read. Run `debut pretrain` again, or name another base."
+            )
         _refuse("queries", judged, pretrained.queries, base)
 
 

@@ -49,7 +49,7 @@ def main() -> None:
         ("untrained", _untrained(bench, folder), 0.0),
         ("full retrain", full, seconds),
     ):
-        index = _index(bench, champion, folder / f"index-{items_digest(champion)[:12]}")
+        index = _index(bench, champion, folder / f"index-{key}-{items_digest(champion)[:12]}")
         cost = {"training seconds": trained, "encoding seconds": _encoding_seconds(bench, champion)}
         rows.append({"way": name} | _recalls(bench, champion, index) | cost)
         tuned, cost = _query_side(bench, champion, index, folder / f"{name.replace(' ', '-')}-tuned")

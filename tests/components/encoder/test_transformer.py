@@ -1,18 +1,20 @@
 """The transformers adapter against plain transformers, and its bad input."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from transformers import DebertaV2Config, RobertaConfig
 
 from components.contract.errors import ConfigError, EncoderError
 from components.contract.learning import EncoderSettings
 from components.encoder import base, transformer
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts
-from components.encoder.transformer import TransformerEncoder, gains_by_bf16, has_bf16
+from components.encoder.transformer import TransformerEncoder, gains_by_bf16, has_bf16, longest_text
 
 TEXTS = ["red oak chair", "small steel bracket for the garden table", "", "lamp", "red oak chair"]
 
@@ -73,6 +75,8 @@ def test_more_tokens_than_a_model_has_positions_for_are_refused(tiny_encoder: Pa
     """When it is loaded, and not by the first text that is so long."""
     with pytest.raises(EncoderError, match=r"encoder.max_length is 4096, but .* reads at most \d+ tokens"):
         TransformerEncoder.load(tiny_encoder, EncoderSettings(name="tiny", max_length=4096))
+    assert longest_text(RobertaConfig(max_position_embeddings=514, pad_token_id=1)) == 512
+    assert longest_text(DebertaV2Config(position_biased_input=False)) == sys.maxsize
 
 
 def test_the_digest_changes_with_weights_and_with_what_decides_a_vector(

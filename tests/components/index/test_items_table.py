@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from lancedb.index import FTS
 from lancedb.merge import LanceMergeInsertBuilder
 
 from components.contract.errors import DataError, StorageError
@@ -277,6 +278,14 @@ def test_maintenance_indexes_everything_and_removes_old_files(table, monkeypatch
     assert set(indices) == {"item_id", "seq"}
     assert all(stats.num_unindexed_rows == 0 for stats in indices.values())
     assert table.count() == 20
+
+
+def test_maintenance_drops_the_word_indices_of_an_earlier_version(table):
+    stored = lancedb.connect(table._uri).open_table("items")
+    stored.create_index("title", config=FTS())
+    table.maintain()
+    stored.checkout_latest()
+    assert {index.columns[0] for index in stored.list_indices()} == {"item_id", "seq"}
 
 
 def test_maintenance_makes_indices_that_are_absent(table):

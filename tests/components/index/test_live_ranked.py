@@ -12,7 +12,7 @@ from components.contract.records import RetrievalPlan
 from components.index.live import LiveIndex
 from components.index.ranked_by import ranked_by
 from components.index.signals import Signals
-from components.ranking.features import FEATURES
+from components.ranking.features import FEATURES, Proposed
 from components.ranking.model import Growth, Lists, Ranker
 from components.ranking.observations import Observed
 from components.ranking.ranker_files import Rankers
@@ -101,6 +101,18 @@ def test_the_first_places_do_not_depend_on_how_many_are_asked_for(index_of, requ
     assert ten.scores[0].tolist() == all_of_them.scores[0, :10].tolist()
     behind, plain = all_of_them.rows[0, candidates:], index_of().search([request_], 100).rows[0]
     assert behind.tolist() == [row for row in plain if row in behind]
+
+
+def test_what_the_ranker_did_not_see_stands_behind_all_that_it_saw(index_of, ranker):
+    """In single precision too, whatever the scores are."""
+    index, rng = index_of("search", candidates=20), np.random.default_rng(0)
+    for _ in range(100):
+        score = rng.normal(0.4, 0.2, ITEMS).astype(np.float32)
+        none = np.zeros(ITEMS, dtype=np.float32)
+        proposed = Proposed(np.arange(ITEMS), score, score, none, none, np.arange(10))
+        rows, scores = index._scored(ranker, proposed)
+        seen = np.isin(rows, index.scored_again(proposed).rows)
+        assert scores[~seen].max() < scores[seen].min()
 
 
 def test_where_a_filter_leaves_nothing_there_is_nothing_to_score(index_of):

@@ -93,15 +93,20 @@ def test_a_base_is_refused_that_read_a_duplicate_of_a_held_out_item_or_a_held_ou
     new = items.filter("is_new").get_column("item_id")[0]
     group = pl.when(pl.col("item_id") == "i01").then(pl.lit(new)).otherwise("group")
     items.with_columns(group=group).write_parquet(twin / "items.parquet")
-    with pytest.raises(LeakageError, match=r"1 texts of items that are held out now, first 'i01'"):
-        check_base(base, twin)
     seed = shutil.copytree(text.split, tmp_path / "seed")
     query = pl.read_parquet(seed / "train" / "search.parquet").get_column("query")[0]
     asked = pl.DataFrame({"entrance": ["search"], "request_id": [query], "text": [query]})
     asked.write_parquet(seed / "test" / "requests.parquet")
-    check_base(base, seed)  # dated: it was asked before
-    (seed / "split.json").write_text(json.dumps({"validation_cutoff": None, "cutoff": None}))
-    with pytest.raises(LeakageError, match=rf"1 queries that are held out now, first '{query}'"):
+    undated = json.dumps({"validation_cutoff": None, "cutoff": None})
+    for split, told in ((twin, "1 texts of items .* first 'i01'"), (seed, f"1 queries .* first '{query}'")):
+        check_base(base, split)  # dated: an old item's variant is new, a query was asked before
+        (split / "split.json").write_text(undated)
+        with pytest.raises(LeakageError, match=told):
+            check_base(base, split)
+    noted = json.loads((base / PROVENANCE).read_text())
+    del noted["queries"]
+    (base / PROVENANCE).write_text(json.dumps(noted))
+    with pytest.raises(LeakageError, match="an earlier version made it"):
         check_base(base, seed)
 
 

@@ -1,5 +1,6 @@
 """Heads: fitted as scikit-learn would, calibrated on other rows, saved and run by numpy."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from components.contract.errors import DataError, EncoderError
 from components.contract.ports import Vectors
 from components.contract.task import Task
-from components.tasks.fit import NEVER, calibrated, fit_head
+from components.tasks.fit import NEVER, _folds, calibrated, fit_head
 from components.tasks.heads import ClassAnswer, Coding, Head, ValueAnswer, open_heads, prompted, same_question
 from components.tasks.modules import TaskHead
 
@@ -195,6 +196,15 @@ def test_a_head_that_is_never_sure_learns_nothing_from_itself() -> None:
     for unlabelled in (others, others[:0], None):
         again = fit_head(task(self_training=1.0), vectors, targets, unlabelled=unlabelled)
         np.testing.assert_array_equal(again.weights, plain.weights)
+
+
+def test_a_long_text_among_short_ones_takes_no_memory_for_all() -> None:
+    tracemalloc.start()
+    folds = _folds([*(f"text {row}" for row in range(2_000)), "x" * 20_000], 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6 and sum(len(held) for _, held in folds) == 2_001
+    assert all(len(kept) for kept, _ in _folds(["one"] * 10, 0)), "of one text alone the rows are folded"
 
 
 def test_answers_that_are_as_sure_as_each_other_are_given_or_kept_together() -> None:
