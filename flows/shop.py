@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.contract.errors import DataError
+from components.contract.errors import ConfigError, DataError
 from components.contract.files import write_json
 from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
@@ -128,12 +128,14 @@ def open_shop(
     config: str, root: str | None, workspace: str | None, changes: dict[str, Any] | None = None
 ) -> Shop:
     """Loads the configuration; `changes` replaces whole top-level sections. Without `root` the sources are
-    beside the configuration; those that are generated are in the workspace."""
+    beside the configuration; those that are generated are in the workspace. Raises ConfigError."""
     root = root or None  # a deployment's variable that is not set is empty
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
     folder = Path(workspace or settings.workspace).resolve() / settings.shop
+    if set("*?[") & set(str(folder)):
+        raise ConfigError(f"workspace: {folder} holds *, ? or [, a pattern to polars; choose another.")
     options = ["--config", config, *(["--workspace", workspace] if workspace else [])]
     generated = config in GENERATED and root is None
     if generated:

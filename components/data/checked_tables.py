@@ -6,6 +6,7 @@ and events by which the item answers the query.
 
 import tempfile
 from collections.abc import Set
+from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -27,7 +28,7 @@ def select_checked(checked: Path, sql: str, who: str, relevant_grade: float = 1.
     tables = sorted(checked.glob("*.parquet"))
     with tempfile.TemporaryDirectory(prefix="debut-") as scratch, open_database(Path(scratch)) as connection:
         for table in tables:
-            connection.read_parquet(str(table)).create(table.stem)
+            connection.read_parquet(escape(str(table))).create(table.stem)
         connection.execute(_relevant({table.stem for table in tables}, relevant_grade))
         seal(connection)
         names = ", ".join(table.stem for table in tables if table.stem != "quarantine")

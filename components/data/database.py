@@ -9,6 +9,7 @@ nor the variables of this process.
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path, PurePosixPath
 
 import duckdb
@@ -100,9 +101,10 @@ def select(
 def _relation(
     connection: duckdb.DuckDBPyConnection, name: str, kind: str, file: Path, text: Text | None
 ) -> duckdb.DuckDBPyRelation:
+    """DuckDB takes a path for a pattern: `a[1].csv` unescaped would read a1.csv."""
     if text is None:
-        return connection.read_parquet(str(file), binary_as_string=True)
-    path, compression = str(text.path), text.compression
+        return connection.read_parquet(escape(str(file)), binary_as_string=True)
+    path, compression = escape(str(text.path)), text.compression
     if kind == "csv":
         names, delimiter = header(text, name)
         return connection.read_csv(

@@ -17,6 +17,7 @@ from components.contract.files import disk_errors
 from components.contract.records import LoadedData
 from components.contract.settings import Settings
 from components.contract.tables import KEY_COLUMNS, TableName
+from components.data.row_keys import renewed
 from components.data.storage import content_digest, fetch, resolve
 
 logger = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ def load(settings: Settings, root: Path, workspace: Path, out: Path) -> LoadedDa
     """Writes `<table>.parquet` for each of `settings.tables` into `out`: contract and key columns.
 
     Sources are read relative to `root`, objects cached in `workspace`/cache, rows that
-    `debut quarantine replay` accepted appended from `workspace`/replayed. `digest` and every file are
-    the same again for the same sources, SQL and replayed rows; `input_digests` are SHA-256 of content.
+    `debut quarantine replay` accepted appended from `workspace`/replayed, where the rows that they correct
+    are still there, unchanged. `digest` and every file are the same again for the same sources, SQL and
+    replayed rows; `input_digests` are SHA-256 of content.
     Raises ConfigError (SQL, encoding, format), DataError (a file or its rows), StorageError (no such
     file or object, disk full).
     """
@@ -58,7 +60,6 @@ def load(settings: Settings, root: Path, workspace: Path, out: Path) -> LoadedDa
         rows[str(table)] = len(frame)
         if replayed.is_file():
             corrected = _replayed(frame, replayed)
-            rows[str(table)] += len(corrected.join(frame, on=KEY_COLUMNS, how="anti"))
             corrections[str(table)] = len(corrected)
             frame = pl.concat([frame, corrected])
             digests[f"replayed/{table}"] = sha256_file(replayed)
@@ -121,12 +122,16 @@ def _tables(
 
 
 def _replayed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Accepted corrections, under the keys of the rows that they correct. They come last: `check` lets the
+    """Accepted corrections of rows that are still there, under today's keys. They come last: `check` lets the
     last row of a key replace those before it."""
     replayed = pl.read_parquet(path)
     if replayed.schema != frame.schema:
         raise DataError(f"{path}: its columns are not those of the loaded table; replay the rows again.")
-    return replayed
+    today = renewed(replayed, frame).join(frame, on=KEY_COLUMNS, how="semi", maintain_order="left")
+    if len(today) < len(replayed):
+        gone = f"{len(replayed) - len(today)} of {len(replayed)} corrections"
+        logger.warning("%s: %s left out, their rows changed or are gone", path.stem, gone)
+    return today
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -70,7 +70,10 @@ def _text_cells(path: Path) -> pl.DataFrame:
             f"{path}: corrected rows come as .csv or .parquet; export the quarantine to one of these."
         )
     try:
-        rows = pl.read_csv(path, infer_schema=False) if path.suffix == ".csv" else pl.read_parquet(path)
+        if path.suffix == ".csv":
+            rows = pl.read_csv(path, infer_schema=False, glob=False)
+        else:
+            rows = pl.read_parquet(path, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(

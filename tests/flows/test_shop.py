@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from components.contract.errors import StorageError
+from components.contract.errors import ConfigError, StorageError
 from flows.deploy import _values
 from flows.shop import actor, open_shop
 
@@ -48,6 +48,13 @@ def test_the_demo_generates_its_files_once_and_needs_no_root(tmp_path: Path) -> 
     written = {path: path.stat().st_mtime_ns for path in shop.root.iterdir()}
     assert shop.source_digests() == digests
     assert {path: path.stat().st_mtime_ns for path in shop.root.iterdir()} == written
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
+def test_a_workspace_that_is_a_pattern_is_refused(tmp_path: Path, name: str) -> None:
+    """polars would read other files in place of those in it."""
+    with pytest.raises(ConfigError, match="choose another"):
+        open_shop("demo", None, str(tmp_path / name))
 
 
 def test_a_deployed_example_is_generated_where_the_worker_runs(tmp_path: Path) -> None:

@@ -415,6 +415,21 @@ def test_source_names_may_hold_any_character(shop: Any) -> None:
     assert table(shop)["source_file"].to_list() == ["o'clock.csv"] * 2
 
 
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "json", "parquet"])
+def test_a_path_is_no_pattern(shop: Any, suffix: str) -> None:
+    """`products[1].csv` is that file, not products1.csv beside it."""
+    for name, item in (("products1", "other"), ("products[1]", "this")):
+        frame = pl.DataFrame({"item_id": ["1"], "title": [item]})
+        text = frame.write_json() if suffix == "json" else frame.write_csv()
+        data = gzip.compress(text.encode()) if suffix == "csv.gz" else text
+        if suffix == "parquet":
+            frame.write_parquet(shop.root / f"{name}.parquet")
+        else:
+            shop.write(f"{name}.{suffix}", data)
+    shop.load(sources={"items_file": {"path": f"products[1].{suffix}"}})
+    assert table(shop)["title"].to_list() == ["this"]
+
+
 def test_replayed_rows_are_appended(shop: Any) -> None:
     """As they are, after the loaded ones; they enter the digests, and count once, as corrected."""
     shop.write("items.csv", CSV)
@@ -428,6 +443,34 @@ def test_replayed_rows_are_appended(shop: Any) -> None:
     assert (replayed.rows, replayed.corrected) == ({"items": 2}, {"items": 1})
     assert replayed.digest != plain.digest
     assert set(replayed.input_digests) == {"items_file", "replayed/items"}
+
+
+@pytest.mark.parametrize(
+    ("now", "titles"),
+    [
+        ("item_id,title\n1,one\n", ["one"]),
+        ("item_id,title\n1,one\n2,zwei\n", ["one", "zwei"]),
+        ("item_id,title\n0,zero\n1,one\n2,two\n", ["zero", "one", "two", "corrected"]),
+    ],
+    ids=["no longer sold", "corrected by the shop", "moved"],
+)
+def test_a_correction_holds_as_long_as_its_row(shop: Any, caplog: Any, now: str, titles: list[str]) -> None:
+    """It follows a row that another came before, and brings back none that changed or is gone."""
+    shop.write("items.csv", CSV)
+    shop.load()
+    corrected = table(shop).tail(1).with_columns(title=pl.lit("corrected"))
+    (shop.workspace / "replayed").mkdir()
+    corrected.write_parquet(shop.workspace / "replayed" / "items.parquet")
+    shop.write("items.csv", now)
+    loaded = shop.load()
+    assert table(shop)["title"].to_list() == titles
+    kept = titles[-1] == "corrected"
+    assert loaded.rows == {"items": len(titles) - kept}
+    assert loaded.corrected == {"items": int(kept)}
+    assert ("1 of 1 corrections left out" in caplog.text) == (not kept)
+    rows = table(shop)
+    replaced = rows.select(*KEY_COLUMNS).is_duplicated().sum()
+    assert replaced == 2 * kept  # with the row that it corrects, under one key
 
 
 def test_replayed_rows_of_another_shape_are_refused(shop: Any) -> None:
