@@ -20,7 +20,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: a free one.")] = 8_000,
     anonymous_read: Annotated[
         bool | None,
-        typer.Option(help="Searches need no key. Not given: only where the address is this machine's own."),
+        typer.Option(help="Searches need no key. Not given: only at this machine's own address and names."),
     ] = None,
 ) -> None:
     """Serve the champion: search, recommendation, live items and the page."""
@@ -28,11 +28,11 @@ def serve(
     from flows.serving import LOOPBACK, take_address
     from flows.serving import serve as serve_shop
 
-    reads = host in LOOPBACK if anonymous_read is None else anonymous_read
+    reads, names = (host in LOOPBACK, LOOPBACK) if anonymous_read is None else (anonymous_read, None)
     with take_address(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
         console.serving(name, listening.getsockname()[1], reads)
-        serve_shop(shop, listening, anonymous_read=reads)
+        serve_shop(shop, listening, anonymous_read=reads, anonymous_names=names)
 
 
 @keys.command("add")

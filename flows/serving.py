@@ -135,8 +135,9 @@ def _of(result: Path, *names: str) -> dict[str, Any]:
     return {name: figures[name] for name in names if name in figures}
 
 
-def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
-    """The shop's service; its live items, keys and logs are in the workspace unless configured elsewhere."""
+def shop_app(shop: Shop, *, anonymous_read: bool, anonymous_names: tuple[str, ...] | None = None) -> FastAPI:
+    """The shop's service; its live items, keys and logs are in the workspace unless configured elsewhere.
+    anonymous_names: as of `Gatekeeper`."""
     settings = shop.settings.serving
     metrics = Metrics()
     table = ItemsTable.open(shop.live_items)
@@ -145,7 +146,10 @@ def shop_app(shop: Shop, *, anonymous_read: bool) -> FastAPI:
             serving=Serving(ShopReleases(shop), table, settings, metrics),
             settings=settings,
             gatekeeper=Gatekeeper(
-                shop_keys(shop), RateLimit(settings.requests_per_minute, settings.burst), anonymous_read
+                shop_keys(shop),
+                RateLimit(settings.requests_per_minute, settings.burst),
+                anonymous_read,
+                anonymous_names,
             ),
             privacy=_privacy(shop),
             log=TrafficLog(shop.traffic, rotate_seconds=settings.log_seconds),
@@ -197,10 +201,16 @@ def take_address(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def serve(shop: Shop, listening: socket.socket, *, anonymous_read: bool) -> None:
+def serve(
+    shop: Shop,
+    listening: socket.socket,
+    *,
+    anonymous_read: bool,
+    anonymous_names: tuple[str, ...] | None = None,
+) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in flight are answered first."""
     logging.basicConfig(level=logging.INFO, handlers=[_JsonLines()], force=True)  # Prefect set its own
-    app = shop_app(shop, anonymous_read=anonymous_read)
+    app = shop_app(shop, anonymous_read=anonymous_read, anonymous_names=anonymous_names)
     sys.setswitchinterval(SWITCH_SECONDS)
     # One process: the index is its memory, and metrics are per process. More replicas: more processes.
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)

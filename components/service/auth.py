@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
@@ -25,6 +26,9 @@ class Gatekeeper:
     keys: Keys
     limit: RateLimit
     anonymous_read: bool
+    anonymous_names: tuple[str, ...] | None = None
+    """Names of this service under which that holds; None: any. A site can have its own name lead to this
+    machine (DNS rebinding), and its page then read in a visitor's browser what only the machine may."""
 
     def needs(self, role: Role) -> Callable[..., Awaitable[KeyRecord | None]]:
         """A FastAPI dependency of the JSON routes: `admit`, where the cookie counts only for reading.
@@ -49,15 +53,22 @@ class Gatekeeper:
             self.limit.check(None, address)  # wrong keys are counted too
             raise
         self.limit.check(key.id if key else None, address)
-        if key is None and not (self.anonymous_read and role == "read"):
-            raise ProblemError(
-                401,
-                "Send a key: Authorization: Bearer debut_… (`debut keys add` makes one).",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        if key is not None and not key.allows(role):
+        if key is None:
+            self._check_anonymous(request, role)
+        elif not key.allows(role):
             raise ProblemError(403, f"The key {key.name!r} may {key.role}; this needs {role}.")
         return key
+
+    def _check_anonymous(self, request: Request, role: Role) -> None:
+        told = "Send a key: Authorization: Bearer debut_… (`debut keys add` makes one)."
+        if self.anonymous_read and role == "read":
+            if self.anonymous_names is None or _host(request) in self.anonymous_names:
+                return
+            told += (
+                f" Without one, requests to {', '.join(self.anonymous_names)} are answered; those to other "
+                "names, as a proxy's may be, with `debut serve --anonymous-read`."
+            )
+        raise ProblemError(401, told, headers={"WWW-Authenticate": "Bearer"})
 
     def may_send_much(self, request: Request) -> bool:
         """Whether a key that may write came in the header; not counted, and a wrong key is none."""
@@ -85,3 +96,11 @@ class Gatekeeper:
                 headers={"WWW-Authenticate": 'Bearer error="invalid_token"'},
             )
         return key
+
+
+def _host(request: Request) -> str | None:
+    """The name that the request was sent to, without its port."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
@@ -159,6 +160,13 @@ def test_a_release_whose_files_were_changed_is_not_loaded(retrained: Any, finish
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0\0")
     with pytest.raises(PromotionError, match=r"model\.safetensors"):
         releases.folder(champion)
+
+
+def test_reading_without_a_key_is_for_this_machine_s_names(served: tuple[Any, str]) -> None:
+    """Where nothing else was asked for; localhost is one of them, another site's name is none."""
+    _, url = served
+    for host, status in (("localhost:1", 200), ("rebound.example", 401)):
+        assert httpx.get(f"{url}/release", headers={"Host": host}).status_code == status
 
 
 def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:

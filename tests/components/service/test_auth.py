@@ -1,10 +1,16 @@
 """Who may do what: a role per route, from the key that came with the request."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from fastapi import Depends, FastAPI
+from starlette.testclient import TestClient
 
 from components.service import keys as keys_module
+from components.service import problems
+from components.service.auth import Gatekeeper
+from components.service.keys import Keys
 from components.service.limits import RateLimit
 from components.service.problems import MEDIA_TYPE
 
@@ -59,6 +65,34 @@ def test_anonymous_reading_is_reading_alone(releases, service, make_candidate) -
         assert _status(shop, route, {"Authorization": "Bearer debut_00000000_" + "x" * 43}) == 401
     for route in WRITE:
         assert _status(shop, route) == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("LOCALHOST", 200),
+        ("[::1]:8000", 200),
+        ("rebound.example:8000", 401),
+        ("127.0.0.1.rebound.example", 401),
+        ("re_bound.example", 401),
+        ("[::1", 401),
+        ("", 401),
+    ],
+)
+def test_reading_without_a_key_can_be_bound_to_names(tmp_path: Path, host: str, status: int) -> None:
+    """A site whose name is made to lead to this machine reads nothing in its visitor's browser; with a key
+    the name does not matter."""
+    keys, app = Keys(tmp_path / "keys.json"), FastAPI()
+    gatekeeper = Gatekeeper(keys, RateLimit(1e9, 1_000), True, ("127.0.0.1", "localhost", "::1"))
+    problems.install(app)
+    app.get("/", dependencies=[Depends(gatekeeper.needs("read"))])(lambda: 1)
+    client = TestClient(app)
+    answer = client.get("/", headers={"Host": host})
+    assert answer.status_code == status
+    assert status == 200 or "debut serve --anonymous-read" in answer.json()["detail"]
+    key = {"Authorization": f"Bearer {keys.add('proxy', 'read')}"}
+    assert client.get("/", headers={"Host": host, **key}).status_code == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True])
