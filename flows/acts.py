@@ -5,7 +5,7 @@ from pathlib import Path
 from components.contract.errors import DebutError, PromotionError
 from components.contract.records import Decision, GateReport
 from components.release import promotion
-from components.release.decision_log import last_verdict
+from components.release.decision_log import ANY_CHAMPION, Unfenced, last_verdict
 from components.release.rollback import rollback
 from components.tracking.client import connect
 from flows import console
@@ -57,8 +57,16 @@ def verify_by_hand(shop: Shop, digest: str | None) -> Path:
     return folder
 
 
-def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decision:
-    """Makes an earlier champion the champion again, once its files and signature were verified."""
+def roll_back(
+    shop: Shop,
+    actor: str,
+    *,
+    to: str | None,
+    reason: str,
+    expected_champion: str | Unfenced = ANY_CHAMPION,
+) -> Decision:
+    """Makes an earlier champion the champion again, once its files and signature were verified.
+    expected_champion: see `rollback`."""
     record = rollback(
         shop.decision_log(),
         shop.candidates,
@@ -66,6 +74,7 @@ def roll_back(shop: Shop, actor: str, *, to: str | None, reason: str) -> Decisio
         reason=reason,
         actor=actor,
         check=lambda folder: verify_release(shop.settings.signing, folder),
+        expected_champion=expected_champion,
     )
     follow_up(shop, record)
     return record

@@ -111,8 +111,8 @@ class ShopReleases:
         ]
         return max(filter(None, listed), key=lambda path: path.stat().st_mtime, default=None)
 
-    def roll_back(self, *, to: str | None, reason: str, actor: str) -> Decision:
-        return acts.roll_back(self._shop, actor, to=to, reason=reason)
+    def roll_back(self, *, to: str, reason: str, actor: str, expected_champion: str) -> Decision:
+        return acts.roll_back(self._shop, actor, to=to, reason=reason, expected_champion=expected_champion)
 
     def history_of(self, user_id: str) -> Sequence[str]:
         known = self.behaviour()

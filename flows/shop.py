@@ -156,7 +156,7 @@ def actor() -> str:
     """Who acts, for the decision log: what the job that runs us says, else the login name."""
     named = os.environ.get("DEBUT_ACTOR")
     if named:
-        return named
+        return named.encode("utf-8", "replace").decode()  # other bytes come as lone surrogates
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -130,6 +130,16 @@ class Settings(Section):
     tune: TuneSettings = TuneSettings()
     pretraining: PretrainingSettings = PretrainingSettings()
 
+    @field_validator("decisions")
+    @classmethod
+    def _leaves_room_beside_it(cls, decisions: str | None) -> str | None:
+        """Reviews lie beside the log; beside a whole bucket lies another one, perhaps another owner's."""
+        place = (decisions or "").removeprefix("s3://")
+        if place != decisions and decisions and "/" not in place.strip("/"):
+            bucket = place.strip("/") or "bucket"
+            raise ValueError(f"name a prefix in the bucket, such as s3://{bucket}/decisions")
+        return decisions
+
     @field_validator("tune")
     @classmethod
     def _searches_what_the_sections_take(cls, tune: TuneSettings) -> TuneSettings:

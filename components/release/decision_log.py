@@ -120,8 +120,8 @@ class DecisionLog:
                 number=len(records) + 1,
                 predecessor=champion_of(records),
                 at=self._clock(),
-                actor=actor,
-                reason=reason,
+                actor=_storable(actor),
+                reason=_storable(reason),
                 previous_hash=record_hash(records[-1]) if records else None,
                 **act,  # type: ignore[arg-type]  # a dict, so that it can also be compared with older records
             )
@@ -181,6 +181,11 @@ _RESTORE_REMEDY = "Nothing is promoted until the log is whole again: restore tha
 
 def _number(key: str) -> int:
     return int(key.removesuffix(".json"))
+
+
+def _storable(text: str) -> str:
+    """With question marks for what is no UTF-8: the shell hands such bytes over as lone surrogates."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _encode(record: Decision) -> bytes:

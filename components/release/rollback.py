@@ -8,8 +8,10 @@ from components.contract.errors import PromotionError
 from components.contract.records import Decision
 from components.release.candidate import verify
 from components.release.decision_log import (
+    ANY_CHAMPION,
     CHAMPION_KINDS,
     DecisionLog,
+    Unfenced,
     champion_of,
     last_change,
     short_digest,
@@ -28,14 +30,17 @@ def rollback(
     actor: str,
     run_id: str | None = None,
     check: Callable[[Path], None] = verify,
+    expected_champion: str | Unfenced = ANY_CHAMPION,
 ) -> Decision:
     """Makes an earlier champion the champion again, after its files were checked.
 
     to: D, or the first characters of it, of any earlier champion; None: the one before the present champion
     (`lineage`); not within ten minutes (SAME_INCIDENT) of another rollback, which then has to be named.
     check: raises PromotionError unless the folder's files are D's; a caller with a key checks the signature
-    too. Raises PromotionError where there is no such release, or where `check` does; FencedError where
-    someone else changed the champion meanwhile.
+    too. expected_champion: D that the caller decided against, else the one that serves now.
+
+    Raises PromotionError where there is no such release, or where `check` does; FencedError where another
+    release serves meanwhile.
     """
     if not reason.strip():
         raise PromotionError("A rollback needs a reason; it is recorded.")
@@ -48,7 +53,9 @@ def rollback(
         actor=actor,
         reason=reason,
         run_id=run_id,
-        expected_champion=champion_of(records),
+        expected_champion=champion_of(records)
+        if isinstance(expected_champion, Unfenced)
+        else expected_champion,
     )
 
 

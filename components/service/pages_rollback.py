@@ -44,10 +44,15 @@ class RollbackPages:
             sentence = f"Give a reason of 1 to {MOST_CHARACTERS} characters: it is recorded."
             return await self._ask(request, to, error=sentence, reason=reason)
         records = await self._records()
-        _check_unchanged(records, form.get("champion", ""))
+        champion = form.get("champion", "")
+        _check_unchanged(records, champion)
         _check_target(records, to)
         record = await asyncio.to_thread(
-            self._releases.roll_back, to=to, reason=reason, actor=self._actor(request)
+            self._releases.roll_back,
+            to=to,
+            reason=reason,
+            actor=self._actor(request),
+            expected_champion=champion,
         )
         # The poller would do it too, within its second: the page that follows is to show what serves.
         await asyncio.to_thread(self._serving.refresh)

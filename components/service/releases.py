@@ -73,8 +73,9 @@ class Releases(Protocol):
         """What its newest run measured, as plain JSON values; empty where no run is known here."""
         ...
 
-    def roll_back(self, *, to: str | None, reason: str, actor: str) -> Decision:
-        """Makes an earlier champion the champion again. Raises PromotionError or FencedError."""
+    def roll_back(self, *, to: str, reason: str, actor: str, expected_champion: str) -> Decision:
+        """Makes an earlier champion the champion again; expected_champion: D of the one that it is to take
+        the place of. Raises PromotionError, and FencedError where another serves by now."""
         ...
 
     def undiscoverable(self, digest: str) -> Path | None:

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from components.chatops.recorder import Recorder
-from components.contract.errors import PromotionError, StorageError
+from components.contract.errors import FencedError, PromotionError, StorageError
 from components.release.signature import make_keys, sign, signature_path
 from flows import acts, reviews
+from flows.serving import ShopReleases
 from flows.shop import Shop, open_shop
 
 RUN = "20990101-000000-review"
@@ -64,6 +65,17 @@ def test_a_rollback_verifies_the_signature_before_it_is_recorded(waiting: Shop, 
     assert len(log.records()) == count
     sign(shop.candidates / target, private, None, signature_path(shop.candidates / target))
     assert acts.roll_back(shop, "mia", to=None, reason="complaints").release == target
+
+
+def test_the_pages_rollback_is_of_the_champion_that_it_showed(waiting: Shop) -> None:
+    shown = str(waiting.decision_log().champion())
+    reviews.settle(waiting, RUN, approve=True, actor="ben")
+    releases, wanted = ShopReleases(waiting), {"to": shown, "reason": "complaints", "actor": "mia"}
+    with pytest.raises(FencedError):
+        releases.roll_back(expected_champion=shown, **wanted)
+    champion = str(waiting.decision_log().champion())
+    assert champion != shown
+    assert releases.roll_back(expected_champion=champion, **wanted).release == shown
 
 
 def test_promotion_and_rollback_by_hand_are_told(waiting: Shop, retrained: Any, tmp_path: Any) -> None:

@@ -18,6 +18,8 @@ def test_the_job_names_the_actor_else_the_login_does(monkeypatch: pytest.MonkeyP
     """DEBUT_ACTOR first, then the login name, also where no variable holds it."""
     monkeypatch.setenv("DEBUT_ACTOR", "nightly job")
     assert actor() == "nightly job"
+    monkeypatch.setenv("DEBUT_ACTOR", "nightly \udcff")
+    assert actor() == "nightly ?"
     monkeypatch.setenv("DEBUT_ACTOR", "")
     monkeypatch.setenv("LOGNAME", "mia")
     assert actor() == "mia"

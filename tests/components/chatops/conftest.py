@@ -185,7 +185,7 @@ class NoReleases(Releases):
     def figures(self, digest: str) -> dict[str, Any]:
         return {}
 
-    def roll_back(self, *, to: str | None, reason: str, actor: str) -> Decision:
+    def roll_back(self, *, to: str, reason: str, actor: str, expected_champion: str) -> Decision:
         raise PromotionError("There is none.")
 
     def undiscoverable(self, digest: str) -> Path | None:

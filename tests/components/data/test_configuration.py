@@ -135,6 +135,17 @@ def test_items_are_required() -> None:
     assert "`items` is missing" in complaint("shop: a\ntables:\n  events: SELECT 1\n")
 
 
+@pytest.mark.parametrize("place", ["s3://acme-log", "s3://acme-log/", "s3://acme-log//"])
+def test_a_decision_log_has_a_prefix_in_its_bucket(place: str) -> None:
+    """Its reviews lie beside it, which is not to be in another bucket."""
+    told = complaint(f"{MINIMAL}decisions: {place}\n")
+    assert (
+        f"`decisions`: name a prefix in the bucket, such as s3://acme-log/decisions, not '{place}'." in told
+    )
+    for good in ("s3://acme-log/decisions", "s3://acme-log/shops/corner/", "/srv/decisions", "decisions"):
+        assert parse_settings(f"{MINIMAL}decisions: {good}\n", "debut.yaml").decisions == good
+
+
 def test_further_errors_are_counted() -> None:
     """One sentence about the first, and how many follow."""
     assert "(1 more error follows it.)" in complaint(MINIMAL + "aaa: 1\nbbb: 2\n")

@@ -53,6 +53,13 @@ def test_records_are_numbered_and_chained(three, store):
     assert three.verify() == 3
 
 
+def test_bytes_that_are_no_text_are_recorded_as_question_marks(log):
+    """A shell passes them on from an old keyboard or file; the act counts, and the log stays readable."""
+    record = log.append("rejection", release=C, actor="m\udce9a", reason="caf\udce9 \ud800 größer 😀")
+    assert (record.actor, record.reason) == ("m?a", "caf? ? größer 😀")
+    assert log.records() == [record]
+
+
 @pytest.mark.parametrize(
     ("kind", "release", "champion"),
     [

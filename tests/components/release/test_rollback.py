@@ -101,6 +101,16 @@ def test_rollback_verifies_its_target(log, baseline, candidates, release):
     assert log.champion() == first
 
 
+def test_rollback_of_a_champion_that_serves_no_more_is_refused(log, baseline, candidates, release):
+    """Whoever decided against one release does not take back its successor, which came meanwhile."""
+    first, second = release(1), release(2)
+    with pytest.raises(FencedError, match=f"{second[:12]} .promotion"):
+        rollback(log, candidates, to=baseline, reason="complaints", actor="mia", expected_champion=first)
+    assert log.champion() == second
+    rollback(log, candidates, to=baseline, reason="complaints", actor="mia", expected_champion=second)
+    assert log.champion() == baseline
+
+
 def test_rollback_asks_the_callers_check_before_it_records(log, baseline, candidates, release):
     """A caller with a key refuses a release whose signature does not fit; the champion stays."""
     first, asked = release(1), []

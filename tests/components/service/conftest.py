@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from components.contract.errors import PromotionError
+from components.contract.errors import FencedError, PromotionError
 from components.contract.knowledge import KnowledgeSettings
 from components.contract.learning import EncoderSettings
 from components.contract.records import Decision, RetrievalPlan
@@ -28,7 +28,7 @@ from components.index.vectors import encode_catalogue
 from components.profiles.behaviour import Behaviour
 from components.ranking.observations import Observed
 from components.release.candidate import build, verify
-from components.release.decision_log import champion_of
+from components.release.decision_log import ANY_CHAMPION, Unfenced, champion_of
 from components.release.fingerprint import Fingerprint
 from components.service.app import Parts, create_app
 from components.service.auth import Gatekeeper
@@ -83,7 +83,16 @@ class FakeReleases(Releases):
     def figures(self, digest: str) -> dict[str, Any]:
         return self.measured.get(digest, {})
 
-    def roll_back(self, *, to: str | None, reason: str, actor: str) -> Decision:
+    def roll_back(
+        self,
+        *,
+        to: str | None,
+        reason: str,
+        actor: str,
+        expected_champion: str | Unfenced = ANY_CHAMPION,
+    ) -> Decision:
+        if expected_champion not in (ANY_CHAMPION, self.champion()):
+            raise FencedError("The champion is now another one.")
         earlier = [one.release for one in self.decisions if one.release != self.champion()]
         if to not in (None, *earlier) or not earlier:
             raise PromotionError("There is no such earlier champion.")

@@ -215,6 +215,24 @@ def test_a_rollback_that_the_log_refuses_says_why(page_shop: Callable[..., Any])
     assert "Nothing was changed" in answer.text and "The champion is now another one." in answer.text
 
 
+def test_a_rollback_takes_back_only_what_the_form_showed(
+    page_shop: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another release is promoted after the page looked whether any was."""
+    shop = page_shop()
+    form, look = _form(shop), shop.releases.history
+
+    def promoted_meanwhile() -> Any:
+        seen = list(look())
+        shop.decide("promotion", "d" * 64, reason="the fix")
+        return seen
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.releases, "history", promoted_meanwhile)
+        assert shop.post("/releases/rollback", form, role="operate").status_code == 409
+    assert [record.kind for record in shop.releases.history()] == ["promotion"] * 3
+
+
 def test_what_is_no_form_is_refused(page_shop: Callable[..., Any]) -> None:
     """JSON, bytes that are no text, and more fields than any form of ours has."""
     shop = page_shop()
