@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.contract.section import Section, Share
+from components.contract.section import Section, Seed, Share
 
 
 class JudgeSettings(Section):
@@ -19,8 +19,8 @@ class JudgeSettings(Section):
 class Bound(Section):
     """A limit on one measure of the challenger."""
 
-    at_most: float | None = Field(default=None, allow_inf_nan=False)
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = None
+    at_least: float | None = None
 
     @model_validator(mode="after")
     def _limits(self) -> "Bound":
@@ -53,7 +53,7 @@ class GatePolicy(Section):
     min_queries: int = Field(default=50, ge=1)
     """Slices with fewer requests read "not judged"."""
     resamples: int = Field(default=10_000, ge=100)
-    seed: int = 0
+    seed: Seed = 0
     min_gain: float = Field(default=0.02, gt=0)
     """Recall points (0.02 = 2 points) at which an INCONCLUSIVE verdict plans for 80 % power."""
     power: float = Field(default=0.8, gt=0.5, lt=1.0)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.contract.section import Section, Share
+from components.contract.section import Section, Seed, Share
 
 Language = Literal[
     "none",
@@ -37,7 +37,7 @@ class WriterSettings(Section):
     epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _a_service_has_a_model(self) -> "WriterSettings":
@@ -100,7 +100,7 @@ class DistillationSettings(Section):
     epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-4, gt=0)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class TrainingSettings(Section):
@@ -159,7 +159,7 @@ class TrainingSettings(Section):
     task_rows: int = Field(default=16, ge=1)
     """Rows of each task (`tasks:`) per optimizer step, across all ranks."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _a_prompt_averages_with_nothing(self) -> "TrainingSettings":

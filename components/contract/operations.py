@@ -9,7 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from components.contract.section import Section
+from components.contract.section import Section, Seed
 
 ChatRole = Literal["reader", "operator", "approver"]
 """reader: asks; operator: retrains and rolls back too; approver: approves and rejects too."""
@@ -59,7 +59,7 @@ class MonitoringSettings(Section):
     """An item counts as new for so many days after it was listed."""
     debounce_hours: float = Field(default=24.0, ge=0)
     """After a drift event none follows for so long, however often the alarm repeats."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _enough_resamples(self) -> Self:
@@ -84,7 +84,7 @@ class OpinionSettings(Section):
     """Days with reviews before the cut-off that are needed to know what is usual."""
     min_reviews: int = Field(default=200, ge=20)
     """Reviews before the cut-off that topics are learnt from."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ChatSettings(Section):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from components.contract.section import Section, Share
+from components.contract.section import Section, Seed, Share
 
 
 class PretrainingSettings(Section):
@@ -37,4 +37,4 @@ class PretrainingSettings(Section):
     width: int = Field(default=256, ge=16)
     """scratch: dimensions of the vectors, a multiple of 32."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
-    seed: int = 0
+    seed: Seed = 0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.contract.section import Section, Share
+from components.contract.section import Section, Seed, Share
 from components.contract.task import Facet
 
 Inference = Literal["torch", "onnx", "onnx-int8"]
@@ -70,7 +70,7 @@ class RankingSettings(Section):
     popularity_bias: float = Field(default=0.25, ge=0, le=2)
     """A user's act on an item weighs (1 + acts on it before) ** -popularity_bias: what was shown much is
     acted on more because it was shown; 0: all acts weigh alike."""
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_trees(self) -> "RankingSettings":

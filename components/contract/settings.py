@@ -17,7 +17,7 @@ from components.contract.operations import (
 )
 from components.contract.pretraining import PretrainingSettings
 from components.contract.retrieving import RankingSettings, RetrievalSettings
-from components.contract.section import Section, Share
+from components.contract.section import Section, Seed, Share
 from components.contract.serving import ServingSettings, SigningSettings
 from components.contract.tables import TableName
 from components.contract.task import Task
@@ -68,7 +68,7 @@ class SplitSettings(Section):
     """by_item: the next queries of the same shuffle."""
     max_test_requests: int | None = Field(default=None, ge=1)
     """by_time: at most so many judged queries or users, drawn by seed."""
-    seed: int = 0
+    seed: Seed = 0
     relevant_grade: float = 1.0
     """A judged item counts as relevant from this grade on."""
     positive_grade: float = 1.0

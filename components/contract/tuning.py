@@ -2,9 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, model_validator
 
-from components.contract.section import Section
+from components.contract.section import Section, Seed
 
 Parameter = Literal[
     "learning_rate",
@@ -30,11 +30,11 @@ WHOLE: frozenset[str] = frozenset({"max_epochs", "batch_size", "hard_negatives",
 class Dimension(Section):
     """The values of one parameter: a range from `low` to `high`, or `choices`."""
 
-    low: FiniteFloat | None = None
-    high: FiniteFloat | None = None
+    low: float | None = None
+    high: float | None = None
     log: bool = False
     """Drawn evenly by order of magnitude; `low` is then above 0."""
-    choices: tuple[FiniteFloat, ...] | None = None
+    choices: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _range_or_choices(self) -> Self:
@@ -77,7 +77,7 @@ class TuneSettings(Section):
     startup_trials: int = Field(default=5, ge=1)
     """Drawn at random before the search learns from what it has; until so many are done none is stopped
     early."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _searches_something(self) -> Self:

@@ -1,7 +1,6 @@
 """debut.yaml, or an example's name, to frozen settings; every complaint names the file and the line."""
 
 import difflib
-from datetime import UTC
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -57,7 +56,7 @@ def parse_settings(text: str, name: str, root: Path | None = None) -> Settings:
         values = values | {"tasks": tasks}
     if isinstance(values.get("knowledge"), str):
         values = values | {"knowledge": _load_knowledge(values["knowledge"], root)}
-    return _with_utc_cutoff(_validated(Settings, values, node, name))
+    return _validated(Settings, values, node, name)
 
 
 def load_task(task: str, root: Path | None = None) -> Task:
@@ -165,15 +164,6 @@ def _validated(model: type[Model], values: dict[str, Any], node: yaml.Node | Non
         more = f" ({count} it.)" if others else ""
         told = f"{_sentence(model, dict(first))}{_continued(value)}{more}"
         raise ConfigError(f"{name}, line {line}: {told}") from None
-
-
-def _with_utc_cutoff(settings: Settings) -> Settings:
-    """A cut-off with an offset becomes naive UTC, as all loaded times are."""
-    cutoff = settings.split.cutoff
-    if cutoff is None or cutoff.tzinfo is None:
-        return settings
-    split = settings.split.model_copy(update={"cutoff": cutoff.astimezone(UTC).replace(tzinfo=None)})
-    return settings.model_copy(update={"split": split})
 
 
 def _place(node: yaml.Node | None, location: Location) -> tuple[int, yaml.Node | None]:

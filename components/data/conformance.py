@@ -155,7 +155,9 @@ def _timestamp(column: str, given: str) -> Conversion | None:
         value = f"CAST(TRY_CAST({text} AS TIMESTAMPTZ) AS TIMESTAMP)"
     else:
         return None
-    return _parsed(column, given, f"CASE WHEN isfinite({value}) THEN {value} END")
+    # A year that Python or polars does not have (20250-03-01, BC) is their first or last one: for quarantine.
+    within = f"least(greatest({value}, TIMESTAMP '0001-01-01'), TIMESTAMP '9999-12-31')"
+    return _parsed(column, given, f"CASE WHEN isfinite({value}) THEN {within} END")
 
 
 def _row_hash(columns: list[str]) -> str:

@@ -66,7 +66,7 @@ def add_source(
     kind, compression = _format(name, source), _compression(source.path)
     text = None
     if kind != "parquet":
-        text = decode(file, name, compression, source.encoding, folder)
+        text = decode(file, name, compression, source.encoding, folder, unmarked=kind == "json")
     with _read_errors(name, source):
         relation = _relation(connection, f"{name} ({source.path})", kind, file, text)
         _refuse_key_columns(name, relation.columns)

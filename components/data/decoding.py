@@ -41,14 +41,19 @@ class Text:
     """The first MiB (of compressed or encoded bytes: about) of the text; holds a CSV's header."""
 
 
-def decode(path: Path, source: str, compression: Compression, encoding: str, folder: Path) -> Text:
+def decode(
+    path: Path, source: str, compression: Compression, encoding: str, folder: Path, *, unmarked: bool = False
+) -> Text:
     """Reads `path` through once: every byte must decode, control characters are counted.
 
-    `source` is its name in the messages; a copy goes to `folder`. Raises DataError: an undecodable
+    unmarked: UTF-8 with a byte order mark, which DuckDB's JSON reader refuses, is copied without it.
+    `source` is the file's name in the messages; a copy goes to `folder`. Raises DataError: an undecodable
     byte, a damaged or truncated archive; ConfigError: an unknown encoding; StorageError: disk full.
     """
     codec = _codec(source, encoding)
     in_place = codec.name in ("utf-8", "utf-8-sig", "ascii")
+    if unmarked and codec.name == "utf-8" and _is_marked(path, source, compression):
+        codec, in_place = codecs.lookup("utf-8-sig"), False
     copy = folder / f"{source}.utf8"
     count, start = 0, ""
     with _damage(path, source), _opened(path, compression) as file, _sink(copy, in_place) as sink:
@@ -60,6 +65,11 @@ def decode(path: Path, source: str, compression: Compression, encoding: str, fol
                     sink.write(text)
     start = start.removeprefix("\ufeff")
     return Text(path, compression, count, start) if in_place else Text(copy, "none", count, start)
+
+
+def _is_marked(path: Path, source: str, compression: Compression) -> bool:
+    with _damage(path, source), _opened(path, compression) as file:
+        return bool(file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8)
 
 
 def header(text: Text, source: str) -> tuple[list[str], str]:

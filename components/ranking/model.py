@@ -123,9 +123,10 @@ class Ranker:
 def _lightgbm() -> Any:
     try:
         import lightgbm
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: it is there, but the system's libgomp is not
         raise ConfigError(
-            "The second stage needs LightGBM, which is not installed: pip install 'debut[ranking]', or "
-            "retrain with ranking.learner: none."
+            f"The second stage needs LightGBM, which cannot be loaded ({error}): pip install "
+            f"'debut[ranking]', and the system's libgomp where that is missing, or retrain with "
+            f"ranking.learner: none."
         ) from error
     return lightgbm

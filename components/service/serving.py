@@ -11,6 +11,7 @@ Two threads look around every `poll_seconds`: one for a new champion, one for ot
 so do not wait while a release is loaded.
 """
 
+import itertools
 import logging
 import threading
 import time
@@ -81,7 +82,7 @@ class Serving:
         self._seen = 0
         """Highest seq that was read from the table, from which on the next poll asks."""
         self._problems: dict[Watched, str | None] = {"champion": "No release is loaded yet.", "changes": None}
-        self._writes = 0
+        self._writes = itertools.count(1)  # a thread per request takes from it
         self._loading = threading.Lock()
         self._stop = threading.Event()
         self._thread = IndexThread(lambda: self.release().index, settings.max_batch, metrics.batch)
@@ -262,8 +263,7 @@ class Serving:
 
     def _count_writes(self) -> None:
         """Compacts the table every so many writes, apart from the request."""
-        self._writes += 1
-        if self._writes % self._settings.maintain_every == 0:
+        if next(self._writes) % self._settings.maintain_every == 0:
             threading.Thread(target=self._maintain, name="compaction", daemon=True).start()
 
     def _maintain(self) -> None:

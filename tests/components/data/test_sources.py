@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from components.contract.errors import ConfigError, DataError, StorageError
 from components.contract.records import LoadedData
+from components.contract.settings import QualitySettings
 from components.contract.tables import KEY_COLUMNS, TABLES, TableName
 from components.data import sources
+from components.quality.checks import inspect
 
 TYPES = {"text": pl.String, "number": pl.Float64, "integer": pl.Int64, "timestamp": pl.Datetime("us")}
 CSV = "item_id,title\n1,one\n2,two\n"
@@ -428,6 +430,29 @@ def test_a_path_is_no_pattern(shop: Any, suffix: str) -> None:
             shop.write(f"{name}.{suffix}", data)
     shop.load(sources={"items_file": {"path": f"products[1].{suffix}"}})
     assert table(shop)["title"].to_list() == ["this"]
+
+
+def test_a_year_that_no_calendar_has_goes_to_quarantine(shop: Any) -> None:
+    """A digit too many, before Christ, or beyond what polars holds: bad rows, and the others are loaded."""
+    years = ["20250-03-01", "0044-03-15 (BC)", "290000-01-01"]
+    rows = "".join(f"{year},view,1\n" for year in ["2026-01-01", *years])
+    shop.write("events.csv", f"at,kind,item_id\n{rows}")
+    shop.write("items.csv", CSV)
+    events = {name: {"path": f"{name}.csv"} for name in ("items", "events")}
+    shop.load("SELECT * FROM items", events="SELECT * FROM events", sources=events)
+    assert table(shop, "events")["at"].is_null().sum() == 0
+    checked = inspect(shop.out, QualitySettings(tolerance=1.0), shop.workspace / "checked")
+    assert (checked.rows["events"], checked.quarantined["events"]) == (1, 3)
+
+
+@pytest.mark.parametrize("text", ['[{"item_id": "1", "title": "é"}]', '{"item_id": "1", "title": "é"}\n'])
+@pytest.mark.parametrize("suffix", ["json", "json.gz"])
+def test_json_may_begin_with_a_byte_order_mark(shop: Any, text: str, suffix: str) -> None:
+    """As Windows tools write it."""
+    data = text.encode("utf-8-sig")
+    shop.write(f"items.{suffix}", gzip.compress(data) if suffix == "json.gz" else data)
+    shop.load(sources={"items_file": {"path": f"items.{suffix}"}})
+    assert table(shop).select("item_id", "title").rows() == [("1", "é")]
 
 
 def test_replayed_rows_are_appended(shop: Any) -> None:

@@ -98,6 +98,20 @@ def test_without_lightgbm_the_message_says_what_to_install(monkeypatch):
         Ranker.fit(lists(requests=2), SMALL)
 
 
+def test_without_the_systems_openmp_the_message_names_it(monkeypatch):
+    """What ctypes raises on an image without libgomp."""
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "lightgbm":
+                raise OSError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.delitem(sys.modules, "lightgbm", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(ConfigError, match=r"libgomp\.so\.1: cannot open shared object file"):
+        Ranker.fit(lists(requests=2), SMALL)
+
+
 def test_a_folder_of_rankers_is_opened_as_it_was_written(ranker, tmp_path):
     assert open_rankers(tmp_path / "none") is None
     assert carried(tmp_path) == []
