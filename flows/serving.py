@@ -209,13 +209,19 @@ def serve(
     anonymous_names: tuple[str, ...] | None = None,
 ) -> None:
     """Serves until SIGTERM or Ctrl-C; requests in flight are answered first."""
-    logging.basicConfig(level=logging.INFO, handlers=[_JsonLines()], force=True)  # Prefect set its own
+    set_up_logging()
     app = shop_app(shop, anonymous_read=anonymous_read, anonymous_names=anonymous_names)
     sys.setswitchinterval(SWITCH_SECONDS)
     # One process: the index is its memory, and metrics are per process. More replicas: more processes.
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def set_up_logging() -> None:
+    """JSON lines on stderr from INFO on; httpx would add a line with the address to each of its requests."""
+    logging.basicConfig(level=logging.INFO, handlers=[_JsonLines()], force=True)  # Prefect set its own
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _privacy(shop: Shop) -> LogPrivacy:

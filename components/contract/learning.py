@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.contract.section import Section, Seed, Share
+from components.contract.section import EndpointSettings, Section, Seed, Share
 
 Language = Literal[
     "none",
@@ -24,26 +24,16 @@ Language = Literal[
 """Of the stop words and the stemmer; none: neither."""
 
 
-class WriterSettings(Section):
-    """Who writes queries: a small encoder–decoder trained on the shop's own training pairs, or a service."""
+class WriterSettings(EndpointSettings):
+    """Who writes queries: a small encoder–decoder trained on the shop's own training pairs, or the endpoint,
+    which is told the items' texts. Its key, if it wants one, is in the environment's DEBUT_WRITER_KEY."""
 
-    endpoint: str | None = Field(default=None, pattern=r"^https?://")
-    """What stands before /chat/completions at a service with OpenAI's interface, which is told the items'
-    texts. Its key, if it wants one, is in the environment's DEBUT_WRITER_KEY."""
-    model: str | None = None
-    """The service's name of its model."""
     layers: int = Field(default=2, ge=1)
     """Of the decoder, at most the base encoder's."""
     epochs: int = Field(default=2, ge=1)
     batch_size: int = Field(default=64, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     seed: Seed = 0
-
-    @model_validator(mode="after")
-    def _a_service_has_a_model(self) -> "WriterSettings":
-        if (self.endpoint is None) != (self.model is None):
-            raise ValueError("endpoint and model belong together: give both or neither")
-        return self
 
 
 class AugmentSettings(Section):

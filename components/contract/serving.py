@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from components.contract.section import Section, Share
+from components.contract.section import EndpointSettings, Section, Share
 
 MOST_BULK = 10_000
 """Items, ids or events of one request, whatever `serving.max_bulk_items` says."""
@@ -17,29 +17,17 @@ class ExplorationSettings(Section):
     """1-based place of the drawn item; None: the last one of the answer."""
 
 
-class AnswerSettings(Section):
-    """`POST /answer`: who writes an answer where no past one is sure enough."""
+class AnswerSettings(EndpointSettings):
+    """`POST /answer`: who writes an answer where no past one is sure enough. The endpoint writes it from what
+    was found for the question, and from nothing else of the shop; without one the task's template does."""
 
     task: str = "answer"
     """Whose head finds past answers: a task with `head: nearest`."""
-    endpoint: str | None = None
-    """Address of an OpenAI-compatible service ("http://127.0.0.1:8000/v1"): it writes an answer from what was
-    found for the question, and from nothing else of the shop. None: the task's own template."""
-    model: str | None = None
-    """The name under which the endpoint knows its model."""
     key_variable: str = "DEBUT_ANSWERS_KEY"
     """Environment variable with the endpoint's key; none is sent where it is not set."""
     timeout_seconds: float = Field(default=10.0, gt=0, le=120)
     """After so long the template answers, and the answer says why."""
     max_tokens: int = Field(default=200, ge=1, le=4_000)
-
-    @model_validator(mode="after")
-    def _whole(self) -> "AnswerSettings":
-        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
-            raise ValueError("endpoint: give an address that begins with http:// or https://")
-        if (self.endpoint is None) != (self.model is None):
-            raise ValueError("endpoint and model belong together: give both or neither")
-        return self
 
 
 class ServingRankingSettings(Section):

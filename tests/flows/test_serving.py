@@ -1,6 +1,7 @@
 """`debut serve`, `keys`, `undiscoverable` and `release` on a shop after one retrain."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -19,7 +20,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import ConfigError, PromotionError
-from flows.serving import ShopReleases, take_address
+from flows.serving import ShopReleases, set_up_logging, take_address
 from flows.shop import open_shop
 
 ENVIRONMENT = os.environ | {"COLUMNS": "120"}
@@ -167,6 +168,22 @@ def test_reading_without_a_key_is_for_this_machine_s_names(served: tuple[Any, st
     _, url = served
     for host, status in (("localhost:1", 200), ("rebound.example", 401)):
         assert httpx.get(f"{url}/release", headers={"Host": host}).status_code == status
+
+
+def test_the_log_has_no_addresses_of_requests_sent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON lines; of httpx, which says where each request goes, warnings alone."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.WARNING)
+    httpx_logger = logging.getLogger("httpx")
+    monkeypatch.setattr(httpx_logger, "level", logging.NOTSET)
+    set_up_logging()
+    logging.getLogger("debut").info("kept")
+    httpx_logger.info("HTTP Request: POST http://h/v1")
+    httpx_logger.warning("kept, too")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in lines] == ["kept", "kept, too"]
 
 
 def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:

@@ -6,9 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from components.contract.errors import ConfigError
 from components.contract.judging import Bound, GatePolicy
+from components.contract.learning import WriterSettings
 from components.data.configuration import example_names, load_settings, parse_settings
 
 MINIMAL = """\
@@ -211,3 +213,33 @@ def test_reading_settings_and_digests_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "section", ["serving:\n  answers:\n    ", "augment:\n  writer:\n    "], ids=["answers", "writer"]
+)
+@pytest.mark.parametrize(
+    ("endpoint", "told"),
+    [
+        ("http://a:secret@h/v1", "leave name and password out of the address"),
+        ("https://secret@h/v1", "leave name and password out of the address"),
+        ("ftp://a:secret@h/v1", "begins with http:// or https://"),
+        ("a:secret@h", "begins with http:// or https://"),
+        ("http://a:secret@[h/v1", "whose host can be read"),
+        ("http://a:secret@\u2100/v1", "whose host can be read"),
+    ],
+)
+def test_a_password_in_an_endpoint_is_refused_and_not_repeated(
+    section: str, endpoint: str, told: str
+) -> None:
+    """Logs, chat, MLflow and the release's settings would hold the address."""
+    text = f"{MINIMAL}{section}endpoint: {endpoint!r}\n    model: m\n"
+    refused = complaint(text)
+    assert told in refused and "secret" not in refused
+
+
+def test_pydantics_own_errors_do_not_repeat_a_section() -> None:
+    """Built in Python, without debut.yaml."""
+    with pytest.raises(ValidationError) as raised:
+        WriterSettings(endpoint="http://a:secret@h/v1", model="m")
+    assert "secret" not in str(raised.value)

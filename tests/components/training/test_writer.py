@@ -140,5 +140,5 @@ def test_without_searches_there_is_nothing_to_learn_from(shop: Any, split: Path)
 def test_a_service_has_an_address_and_a_model() -> None:
     with pytest.raises(ValidationError, match="give both or neither"):
         WriterSettings(endpoint="http://127.0.0.1:1/v1")
-    with pytest.raises(ValidationError, match="pattern"):
+    with pytest.raises(ValidationError, match="begins with http"):
         WriterSettings(endpoint="file:///etc/passwd", model="small")
