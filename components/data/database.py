@@ -209,6 +209,11 @@ def _sql_errors(
     except (duckdb.ParserException, duckdb.SyntaxException, duckdb.BinderException) as error:
         columns = _columns(connection, sources) if "Candidate bindings" in str(error) else ""
         raise ConfigError(f"tables.{table}: {_brief(error)} Correct the SELECT.{columns}") from error
+    except RecursionError as error:  # Python's, at the tree of a SELECT that DuckDB itself would run
+        raise ConfigError(
+            f"tables.{table}: the SELECT is nested too deeply. Write long chains of operators or calls in "
+            "steps, for instance with WITH or concat_ws."
+        ) from error
     except duckdb.Error as error:  # a cast, a division, a date out of range: a value is to blame
         raise DataError(
             f"tables.{table}: {_brief(error)} Correct the value or the SELECT (TRY_CAST makes it null)."

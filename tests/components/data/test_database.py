@@ -67,6 +67,17 @@ def test_nothing_else_can_be_read(connection: duckdb.DuckDBPyConnection, secret:
 
 
 @pytest.mark.parametrize(
+    "title", [" || ".join(["title"] * 600), "upper(" * 600 + "title" + ")" * 600], ids=["operators", "calls"]
+)
+def test_a_select_that_is_too_deep_is_told_so(connection: duckdb.DuckDBPyConnection, title: str) -> None:
+    """DuckDB would run it, but where its rows come from is read off its tree."""
+    sql = f"SELECT item_id, {title} AS title FROM items_file"
+    assert len(connection.sql(sql).fetchall()) == 2
+    with pytest.raises(ConfigError, match=r"^tables\.items: the SELECT is nested too deeply\. Write"):
+        select(connection, "items", sql, SOURCES)
+
+
+@pytest.mark.parametrize(
     "sql",
     [
         "COPY items_file TO '{target}'",
