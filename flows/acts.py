@@ -25,6 +25,8 @@ def promote_by_hand(
     Without override PromotionError where the shop promotes by review, or where the candidate's newest verdict
     on record is a refusal.
     """
+    if role and not override:
+        raise PromotionError(f"The role {role!r} is recorded with --override alone; give that, or no role.")
     candidate = _candidate(shop, digest)
     check_signature(shop.settings.signing, candidate)
     log, report = shop.decision_log(), _newest_report(shop, candidate.name)

@@ -273,7 +273,7 @@ def _let_go(error: BaseException | None) -> None:
 def _next_steps(shop: Shop, result: dict[str, Any]) -> dict[str, str]:
     from components.tracking.run import browse_command
 
-    waits = {"approve or reject": f"debut review approve {result['run_id']}"}
+    waits = {"approve or reject": f"debut review approve {result['run_id']} {shop.options}"}
     bad_rows = {"bad rows": str(shop.newest_check() / "quality.html")}
     return {
         **(waits if result["decision"] is None else {}),

@@ -180,7 +180,7 @@ def _mlflow_hook(shop: Shop) -> APIRouter | None:
 
 def shop_keys(shop: Shop) -> Keys:
     path = shop.settings.serving.key_file
-    return Keys.open(Path(path) if path else shop.workspace / "serving" / "keys.json")
+    return Keys.open(Path(path).expanduser() if path else shop.workspace / "serving" / "keys.json")
 
 
 def take_address(host: str, port: int) -> socket.socket:
@@ -229,7 +229,7 @@ def _privacy(shop: Shop) -> LogPrivacy:
     sent = os.environ.get(LOG_SECRET)
     if sent:
         return LogPrivacy.from_text(sent, settings.query_texts)
-    path = Path(settings.log_secret) if settings.log_secret else shop.workspace / "serving" / "log.secret"
+    path = Path(settings.log_secret or shop.workspace / "serving" / "log.secret").expanduser()
     return LogPrivacy.from_file(path, settings.query_texts)
 
 

@@ -49,7 +49,8 @@ class Shop:
     @property
     def live_items(self) -> str:
         """Folder, or s3:// prefix, of the live items' table."""
-        return self.settings.serving.live or str(self.workspace / "serving" / "live")
+        live = self.settings.serving.live or str(self.workspace / "serving" / "live")
+        return live if "://" in live else str(Path(live).expanduser())
 
     @property
     def labels(self) -> Path:
@@ -78,7 +79,7 @@ class Shop:
 
     @property
     def traffic(self) -> Path:
-        return Path(self.settings.serving.traffic or self.workspace / "serving" / "traffic")
+        return Path(self.settings.serving.traffic or self.workspace / "serving" / "traffic").expanduser()
 
     @property
     def decisions(self) -> str:
@@ -133,7 +134,7 @@ def open_shop(
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
-    folder = Path(workspace or settings.workspace).resolve() / settings.shop
+    folder = Path(workspace or settings.workspace).expanduser().resolve() / settings.shop
     if set("*?[") & set(str(folder)):
         raise ConfigError(f"workspace: {folder} holds *, ? or [, a pattern to polars; choose another.")
     options = ["--config", config, *(["--workspace", workspace] if workspace else [])]

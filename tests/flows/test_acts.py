@@ -1,15 +1,19 @@
 """Acts of people: what stands in their way, and what follows them."""
 
+import shlex
 from typing import Any
 
 import pytest
 
 from components.chatops.recorder import Recorder
 from components.contract.errors import FencedError, PromotionError, StorageError
+from components.contract.serving import SigningSettings
 from components.release.signature import make_keys, sign, signature_path
 from flows import acts, reviews
+from flows.cli import _next_steps
 from flows.serving import ShopReleases
 from flows.shop import Shop, open_shop
+from flows.signing import sign_release, verify_release
 
 RUN = "20990101-000000-review"
 """Of the fixture `waiting`."""
@@ -65,6 +69,31 @@ def test_a_rollback_verifies_the_signature_before_it_is_recorded(waiting: Shop, 
     assert len(log.records()) == count
     sign(shop.candidates / target, private, None, signature_path(shop.candidates / target))
     assert acts.roll_back(shop, "mia", to=None, reason="complaints").release == target
+
+
+def test_signing_keys_may_lie_in_the_home_folder(waiting: Shop, retrained: Any, monkeypatch: Any) -> None:
+    """`~` in debut.yaml."""
+    monkeypatch.setenv("HOME", str(retrained.folder))
+    make_keys(retrained.folder / "keys")
+    settings = SigningSettings(private_key="~/keys/signing.key", public_key="~/keys/signing.pub")
+    folder = waiting.candidates / str(waiting.decision_log().champion())
+    assert sign_release(settings, folder) is not None
+    verify_release(settings, folder)
+
+
+def test_a_role_without_an_override_is_refused(waiting: Shop) -> None:
+    """It would be on no record."""
+    with pytest.raises(PromotionError, match="recorded with --override alone"):
+        promote(waiting, role="head of search")
+    assert len(waiting.decision_log().records()) == 2
+
+
+def test_the_next_step_of_a_run_that_waits_is_a_command_that_works(waiting: Shop, debut: Any) -> None:
+    """It says which shop, from whichever folder it is typed."""
+    steps = _next_steps(waiting, {"run_id": RUN, "decision": None, "quarantined": {}})
+    outcome = debut(*shlex.split(steps["approve or reject"])[1:])
+    assert outcome.code == 0, outcome.err
+    assert waiting.reviews().waiting() is None
 
 
 def test_the_pages_rollback_is_of_the_champion_that_it_showed(waiting: Shop) -> None:

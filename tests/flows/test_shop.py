@@ -8,8 +8,12 @@ from typing import NoReturn
 import pytest
 
 from components.contract.errors import ConfigError, StorageError
+from components.contract.live import LiveItem
+from components.index.items_table import ItemsTable
 from flows.deploy import _values
+from flows.serving import _privacy, shop_keys
 from flows.shop import actor, open_shop
+from flows.undiscoverable import live_changes
 
 LOGIN = ("LOGNAME", "USER", "LNAME", "USERNAME")
 
@@ -39,6 +43,25 @@ def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("DEBUT_ACTOR", raising=False)
     monkeypatch.setattr(getpass, "getuser", nobody)
     assert actor() == "unknown"
+
+
+def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the home folder in every path of debut.yaml: the service and those who read after it agree."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DEBUT_LOG_SECRET", raising=False)
+    (tmp_path / "debut.yaml").write_text(
+        "shop: a\ntables: {items: SELECT 1}\nworkspace: ~/work\nserving: {live: ~/live, traffic: ~/traffic, "
+        "key_file: ~/keys.json, log_secret: ~/secret}\n"
+    )
+    shop = open_shop(str(tmp_path / "debut.yaml"), None, None)
+    assert shop.workspace == tmp_path / "work" / "a"
+    assert shop.traffic == tmp_path / "traffic"
+    ItemsTable.open("~/live").upsert([LiveItem(item_id="x", title="oak")])
+    assert [change.item_id for change in live_changes(shop)] == ["x"]
+    shop_keys(shop).add("till", "read")
+    assert (tmp_path / "keys.json").is_file()
+    _privacy(shop)
+    assert (tmp_path / "secret").is_file()
 
 
 def test_the_demo_generates_its_files_once_and_needs_no_root(tmp_path: Path) -> None:
