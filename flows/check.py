@@ -17,6 +17,7 @@ def check(config: str, root: str | None = None, workspace: str | None = None) ->
     return {
         "rows": loaded.rows,
         "corrected": loaded.corrected,
+        "outdated": loaded.outdated,
         "quarantined": checked.quarantined,
         "reasons": checked.broken,
         "control_characters": loaded.control_characters,

@@ -76,6 +76,7 @@ def data(found: "Data") -> None:
         {
             "rows": found.loaded.rows,
             "corrected": found.loaded.corrected,
+            "outdated": found.loaded.outdated,
             "quarantined": found.checked.quarantined,
             "reasons": found.checked.broken,
         }
@@ -213,6 +214,9 @@ def quality(found: dict[str, Any]) -> None:
         corrected = found["corrected"].get(name, 0)
         parts = [f"{rows:,} rows", *([f"{corrected:,} corrected"] if corrected else [])]
         fact(name, ", ".join([*parts, f"{found['quarantined'].get(name, 0):,} in quarantine"]))
+        if name in found["outdated"]:
+            told = counted(found["outdated"][name], "replayed row")
+            fact("", f"[dim]{told} left out: what they correct has changed since, or is gone[/]")
     reasons = sorted(found["reasons"].items(), key=lambda item: -item[1])
     for reason, rows in reasons[:_REASONS]:
         fact("", f"[dim]{rows:>9,}  {reason}[/]")

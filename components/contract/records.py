@@ -47,6 +47,8 @@ class LoadedData(Record):
     """Rows per table; a corrected row counts in place of the one it corrects."""
     corrected: dict[str, int] = {}
     """Rows per table that were replayed from the quarantine, where there are any."""
+    outdated: dict[str, int] = {}
+    """Replayed rows per table that were left out: what they correct has changed since, or is gone."""
     control_characters: dict[str, int]
     """Per source, control characters that decoding left in the text."""
 

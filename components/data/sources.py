@@ -55,12 +55,15 @@ def load(settings: Settings, root: Path, workspace: Path, out: Path) -> LoadedDa
     with disk_errors(cache), tempfile.TemporaryDirectory(prefix="load-", dir=cache) as scratch:
         tables, control_characters = _tables(settings, files, Path(scratch))
     rows, corrections = {}, {}
+    outdated: dict[str, int] = {}
     for table, frame in tables.items():
         replayed = workspace / "replayed" / f"{table}.parquet"
         rows[str(table)] = len(frame)
         if replayed.is_file():
-            corrected = _replayed(frame, replayed)
+            corrected, left_out = _replayed(frame, replayed)
             corrections[str(table)] = len(corrected)
+            if left_out:
+                outdated[str(table)] = left_out
             frame = pl.concat([frame, corrected])
             digests[f"replayed/{table}"] = sha256_file(replayed)
         _write(frame, out / f"{table}.parquet")
@@ -71,6 +74,7 @@ def load(settings: Settings, root: Path, workspace: Path, out: Path) -> LoadedDa
         input_digests=digests,
         rows=rows,
         corrected=corrections,
+        outdated=outdated,
         control_characters=control_characters,
     )
 
@@ -121,17 +125,14 @@ def _tables(
     return tables, control_characters
 
 
-def _replayed(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """Accepted corrections of rows that are still there, under today's keys. They come last: `check` lets the
-    last row of a key replace those before it."""
+def _replayed(frame: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, int]:
+    """Accepted corrections of rows that are still there, under today's keys; the number left out.
+    They come last: `check` lets the last row of a key replace those before it."""
     replayed = pl.read_parquet(path)
     if replayed.schema != frame.schema:
         raise DataError(f"{path}: its columns are not those of the loaded table; replay the rows again.")
     today = renewed(replayed, frame).join(frame, on=KEY_COLUMNS, how="semi", maintain_order="left")
-    if len(today) < len(replayed):
-        gone = f"{len(replayed) - len(today)} of {len(replayed)} corrections"
-        logger.warning("%s: %s left out, their rows changed or are gone", path.stem, gone)
-    return today
+    return today, len(replayed) - len(today)
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:

@@ -34,9 +34,10 @@ def test_a_baselines_figure_stands_under_no_other_name(shown: io.StringIO) -> No
 def test_corrected_rows_are_counted_once(shown: io.StringIO) -> None:
     """They stand in the place of the rows that they correct, and are named only where there are any."""
     found = {"rows": {"items": 603, "events": 9}, "corrected": {"items": 3}, "quarantined": {"items": 6}}
-    console.quality(found | {"reasons": {}})
-    items, events = shown.getvalue().splitlines()
+    console.quality(found | {"outdated": {"items": 2}, "reasons": {}})
+    items, outdated, events = shown.getvalue().splitlines()
     assert items.endswith("603 rows, 3 corrected, 6 in quarantine")
+    assert "2 replayed rows left out: what they correct has changed since" in outdated
     assert events.endswith("9 rows, 0 in quarantine")
 
 
