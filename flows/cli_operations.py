@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from components.contract.errors import ConfigError, PromotionError
+from components.contract.errors import ConfigError, DebutError, PromotionError
 from flows import console, console_operations
 from flows.cli_options import Config, Json, Reason, Root, Workspace, opened
 from flows.shop import actor
@@ -108,8 +108,12 @@ def monitor(config: Config = "debut.yaml", workspace: Workspace = None, as_json:
     from flows import opinions
     from flows.monitor import watch
 
-    read = opinions.watch(shop)
-    console_operations.opinions(read)  # first: they need no traffic
+    read = None
+    try:
+        read = opinions.watch(shop)
+        console_operations.opinions(read)  # first: they need no traffic
+    except DebutError as error:
+        console.problem(f"Reviews are not read: {error}")
     report = watch(shop)
     console_operations.drift(report)
     if as_json:

@@ -31,7 +31,7 @@ def serve(
     reads, names = (host in LOOPBACK, LOOPBACK) if anonymous_read is None else (anonymous_read, None)
     with take_address(host, port) as listening:
         name = f"[{host}]" if ":" in host else host
-        console.serving(name, listening.getsockname()[1], reads)
+        console.serving(name, listening.getsockname()[1], reads, names)
         serve_shop(shop, listening, anonymous_read=reads, anonymous_names=names)
 
 

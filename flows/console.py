@@ -261,9 +261,12 @@ def undiscoverable(report: "UndiscoverableReport", most: int = 20) -> None:
         say(f"… and {len(report.items) - most:,} more in the list.")
 
 
-def serving(host: str, port: int, anonymous_read: bool) -> None:
+def serving(host: str, port: int, anonymous_read: bool, names: "Sequence[str] | None" = None) -> None:
     fact("service", f"http://{host}:{port}/  (OpenAPI: /openapi.json)")
-    fact("searches", "need no key" if anonymous_read else "need a key: debut keys add NAME --role read")
+    where = f" at {', '.join(names)}; --anonymous-read: at any name" if names else ""
+    fact(
+        "searches", f"need no key{where}" if anonymous_read else "need a key: debut keys add NAME --role read"
+    )
     fact("changes", "need a key: debut keys add NAME --role write (operate: to roll back)")
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from components.contract.errors import ConfigError, JudgeError
 from components.contract.files import write_bytes
 from components.contract.records import GateReport
+from components.contract.spreadsheets import guarded
 from components.evaluation.scorecard import Scorecard
 from components.gate.labelling import Labelling, next_pairs
 from components.release import candidate as candidates
@@ -56,6 +57,8 @@ def export_pairs(pairs: pl.DataFrame, path: Path) -> int:
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: there is no folder {path.parent}; make it, or name another place.")
     rows = pairs.with_columns(grade=pl.lit(None, dtype=pl.String)).select(ANSWER_COLUMNS)
+    texts = [name for name, kind in rows.schema.items() if kind == pl.String]
+    rows = rows.with_columns(guarded(pl.col(name)).alias(name) for name in texts)
     # The mark at the start tells spreadsheets that the file is UTF-8.
     write_bytes(path, rows.write_csv(include_bom=True, float_precision=4).encode())
     return len(rows)

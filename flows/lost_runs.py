@@ -79,6 +79,7 @@ def _sentence(run: FlowRun) -> str:
     asker, at, url = run.parameters.get("requested_by"), run.end_time, run_url(run)
     return (
         f"it ended {state}{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''} and could not tell so itself"
-        f"{f'; {asker} asked for it' if asker else ''}. Prefect's page of the run has the cause"
+        f"{f'; it was started under the name {asker}' if asker else ''}. "
+        f"Prefect's page of the run has the cause"
         f"{f' – {url}' if url else ''}."
     )

@@ -46,8 +46,12 @@ def monitor(
     """
     shop = open_shop(config, root, workspace)
     told: dict[str, Any] = {"verdict": "not judged", "sentence": "No window is due."}
+    read, unread = None, ""
     try:
         read = opinions.watch(shop, tell=True)
+    except DebutError as error:  # windows are judged all the same
+        unread = str(error)
+    try:
         for first, last in [_given(shop, start, end)] if start or end else _due(shop):
             told = watch(shop, first, last, tell=True)
             create_markdown_artifact(_markdown(told), key="drift-report")
@@ -56,7 +60,10 @@ def monitor(
     except DebutError as error:
         drift_events.tell_problem(shop, str(error))
         raise
-    drift_events.forget_problem(shop)
+    if unread:
+        drift_events.tell_problem(shop, unread)
+    else:
+        drift_events.forget_problem(shop)
     return told | {"opinions": read and read.model_dump(mode="json")}
 
 

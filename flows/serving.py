@@ -17,7 +17,8 @@ from fastapi import APIRouter, FastAPI
 
 from components.chatops.chat import Chat, open_chat
 from components.chatops.credentials import Credentials
-from components.contract.errors import ConfigError, DataError
+from components.contract.errors import ConfigError, DataError, QualityError
+from components.contract.paths import at_home
 from components.contract.records import Decision
 from components.data.storage import open_store
 from components.index.items_table import ItemsTable
@@ -122,7 +123,7 @@ class ShopReleases:
         """Of the newest check, read again when there is a newer one; None where releases came here alone."""
         try:
             check = self._shop.newest_check(passed=True)
-        except DataError:
+        except (DataError, QualityError):
             return None
         with self._reading:  # many may ask at once after a start
             if self._checked is None or self._checked[0] != check:
@@ -180,7 +181,7 @@ def _mlflow_hook(shop: Shop) -> APIRouter | None:
 
 def shop_keys(shop: Shop) -> Keys:
     path = shop.settings.serving.key_file
-    return Keys.open(Path(path).expanduser() if path else shop.workspace / "serving" / "keys.json")
+    return Keys.open(at_home(path) if path else shop.workspace / "serving" / "keys.json")
 
 
 def take_address(host: str, port: int) -> socket.socket:
@@ -229,7 +230,7 @@ def _privacy(shop: Shop) -> LogPrivacy:
     sent = os.environ.get(LOG_SECRET)
     if sent:
         return LogPrivacy.from_text(sent, settings.query_texts)
-    path = Path(settings.log_secret or shop.workspace / "serving" / "log.secret").expanduser()
+    path = at_home(settings.log_secret or shop.workspace / "serving" / "log.secret")
     return LogPrivacy.from_file(path, settings.query_texts)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.contract.errors import ConfigError, DataError
 from components.contract.files import write_json
+from components.contract.paths import at_home
 from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
 from components.data.configuration import load_settings
@@ -50,7 +51,7 @@ class Shop:
     def live_items(self) -> str:
         """Folder, or s3:// prefix, of the live items' table."""
         live = self.settings.serving.live or str(self.workspace / "serving" / "live")
-        return live if "://" in live else str(Path(live).expanduser())
+        return live if "://" in live else str(at_home(live))
 
     @property
     def labels(self) -> Path:
@@ -79,7 +80,7 @@ class Shop:
 
     @property
     def traffic(self) -> Path:
-        return Path(self.settings.serving.traffic or self.workspace / "serving" / "traffic").expanduser()
+        return at_home(self.settings.serving.traffic or self.workspace / "serving" / "traffic")
 
     @property
     def decisions(self) -> str:
@@ -100,7 +101,8 @@ class Shop:
         write_json(self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK), {"folder": folder.name})
 
     def newest_check(self, *, passed: bool = False) -> Path:
-        """Raises DataError before the first check."""
+        """Raises DataError before the first check; passed: QualityError where the only one is an earlier
+        version's, and refused."""
         path = self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK)
         if passed and not path.is_file() and (self.workspace / _NEWEST_CHECK).is_file():
             from components.quality.checks import enforce
@@ -134,7 +136,7 @@ def open_shop(
     settings, default_root = load_settings(config)
     if changes:
         settings = Settings.model_validate(settings.model_dump() | changes)
-    folder = Path(workspace or settings.workspace).expanduser().resolve() / settings.shop
+    folder = at_home(workspace or settings.workspace).resolve() / settings.shop
     if set("*?[") & set(str(folder)):
         raise ConfigError(f"workspace: {folder} holds *, ? or [, a pattern to polars; choose another.")
     options = ["--config", config, *(["--workspace", workspace] if workspace else [])]

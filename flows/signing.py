@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from components.contract.paths import at_home
 from components.contract.serving import SigningSettings
 from components.release import candidate as candidates
 from components.release.signature import sign, signature_path, verify_signature
@@ -21,7 +22,7 @@ def sign_release(settings: SigningSettings, folder: Path) -> Path | None:
         return None
     signature = signature_path(folder)
     if not signature.exists():
-        sign(folder, Path(settings.private_key).expanduser(), password(), signature)
+        sign(folder, at_home(settings.private_key), password(), signature)
     return signature
 
 
@@ -34,4 +35,4 @@ def verify_release(settings: SigningSettings, folder: Path) -> None:
 def check_signature(settings: SigningSettings, folder: Path) -> None:
     """The second half, for acts that verify the files themselves: they are hashed once."""
     if settings.public_key is not None:
-        verify_signature(folder, Path(settings.public_key).expanduser(), signature_path(folder))
+        verify_signature(folder, at_home(settings.public_key), signature_path(folder))

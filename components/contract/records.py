@@ -147,6 +147,7 @@ class Gate(Record):
     """Lower end of the interval of the difference (or, for a one-sided test, its bound)."""
     high: float | None
     margin: float | None
+    """The difference may be so much below 0; where less is better, it is below 0 and says how much above."""
     requests: int
     p_value: float | None = None
     outcome: Outcome

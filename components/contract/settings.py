@@ -137,7 +137,10 @@ class Settings(Section):
         place = (decisions or "").removeprefix("s3://")
         if place != decisions and decisions and "/" not in place.strip("/"):
             bucket = place.strip("/") or "bucket"
-            raise ValueError(f"name a prefix in the bucket, such as s3://{bucket}/decisions")
+            raise ValueError(
+                f"name a prefix in the bucket, such as s3://{bucket}/decisions; move the records of an "
+                f"existing log there, and those of s3://{bucket}-reviews to s3://{bucket}/decisions-reviews"
+            )
         return decisions
 
     @field_validator("tune")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from components.contract.errors import ConfigError
 from components.contract.knowledge import KnowledgeSettings
+from components.contract.paths import at_home
 from components.contract.settings import Settings
 from components.contract.task import Task
 
@@ -66,7 +67,7 @@ def load_task(task: str, root: Path | None = None) -> Task:
         text = (resources.files("components.data") / "tasks" / f"{task}.yaml").read_text(encoding="utf-8")
         name = f"task {task}"
     else:
-        path = (root or Path.cwd()) / Path(task).expanduser()
+        path = (root or Path.cwd()) / at_home(task)
         if path.suffix not in (".yaml", ".yml") or not path.is_file():
             raise ConfigError(
                 f"tasks: {task} is no task that comes with Debut ({', '.join(task_names())}), and there is "
@@ -80,7 +81,7 @@ def load_task(task: str, root: Path | None = None) -> Task:
 
 
 def _load_knowledge(file: str, root: Path | None) -> KnowledgeSettings:
-    path = (root or Path.cwd()) / Path(file).expanduser()
+    path = (root or Path.cwd()) / at_home(file)
     if not path.is_file():
         raise ConfigError(f"knowledge: there is no file {path}.")
     text, name, _ = _read(str(path))
@@ -116,7 +117,7 @@ def _read(config: str) -> tuple[str, str, Path]:
     if config in example_names():
         example = resources.files("components.data") / "examples" / f"{config}.yaml"
         return example.read_text(encoding="utf-8"), f"example {config}", Path.cwd()
-    path = Path(config).expanduser()
+    path = at_home(config)
     if path.is_dir():
         raise ConfigError(f"{config} is a folder; name the file in it, for instance {path / 'debut.yaml'}.")
     if not path.is_file():

@@ -10,6 +10,7 @@ from pathlib import Path
 from components.contract.digests import sha256_file
 from components.contract.errors import ConfigError, StorageError
 from components.contract.files import disk_errors
+from components.contract.paths import at_home
 from components.contract.ports import ObjectStore
 
 S3_SCHEME = "s3://"
@@ -19,7 +20,7 @@ def resolve(path: str, root: Path) -> str:
     """A source's path as a URI: s3:// stays, a relative path is taken from `root`."""
     if "://" in path:
         return _supported(path)
-    local = Path(path).expanduser()
+    local = at_home(path)
     return str(local if local.is_absolute() else root / local)
 
 
@@ -53,7 +54,7 @@ def open_store(uri: str) -> ObjectStore:
         from components.data import s3
 
         return s3.S3Store(uri)
-    return LocalStore(Path(uri).expanduser())
+    return LocalStore(at_home(uri))
 
 
 class LocalStore:
@@ -113,7 +114,7 @@ def _supported(uri: str) -> str:
 
 
 def _existing(uri: str) -> Path:
-    path = Path(uri).expanduser()
+    path = at_home(uri)
     if not path.is_file():
         raise StorageError(f"{path}: there is no such file. Correct its path, or give --root.")
     return path

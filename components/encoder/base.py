@@ -15,6 +15,7 @@ from pathlib import Path
 from components.contract.digests import sha256_file, sha256_json
 from components.contract.errors import EncoderError
 from components.contract.learning import EncoderSettings
+from components.contract.paths import at_home
 
 DEFAULT_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -38,7 +39,7 @@ def resolve_base(settings: EncoderSettings) -> Path:
 
     Raises EncoderError: unknown name, no network, missing file, or a wrong digest.
     """
-    local = Path(settings.name).expanduser()
+    local = at_home(settings.name)
     packaged = _packaged_folder() if settings.name == DEFAULT_NAME and settings.revision is None else None
     if local.is_dir():
         folder = local

@@ -11,6 +11,7 @@ import polars as pl
 from scipy.stats import binomtest
 
 from components.contract.files import write_bytes
+from components.contract.spreadsheets import guarded
 from components.evaluation.likely_queries import LikelyQuery
 
 Reason = Literal["no title", "unknown words", "filtered", "near-duplicates", "outranked"]
@@ -36,8 +37,6 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "query_sources": pl.List(pl.String),
     "crowding": pl.List(pl.String),
 }
-# A spreadsheet runs a cell that starts with one of these as a formula (OWASP, "CSV injection").
-_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
 
 
 @dataclass(frozen=True)
@@ -129,10 +128,8 @@ class UndiscoverableReport:
         run as a formula starts with an apostrophe. Raises StorageError."""
         lists = [name for name, kind in SCHEMA.items() if kind == pl.List(pl.String)]
         flat = self.to_frame().with_columns(pl.col(lists).list.join(LIST_SEPARATOR))
-        texts = pl.col(pl.String)
-        safe = flat.with_columns(
-            pl.when(texts.str.contains(_FORMULA)).then("'" + texts).otherwise(texts).name.keep()
-        )
+        texts = [name for name, kind in flat.schema.items() if kind == pl.String]
+        safe = flat.with_columns(guarded(pl.col(name)).alias(name) for name in texts)
         buffer = io.BytesIO()
         safe.write_csv(buffer)
         return write_bytes(path, buffer.getvalue())

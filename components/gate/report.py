@@ -97,7 +97,9 @@ def _group(kind: str, report: GateReport) -> Group:
     gates = _ordered(gate for gate in report.gates if gate.kind == kind)
     widest = max((_extent(gate) for gate in gates), default=0.0)
     title, rule = GROUPS[kind]
-    return Group(title, rule, [Row(gate, _drawing(gate, widest)) for gate in gates], _counts(gates))
+    # Tasks are measured in accuracies, euros and more: each on its own scale.
+    rows = [Row(gate, _drawing(gate, _extent(gate) if kind == "task" else widest)) for gate in gates]
+    return Group(title, rule, rows, _counts(gates))
 
 
 def _ordered(gates: Iterable[Gate]) -> list[Gate]:

@@ -107,9 +107,14 @@ def _judged(
     return line(
         "task", name, outcome, text,
         champion=found.theirs, challenger=found.ours, difference=found.ours - found.theirs,
-        margin=margin if requirement in _WITH_MARGIN else None, requests=rows,
+        margin=_signed(task, margin) if requirement in _WITH_MARGIN else None, requests=rows,
         **_ends(task, low, high),
     )  # fmt: skip
+
+
+def _signed(task: Task, margin: float) -> float:
+    """Of an error below 0: it may rise by so much."""
+    return margin if MEASURES[task.measured[0]].higher_is_better else -margin
 
 
 def _ends(task: Task, low: float, high: float) -> dict[str, float]:

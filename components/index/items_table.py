@@ -17,6 +17,7 @@ from lancedb.index import BTree
 
 from components.contract.errors import StorageError
 from components.contract.live import Change, LiveItem
+from components.contract.paths import at_home
 from components.index.empty_table import create_if_absent
 from components.index.item_rows import (
     SCHEMA,
@@ -55,7 +56,7 @@ class ItemsTable:
 
     def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
         """Use `open`."""
-        self._uri = uri if "://" in uri else str(Path(uri).expanduser())
+        self._uri = uri if "://" in uri else str(at_home(uri))
         connection = connect(self._uri, storage_options)
         self._folder = None if uri.startswith(S3_SCHEME) else SyncedFolder(Path(self._uri))
         self._table = self._retried(lambda: _open_or_create(connection, self._uri))

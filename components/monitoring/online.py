@@ -66,13 +66,16 @@ def explored_recall(
         requests = requests.filter(pl.col("release") == release)
     if exploration.share == 0.0 or not requests.get_column("exploration_positions").list.len().sum():
         return _none("exploration", 0, "no answer held a drawn item: set serving.exploration.share.")
+    if exploration.share >= 1.0:
+        reason = "every answer with an item to draw holds one: set serving.exploration.share below 1."
+        return _none("exploration", 0, reason)
     pairs = _place(requests, exploration.position)
     acts = read_acts(traffic, start, end).select("request_id", "item_id").unique()
     pairs = pairs.join(acts.with_columns(acted=pl.lit(True)), on=["request_id", "item_id"], how="left")
     acted = pl.col("acted").fill_null(False)
     own, new = pl.col("propensity").is_null(), pl.col("item_id").is_in(list(new_items))
     weights = pairs.select(
-        found=pl.when(own & new & acted).then(1.0 / max(1.0 - exploration.share, 1e-9)).otherwise(0.0),
+        found=pl.when(own & new & acted).then(1.0 / (1.0 - exploration.share)).otherwise(0.0),
         missed=pl.when(new & acted).then(1.0 / pl.col("propensity")).otherwise(0.0).fill_null(0.0),
     )
     found, missed = (weights.get_column(name).to_numpy() for name in ("found", "missed"))
@@ -113,6 +116,9 @@ def outside_recall(
     )
     wanted = outside.group_by("user_id").agg(pl.col("item_id").unique()).sort("user_id")
     users = wanted.join(past.rename({"item_id": "history"}), on="user_id", maintain_order="left")
+    # What a user had before is in no list of his, so it is nothing to be found.
+    users = users.with_columns(pl.col("item_id").list.set_difference("history"))
+    users = users.filter(pl.col("item_id").list.len() > 0)
     if len(users) < MIN_ACTS:
         reason = (
             f"{len(users)} users with a past bought new items through other entrances, fewer than {MIN_ACTS}."
@@ -122,10 +128,10 @@ def outside_recall(
     asked = [Request(row["user_id"], None, tuple(row["history"]), frozenset(row["history"])) for row in rows]
     ranking = retriever.search(asked, k)
     shown = [{retriever.item_ids[row] for row in one if row >= 0} for one in ranking.rows]
-    new = [set(row["item_id"]) - set(row["history"]) for row in rows]
-    recalls = [len(a & b) / len(b) for a, b in zip(shown, new, strict=True) if b]
+    new = [set(row["item_id"]) for row in rows]
+    recalls = [len(a & b) / len(b) for a, b in zip(shown, new, strict=True)]
     values = np.asarray(recalls, dtype=np.float64)
-    return _estimate("other entrances", values, np.ones(len(values)), len(outside), seed)
+    return _estimate("other entrances", values, np.ones(len(values)), sum(map(len, new)), seed)
 
 
 def _place(requests: pl.DataFrame, position: int | None) -> pl.DataFrame:

@@ -98,7 +98,8 @@ def watch_opinions(
         .filter(pl.col("text").is_not_null())
         .sort("at", "item_id", "text")
     )
-    learn = rows.filter(pl.col("at") < cutoff) if cutoff else rows
+    dated = cutoff if rows.get_column("at").null_count() < len(rows) else None
+    learn = rows.filter(pl.col("at") < dated) if dated else rows
     if len(learn) < settings.min_reviews:
         raise MonitoringError(
             f"{len(learn)} reviews before the cut-off are fewer than the {settings.min_reviews} of "
@@ -109,7 +110,7 @@ def watch_opinions(
     read = _read(rows, topics, head, encoder, out)
     _write(out / REVIEWS, read)
     _write(out / ITEMS, roll_up(read, cutoff))
-    report = _report(read, topics, release, cutoff, settings)
+    report = _report(read, topics, release, dated, settings)
     write_json(out / REPORT, report.model_dump(mode="json"))
     return report
 
@@ -117,8 +118,8 @@ def watch_opinions(
 def roll_up(read: pl.DataFrame, cutoff: datetime | None) -> pl.DataFrame:
     """Per item the mean score of its reviews, from -1 (all negative) to 1, shrunk towards that of all reviews
     the more the fewer it has (empirical Bayes; the prior's weight by the method of moments: Morris, JASA
-    1983), and their number. …_before: of reviews before the cut-off alone, for what is judged after it; for
-    undated reviews the same."""
+    1983), and their number. …_before: of reviews before the cut-off alone, for what is judged after it; of
+    undated reviews none are known to be, where there is a cut-off."""
     before = read.filter(pl.col("at") < cutoff) if cutoff else read
     now, then = (
         _shrunk(read),
@@ -154,7 +155,7 @@ def _topics(learn: pl.DataFrame, language: Language, settings: OpinionSettings, 
     """Learnt once per release, so that a topic stays what it was told to be."""
     if (out / FACTORS).is_file():
         known = Topics.load(out)
-        if known.count == settings.topics:
+        if known.asked == settings.topics:
             return known
     topics = Topics.fit(learn.get_column("text").to_list(), settings.topics, language, settings.seed)
     topics.save(out)

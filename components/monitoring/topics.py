@@ -35,6 +35,8 @@ class Topics:
     factors: NDArray[np.float64]
     """(topics, words)"""
     language: Language
+    asked: int
+    """Topics that were wanted; there are fewer where the texts have fewer words."""
 
     @classmethod
     def fit(cls, texts: Sequence[str], count: int, language: Language, seed: int) -> Self:
@@ -48,10 +50,11 @@ class Topics:
             raise MonitoringError(
                 f"{len(texts)} reviews share too few words for topics: wait for more reviews."
             ) from error
-        count = min(count, *weights.shape)
+        fewer = min(count, *weights.shape)
         with _unfinished():
-            model = NMF(count, init="nndsvd", random_state=seed, max_iter=_ITERATIONS).fit(weights)
-        return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, model.components_, language)
+            model = NMF(fewer, init="nndsvd", random_state=seed, max_iter=_ITERATIONS).fit(weights)
+        words = tuple(vectorizer.get_feature_names_out())
+        return cls(words, vectorizer.idf_, model.components_, language, count)
 
     @property
     def count(self) -> int:
@@ -84,14 +87,17 @@ class Topics:
     def save(self, folder: Path) -> None:
         with disk_errors(folder):
             save_file({"idf": self.idf, "factors": np.ascontiguousarray(self.factors)}, folder / FACTORS)
-        write_json(folder / WORDS, {"vocabulary": self.vocabulary, "language": self.language})
+        write_json(
+            folder / WORDS, {"vocabulary": self.vocabulary, "language": self.language, "asked": self.asked}
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         with disk_errors(folder):
             arrays = load_file(folder / FACTORS)
             known = json.loads((folder / WORDS).read_bytes())
-        return cls(tuple(known["vocabulary"]), arrays["idf"], arrays["factors"], known["language"])
+        asked = known.get("asked", len(arrays["factors"]))
+        return cls(tuple(known["vocabulary"]), arrays["idf"], arrays["factors"], known["language"], asked)
 
 
 @contextmanager

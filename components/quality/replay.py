@@ -52,14 +52,17 @@ def replay(
     accepted: dict[TableName, int] = {}
     refused: list[Refusal] = []
     for table, corrected in corrections.read(fixed).items():
-        candidates, problems = _candidates(table, corrected, found, workspace)
+        pending = _pending(table, workspace, checked, found)
+        candidates, problems = _candidates(table, corrected, found, pending)
         inspection = inspect_rows(
             table,
             candidates,
             settings,
             now,
             catalogue=_catalogue(table, workspace, checked, found),
-            earlier=_good_rows(table, workspace, checked).join(candidates, on=KEY_COLUMNS, how="anti"),
+            earlier=pl.concat([_read(table, checked / f"{table}.parquet"), pending]).join(
+                candidates, on=KEY_COLUMNS, how="anti"
+            ),
         )
         refused += _refusals(table, problems) + _refusals(table, inspection.quarantine)
         accepted[table] = inspection.clean.height
@@ -68,10 +71,9 @@ def replay(
 
 
 def _candidates(
-    table: TableName, corrected: pl.DataFrame, found: pl.DataFrame, workspace: Path
+    table: TableName, corrected: pl.DataFrame, found: pl.DataFrame, pending: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Typed rows whose key is in quarantine (or was, before an earlier replay), once each; and the others."""
-    pending = _read(table, _replayed(table, workspace))
     known = pl.concat(
         [each.select(KEY_COLUMNS) for each in (found.filter(pl.col("table") == table), pending)]
     )
@@ -91,13 +93,17 @@ def _problem(rows: pl.DataFrame, expectation: str) -> pl.DataFrame:
 def _catalogue(table: TableName, workspace: Path, checked: Path, found: pl.DataFrame) -> Catalogue | None:
     if table == "items":
         return None
-    clean = _good_rows("items", workspace, checked)["item_id"]
+    clean = _read("items", checked / "items.parquet")["item_id"]
+    clean = pl.concat([clean, _pending("items", workspace, checked, found)["item_id"]])
     return Catalogue(listed=pl.concat([clean, quarantine.item_ids(found)]), clean=clean)
 
 
-def _good_rows(table: TableName, workspace: Path, checked: Path) -> pl.DataFrame:
-    """Clean rows of the last run and rows replayed since; both where a row is in both."""
-    return pl.concat([_read(table, checked / f"{table}.parquet"), _read(table, _replayed(table, workspace))])
+def _pending(table: TableName, workspace: Path, checked: Path, found: pl.DataFrame) -> pl.DataFrame:
+    """Rows replayed before whose bad row the shop still has, as the load takes them."""
+    bad, clean = found.filter(pl.col("table") == table), _read(table, checked / f"{table}.parquet")
+    today = pl.concat([rows.select(KEY_COLUMNS) for rows in (bad, clean)])
+    pending = renewed(_read(table, _replayed(table, workspace)), today)
+    return pending.join(today, on=KEY_COLUMNS, how="semi", maintain_order="left")
 
 
 def _read(table: TableName, path: Path) -> pl.DataFrame:

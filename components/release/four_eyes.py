@@ -33,7 +33,8 @@ def require_second(case: ReviewCase, actor: str, people: People) -> None:
     if _is_unknown(asked):
         raise PromotionError(
             f"Who asked for run {case.run_id} is not known ({asked or 'no name'}), so review.four_eyes "
-            f"cannot tell whether {actor} is another person: retrain, or promote it with --override."
+            f"cannot tell whether {actor} is another person: `debut retrain --force`, or promote it with "
+            f"--override."
         )
     if _person(actor, people) == _person(asked, people):
         same = "" if actor == asked else f", as {asked}"

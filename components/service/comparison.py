@@ -112,5 +112,7 @@ class Comparison:
             loading.set_result(Second(self._serving.load(digest), self._serving.table))
         except Exception as error:  # noqa: BLE001 – whatever it is, who waits for it gets it
             logger.error("Release %s cannot be shown beside the champion: %s", digest[:12], error)
-            self._failed_at = time.monotonic()
+            with self._lock:
+                if loading is self._loading:  # not an earlier challenger's
+                    self._failed_at = time.monotonic()
             loading.set_exception(error)

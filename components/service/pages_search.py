@@ -122,9 +122,16 @@ class SearchPages:
         by_challenger = request.query_params.get("by") == BY_CHALLENGER and challenger is not None
         explanation, release = await self._explained(query, item_id, challenger if by_challenger else None)
         row = release.index.row(item_id)
+        implied = {
+            name.removeprefix("implied "): value
+            for name, value in explanation.parts.items()
+            if name.startswith("implied ")
+        }
         return self._frame.show(
             request,
             "why.html.jinja",
+            implied=implied,
+            ranked_again=release.index.ranker_of(ports.Request("page", text=query.q)) is not None,
             query=query,
             item_id=item_id,
             explanation=explanation,

@@ -11,6 +11,7 @@ import polars as pl
 
 from components.contract.errors import StorageError
 from components.contract.files import disk_errors
+from components.contract.spreadsheets import unguarded
 from components.evaluation.undiscoverable_report import REASONS, SCHEMA
 
 _SHOWN = ("item_id", "title", "category", "brand", "reason", "fix", "best_query", "best_place")
@@ -50,7 +51,8 @@ class UndiscoverableTable:
             at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             try:
                 rows = pl.read_csv(path, schema_overrides=dict.fromkeys(SCHEMA, pl.String))
-                items = tuple(map(_item, rows.select(*_SHOWN, *_DATES).iter_rows()))
+                rows = rows.select(*(unguarded(pl.col(name)).alias(name) for name in _SHOWN), *_DATES)
+                items = tuple(map(_item, rows.iter_rows()))
                 figures = _figures(path.with_suffix(".json"))
             except (pl.exceptions.PolarsError, ValueError, KeyError, TypeError) as error:
                 raise StorageError(
@@ -69,8 +71,7 @@ class UndiscoverableTable:
 
 
 def _item(row: tuple[str | None, ...]) -> UndiscoverableItem:
-    texts = [_text(cell) for cell in row[: len(_SHOWN) - 1]]
-    item_id, title, category, brand, reason, fix, best_query = texts
+    item_id, title, category, brand, reason, fix, best_query = row[: len(_SHOWN) - 1]
     place, listed_at, first_seen = row[len(_SHOWN) - 1 :]
     return UndiscoverableItem(
         item_id=item_id or "",
@@ -84,14 +85,6 @@ def _item(row: tuple[str | None, ...]) -> UndiscoverableItem:
         listed_at=datetime.fromisoformat(listed_at) if listed_at else None,
         first_seen=datetime.fromisoformat(first_seen) if first_seen else None,
     )
-
-
-def _text(cell: str | None) -> str | None:
-    """Without the apostrophe that keeps a spreadsheet from running the cell."""
-    return cell[1:] if cell and cell.startswith("'") and cell[1:2] in _GUARDED else cell
-
-
-_GUARDED = tuple("=+-@\t\r\n＝＋－＠")
 
 
 def _figures(path: Path) -> dict[str, Any]:

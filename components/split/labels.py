@@ -13,6 +13,7 @@ from components.contract.errors import DataError
 from components.contract.files import disk_errors, write_bytes
 from components.contract.records import Entrance
 from components.contract.settings import QualitySettings
+from components.contract.spreadsheets import unguarded
 from components.split.catalogue import normalised
 from components.split.judged import JUDGE, JudgedSet, read_judged
 
@@ -143,7 +144,9 @@ def _cells(path: Path) -> pl.DataFrame:
             f"{path}: the column {missing[0]} is missing; answers need {', '.join(_ANSWERED)}, as "
             f"`debut label next --export` writes them."
         )
-    cells = given.select(pl.col(name).fill_null("").str.strip_chars() for name in _ANSWERED)
+    cells = given.select(
+        unguarded(pl.col(name).fill_null("").str.strip_chars()).alias(name) for name in _ANSWERED
+    )
     cells = cells.with_row_index("row", offset=2).with_columns(request_id=normalised("query"))
     return cells.select("row", "query", "request_id", "item_id", "grade")
 

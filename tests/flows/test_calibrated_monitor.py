@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.contract.errors import ConfigError, DebutError, JudgeError
+from components.contract.errors import ConfigError, DebutError, JudgeError, MonitoringError
 from components.contract.files import write_json
 from components.contract.operations import MonitoringSettings
 from components.monitoring.alarms import Alarms, calibrate
 from components.monitoring.reference import ITEMS_FILE, REFERENCE_FILE, REQUESTS_FILE, Reference
 from flows import building, releases
-from flows.monitor import _given
+from flows.monitor import _given, monitor
 from flows.shop import REFERENCE
 from tests.components.monitoring.conftest import RELEASE, invented_reference, invented_requests
 
@@ -121,6 +121,29 @@ def test_what_cannot_be_calibrated_ends_no_run(made: Made, monkeypatch: pytest.M
     made.failure = JudgeError("[no] query was made.")
     made.run()
     assert shown == [("monitor", r"will not watch aaaaaaaaaaaa: \[no] query was made.")]
+
+
+def test_reviews_that_cannot_be_read_keep_no_window_from_being_judged(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, once the windows are through."""
+    judged, told = [], []
+
+    def unread(*_: Any, **__: Any) -> None:
+        raise MonitoringError("12 reviews are too few.")
+
+    monkeypatch.setattr("flows.monitor.open_shop", lambda *_: made.shop)
+    monkeypatch.setattr("flows.monitor.opinions.watch", unread)
+    monkeypatch.setattr("flows.monitor._due", lambda _: [("first", "last")])
+    monkeypatch.setattr(
+        "flows.monitor.watch",
+        lambda *given, **_: judged.append(given) or {"mlflow": None, "verdict": "no drift"},
+    )
+    monkeypatch.setattr("flows.monitor._markdown", str)
+    monkeypatch.setattr("flows.monitor.create_markdown_artifact", lambda *_, **__: None)
+    monkeypatch.setattr("flows.monitor.drift_events.tell_problem", lambda _, sentence: told.append(sentence))
+    assert monitor.fn("x")["verdict"] == "no drift"
+    assert len(judged) == 1 and told == ["12 reviews are too few."]
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_a_crashed_retrain_is_told_once_in_its_thread_and_to_the_webhook(
     thread, webhook = recorder.posts
     assert (thread["channel"], thread["thread_ts"]) == ("C0SHOP", "1.0")
     assert thread["text"].startswith(f"Run `{run.name}` failed: it ended Crashed at 20")
-    assert "slack:U0ADA asked for it" in thread["text"]
+    assert "it was started under the name slack:U0ADA" in thread["text"]
     assert webhook == {"method": "/hooks/mattermost", "text": thread["text"]}
     assert "s3cret" not in str(recorder.posts)
     assert tell_lost_runs(shop) == []

@@ -217,6 +217,16 @@ def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
     assert not releases.history_of("nobody")
 
 
+def test_a_refused_check_of_an_earlier_version_is_nobodys_history(tmp_path: Path) -> None:
+    """It noted no other; the service answers as where there is none."""
+    shop = open_shop("demo", None, str(tmp_path))
+    (shop.workspace / "stages" / "check-x").mkdir(parents=True)
+    table = {"table": "items", "rows": 10, "quarantined": 9, "clean": 1, "expectations": []}
+    shop.remember_check(shop.workspace / "stages" / "check-x")
+    (shop.workspace / "stages" / "check-x" / "quality.json").write_text(json.dumps({"tables": [table]}))
+    assert ShopReleases(shop).history_of("u") == ()
+
+
 def test_what_the_tolerance_refused_is_not_served(retrained: Any, debut: Any, connected: Any) -> None:
     """The rows that stopped the run are listed, and users keep their histories."""
     shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))

@@ -91,6 +91,11 @@ def test_a_deployed_example_is_generated_where_the_worker_runs(tmp_path: Path) -
     assert _values(shop, "demo", str(tmp_path), "process")["DEBUT_ROOT"] == str(tmp_path.resolve())
 
 
+def test_a_home_folder_of_nobody_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"~nosuchuser/x: this machine knows no home folder"):
+        open_shop("demo", None, "~nosuchuser/x")
+
+
 def test_nothing_is_generated_into_a_folder_of_the_users(tmp_path: Path) -> None:
     """With --root the files are the user's own, and what is missing is named."""
     with pytest.raises(StorageError, match=r"items\.jsonl\.gz: there is no such file"):

@@ -12,6 +12,7 @@ from components.contract.judging import GatePolicy
 from components.contract.task import Task
 from components.evaluation.scorecard import Scorecard
 from components.gate import statistics
+from components.gate.report import _drawing, _extent
 from components.gate.tasks import task_gates
 from components.gate.verdict import decide
 
@@ -117,6 +118,21 @@ def test_less_is_better_for_an_error(cards) -> None:
     [gate] = task_gates([price], challenger, champion, None, GatePolicy(resamples=400))
     assert gate.outcome == "pass" and "less is better" in gate.sentence
     assert gate.difference < 0 and gate.high < 0
+
+
+def test_the_margin_of_an_error_is_drawn_where_it_counts(cards) -> None:
+    """A challenger that is off by more lies right of the dashed line, not left of it as a loss of recall."""
+    price = task(head="regression", policy={"against_champion": "non_inferior", "populations": ["all"]})
+    off = answers(1.0, 1).drop("target", "answer")
+    off = off.with_columns(target=pl.Series(np.arange(ROWS, dtype=float)))
+    challenger, champion = (
+        replace(card, tasks={"kind": off.with_columns(answer=pl.col("target") + error)})
+        for card, error in zip(cards.promoted(), (2.0, 1.0), strict=True)
+    )
+    [gate] = task_gates([price], challenger, champion, None, GatePolicy(resamples=400))
+    assert gate.outcome == "fail" and gate.margin < 0
+    drawing = _drawing(gate, _extent(gate))
+    assert drawing.zero < drawing.margin < drawing.low
 
 
 def test_missing_answers_never_promote_and_a_new_task_is_not_compared(cards, policy) -> None:

@@ -121,6 +121,12 @@ def test_without_acts_on_drawn_items_there_is_no_estimate(tmp_path: Path) -> Non
     assert (found.value, "drawn items" in str(found.reason)) == (None, True)
 
 
+def test_where_every_answer_is_drawn_nothing_can_be_compared(tmp_path: Path) -> None:
+    """The few answers without an item to draw would weigh for ever so many."""
+    found = explored_recall(traffic(tmp_path, 4_000), NEW, START, END, ExplorationSettings(share=1.0))
+    assert found.value is None and "below 1" in str(found.reason)
+
+
 class TopItems:
     """Recommends the same five items to everybody, but none that was bought."""
 
@@ -163,6 +169,17 @@ def test_purchases_elsewhere_give_the_recall_that_they_have() -> None:
     )
     assert few.value is None
     assert few.reason is not None
+
+
+@pytest.mark.parametrize("fresh", [0, 1])
+def test_what_users_had_before_is_no_choice_to_be_found(fresh: int) -> None:
+    """Of twenty who bought a new item again, and one who bought his first, no share can be told."""
+    rows = [purchase(user, "i0", START - timedelta(days=2)) for user in range(20)]
+    rows += [purchase(user, "i1" if user < fresh else "i0", START) for user in range(20)]
+    found = outside_recall(
+        pl.DataFrame(rows, infer_schema_length=None), TopItems(), {"i0", "i1"}, START, END, k=5
+    )
+    assert (found.value, found.acts) == (None, fresh)
 
 
 def test_a_request_carries_the_history_before_the_window() -> None:

@@ -111,6 +111,14 @@ def test_texts_are_read_once_and_topics_stay(tmp_path):
     assert Topics.load(tmp_path / "opinions").count == 2
 
 
+def test_fewer_topics_than_were_wanted_are_learnt_once(tmp_path):
+    """Texts of few words have no more."""
+    encoder, wanted = WordEncoder(), SETTINGS.model_copy(update={"topics": 90})
+    for _ in range(2):
+        watched(tmp_path, reviews_of(), settings=wanted, encoder=encoder)
+    assert encoder.encoded == 3_000
+
+
 def test_an_items_sentiment_is_shrunk_by_how_few_reviews_it_has(tmp_path):
     """Of items that truly differ the shrunk means lie nearer to the truth than the plain ones."""
     rng = np.random.default_rng(0)
@@ -154,6 +162,8 @@ def test_undated_and_short_histories_are_counted_but_not_watched(tmp_path):
     report = watched(tmp_path, undated, cutoff=None)
     assert report.surges == () and "undated" in report.sentence and report.reviews == 3_000
     assert report.false_alarms_per_year is None
+    of_dated = watched(tmp_path / "dated", undated)  # the shop's items and events have dates
+    assert of_dated.surges == () and "undated" in of_dated.sentence and of_dated.reviews == 3_000
     short = watched(tmp_path / "short", reviews_of().filter(pl.col("at") >= CUTOFF - timedelta(days=9)))
     assert "9 days back" in short.sentence and "opinions.min_days" in short.sentence
     with pytest.raises(MonitoringError, match=r"fewer than the 100 of opinions\.min_reviews"):

@@ -85,6 +85,17 @@ def test_against_rows_replayed_before(stage, tmp_path) -> None:
     assert [each.expectation for each in result.refused] == ["item_id occurs once (its first good row stays)"]
 
 
+def test_a_correction_whose_row_the_shop_changed_takes_nobodys_id(stage, table, write, tmp_path) -> None:
+    """The load leaves it out, so the row as it is now can be corrected anew."""
+    fixed = {("items", 2): {"title": "Elm table"}}
+    replay.replay(corrected(stage, tmp_path / "bad.csv", fixed), tmp_path, stage, SETTINGS)
+    items = table("items", {}, {"item_id": "B2", "title": None, "price": 99.0})
+    items = items.with_columns(row_hash=pl.col("row_hash") + "x")  # other values, another hash
+    checks.inspect(write(tmp_path / "loaded", items=items), SETTINGS, tmp_path / "out")
+    again = corrected(tmp_path / "out", tmp_path / "again.csv", fixed)
+    assert replay.replay(again, tmp_path, tmp_path / "out", SETTINGS).accepted == {"items": 1}
+
+
 def test_rows_that_moved_since_the_export_are_found(stage, table, write, tmp_path) -> None:
     """A file exported when rows were numbered otherwise (or before the source grew) still names its rows: by
     source and values, equal rows in their order; they come back under the key of today."""

@@ -1,5 +1,6 @@
 """What a query implies, as the service ranks by it and shows it."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,15 @@ def test_debug_shows_what_is_implied_and_what_it_adds(shop: Any) -> None:
         implied = sum(value for name, value in parts.items() if name.startswith("implied "))
         total = parts["cosine"] + parts["lexical_weight"] * parts["lexical"] + implied
         assert parts["score"] == pytest.approx(total) == pytest.approx(hit["score"], abs=1e-5)
+
+
+def test_the_page_that_says_why_adds_up(shop: Any) -> None:
+    """Meaning, words and what the query implies, to the score."""
+    hit = asked(shop, "cheap noble beaker")["results"][0]
+    answer = shop.client.get("/why", params={"q": "cheap noble beaker", "item_id": hit["item_id"]})
+    told = [float(number) for number in re.findall(r"<dd>(?:<strong>)?(-?\d\.\d{3})<", answer.text)]
+    assert len(told) == 6 and sum(told[:-1]) == pytest.approx(told[-1], abs=0.004)
+    assert "<dt>Brand</dt>" in answer.text and "their sum" in answer.text
 
 
 def test_the_judge_ranks_as_the_service_does(shop: Any, candidates: Path, digest: str) -> None:
