@@ -108,7 +108,7 @@ class Explainer:
         why = self._filtered(self._ids[attempt.row]) if self._filtered else None
         if why is None:
             return None
-        fix = f"Hidden from results ({why}): change that first; new words cannot make it appear."
+        fix = f"Hidden where results are filtered ({why}): change that first; words help where it is shown."
         return Explanation("filtered", fix, attempt.top[:LEADERS])
 
     def _near_duplicates(self, attempt: Attempt) -> Explanation | None:
