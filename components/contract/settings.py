@@ -138,8 +138,8 @@ class Settings(Section):
         if place != decisions and decisions and "/" not in place.strip("/"):
             bucket = place.strip("/") or "bucket"
             raise ValueError(
-                f"name a prefix in the bucket, such as s3://{bucket}/decisions; move the records of an "
-                f"existing log there, and those of s3://{bucket}-reviews to s3://{bucket}/decisions-reviews"
+                f"name a prefix in the bucket (records of an existing log move there, those of "
+                f"s3://{bucket}-reviews to s3://{bucket}/decisions-reviews), such as s3://{bucket}/decisions"
             )
         return decisions
 

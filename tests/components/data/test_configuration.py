@@ -141,9 +141,9 @@ def test_items_are_required() -> None:
 def test_a_decision_log_has_a_prefix_in_its_bucket(place: str) -> None:
     """Its reviews lie beside it, which is not to be in another bucket."""
     told = complaint(f"{MINIMAL}decisions: {place}\n")
-    assert (
-        f"`decisions`: name a prefix in the bucket, such as s3://acme-log/decisions, not '{place}'." in told
-    )
+    assert "`decisions`: name a prefix in the bucket (records of an existing log move there" in told
+    assert "s3://acme-log-reviews to s3://acme-log/decisions-reviews" in told
+    assert f"such as s3://acme-log/decisions, not '{place}'." in told
     for good in ("s3://acme-log/decisions", "s3://acme-log/shops/corner/", "/srv/decisions", "decisions"):
         assert parse_settings(f"{MINIMAL}decisions: {good}\n", "debut.yaml").decisions == good
 
