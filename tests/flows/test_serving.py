@@ -179,7 +179,7 @@ def test_the_log_has_no_addresses_of_requests_sent(
     httpx_logger = logging.getLogger("httpx")
     monkeypatch.setattr(httpx_logger, "level", logging.NOTSET)
     set_up_logging()
-    logging.getLogger("debut").info("kept")
+    logging.getLogger(f"{__name__}.of_this_test").info("kept")  # no library that set up logging knows it
     httpx_logger.info("HTTP Request: POST http://h/v1")
     httpx_logger.warning("kept, too")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
