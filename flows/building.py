@@ -59,6 +59,32 @@ def build(
     """
     vectors = encoded(run, data, model.encoder, model.name)
     plan, rankers = retrieval or chosen_plan(run, data, model)
+    fingerprint = _fingerprint(run, data, model, champion, baseline)
+    graphs = exported(run, model) if plan.inference != "torch" else None
+    graph = graph_of(graphs, plan.inference)
+    heads = fitted_heads(run, data, model, graph, plan)
+    knowledge = run.shop.settings.knowledge
+    histories = fitted_histories(run, data, model, vectors, plan)
+    built = build_stages.build_candidate(
+        run.shop.candidates,
+        model.encoder,
+        graph,
+        vectors,
+        plan,
+        fingerprint,
+        heads,
+        knowledge,
+        rankers,
+        histories,
+    )
+    sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
+    return built
+
+
+def _fingerprint(
+    run: Run, data: Data, model: Model, champion: Candidate | None, baseline: bool
+) -> Fingerprint:
+    """Everything that the model, its heads and the base below it have learned from."""
     taught = run.shop.settings.training.distillation.weight > 0
     requests, items = ([], []) if baseline else trained_on(data.split, taught)
     if data.task_rows is not None:  # version 0's heads learn, too
@@ -81,26 +107,8 @@ def build(
         baseline=baseline,
     )
     if champion is not None and run.shop.settings.training.start == "champion":
-        fingerprint = fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
-    graphs = exported(run, model) if plan.inference != "torch" else None
-    graph = graph_of(graphs, plan.inference)
-    heads = fitted_heads(run, data, model, graph, plan)
-    knowledge = run.shop.settings.knowledge
-    histories = fitted_histories(run, data, model, vectors, plan)
-    built = build_stages.build_candidate(
-        run.shop.candidates,
-        model.encoder,
-        graph,
-        vectors,
-        plan,
-        fingerprint,
-        heads,
-        knowledge,
-        rankers,
-        histories,
-    )
-    sign_release(run.shop.settings.signing, run.shop.candidates / built.digest)
-    return built
+        return fingerprint.after(candidates.load_fingerprint(run.shop.candidates / champion.digest))
+    return fingerprint
 
 
 def fitted_histories(run: Run, data: Data, model: Model, vectors: Path, plan: RetrievalPlan) -> Path | None:

@@ -15,7 +15,7 @@ from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
 from components.data.configuration import load_settings
 from components.data.storage import open_store
-from components.release.decision_log import DecisionLog
+from components.release.decision_log import DecisionLog, storable
 
 if TYPE_CHECKING:  # its module imports libraries that most commands do not need
     from components.release.review import Reviews
@@ -159,7 +159,7 @@ def actor() -> str:
     """Who acts, for the decision log: what the job that runs us says, else the login name."""
     named = os.environ.get("DEBUT_ACTOR")
     if named:
-        return named.encode("utf-8", "replace").decode()  # other bytes come as lone surrogates
+        return storable(named)
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

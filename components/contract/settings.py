@@ -134,9 +134,9 @@ class Settings(Section):
     @classmethod
     def _leaves_room_beside_it(cls, decisions: str | None) -> str | None:
         """Reviews lie beside the log; beside a whole bucket lies another one, perhaps another owner's."""
-        place = (decisions or "").removeprefix("s3://")
-        if place != decisions and decisions and "/" not in place.strip("/"):
-            bucket = place.strip("/") or "bucket"
+        bucket = (decisions or "").removeprefix("s3://").strip("/")
+        if decisions and decisions.startswith("s3://") and "/" not in bucket:
+            bucket = bucket or "bucket"
             raise ValueError(
                 f"name a prefix in the bucket (records of an existing log move there, those of "
                 f"s3://{bucket}-reviews to s3://{bucket}/decisions-reviews), such as s3://{bucket}/decisions"

@@ -27,6 +27,11 @@ def renewed(rows: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(*today).select(rows.columns)
 
 
+def still_there(rows: pl.DataFrame, current: pl.DataFrame) -> pl.DataFrame:
+    """Those of `rows` that `current` has, under today's keys."""
+    return renewed(rows, current).join(current, on=KEY_COLUMNS, how="semi", maintain_order="left")
+
+
 def _numbered(keys: pl.DataFrame) -> pl.DataFrame:
     of = pl.col(SOURCE_FILE).str.replace(_RESULT_OF, "${1}").alias("of")
     k = pl.int_range(pl.len()).over("of", ROW_HASH).alias("k")

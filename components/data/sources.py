@@ -16,8 +16,8 @@ from components.contract.errors import ConfigError, DataError, StorageError
 from components.contract.files import disk_errors
 from components.contract.records import LoadedData
 from components.contract.settings import Settings
-from components.contract.tables import KEY_COLUMNS, TableName
-from components.data.row_keys import renewed
+from components.contract.tables import TableName
+from components.data.row_keys import still_there
 from components.data.storage import content_digest, fetch, resolve
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _replayed(frame: pl.DataFrame, path: Path) -> tuple[pl.DataFrame, int]:
     replayed = pl.read_parquet(path)
     if replayed.schema != frame.schema:
         raise DataError(f"{path}: its columns are not those of the loaded table; replay the rows again.")
-    today = renewed(replayed, frame).join(frame, on=KEY_COLUMNS, how="semi", maintain_order="left")
+    today = still_there(replayed, frame)
     return today, len(replayed) - len(today)
 
 

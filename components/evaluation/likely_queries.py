@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from components.evaluation.asked_queries import AskedQueries
 from components.evaluation.catalogue_words import CatalogueWords, is_number
 from components.index.postings import tokens
+from components.split.catalogue import plain_query
 
 Source = Literal["own words", "asked for similar items"]
 MOST_QUERIES = 6
@@ -126,7 +127,7 @@ def _distinct(sources: list[tuple[Source, list[str]]]) -> tuple[LikelyQuery, ...
     found: dict[str, LikelyQuery] = {}
     for source, texts in sources:
         for text in texts:
-            text = " ".join(text.lower().split())
+            text = plain_query(text)
             if text:
                 found.setdefault(text, LikelyQuery(text, source))
     return tuple(found.values())[:MOST_QUERIES]

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 
 from components.contract.files import disk_errors, write_json
 from components.encoder.base import SETTINGS_FILE, folder_digest
-from components.encoder.transformer import TransformerEncoder
+from components.encoder.transformer import TransformerEncoder, longest_text
 from components.pretraining.batches import Masking, TextLoader, Tokens
 from components.pretraining.corpus import DESCRIPTION, PAIRS, TEXTS, Corpus
 from components.pretraining.held_out import HeldOut
@@ -34,7 +34,7 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     settings = spec.pretraining
     start = load_start(Path(spec.start), settings.seed)
     limits = [settings.max_length, start.tokenizer.model_max_length]
-    longest = min(*limits, getattr(start.model.config, "max_position_embeddings", settings.max_length))
+    longest = min(*limits, longest_text(start.model.config))
     wide = spec.encoder.model_copy(update={"max_length": longest})
     encoder = start.encoder(wide, Path(spec.start))
     ranks = int(os.environ.get("WORLD_SIZE", "1"))

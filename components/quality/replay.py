@@ -8,7 +8,7 @@ import polars as pl
 from components.contract.records import Record
 from components.contract.settings import QualitySettings
 from components.contract.tables import KEY_COLUMNS, TABLES, TableName
-from components.data.row_keys import renewed
+from components.data.row_keys import renewed, still_there
 from components.quality import corrections, parquet, quarantine
 from components.quality.facts import Catalogue
 from components.quality.inspection import inspect_rows
@@ -102,8 +102,7 @@ def _pending(table: TableName, workspace: Path, checked: Path, found: pl.DataFra
     """Rows replayed before whose bad row the shop still has, as the load takes them."""
     bad, clean = found.filter(pl.col("table") == table), _read(table, checked / f"{table}.parquet")
     today = pl.concat([rows.select(KEY_COLUMNS) for rows in (bad, clean)])
-    pending = renewed(_read(table, _replayed(table, workspace)), today)
-    return pending.join(today, on=KEY_COLUMNS, how="semi", maintain_order="left")
+    return still_there(_read(table, _replayed(table, workspace)), today)
 
 
 def _read(table: TableName, path: Path) -> pl.DataFrame:

@@ -120,8 +120,8 @@ class DecisionLog:
                 number=len(records) + 1,
                 predecessor=champion_of(records),
                 at=self._clock(),
-                actor=_storable(actor),
-                reason=_storable(reason),
+                actor=storable(actor),
+                reason=storable(reason),
                 previous_hash=record_hash(records[-1]) if records else None,
                 **act,  # type: ignore[arg-type]  # a dict, so that it can also be compared with older records
             )
@@ -183,7 +183,7 @@ def _number(key: str) -> int:
     return int(key.removesuffix(".json"))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """With question marks for what is no UTF-8: the shell hands such bytes over as lone surrogates."""
     return text.encode("utf-8", "replace").decode()
 

@@ -30,8 +30,8 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
     items = _mark_items(items, cutoff, validation_cutoff)
     # An item listed after its own first event (a pre-order, a wrong date) is new all the same.
     first, second = (items.filter(mark).select("item_id") for mark in ("trainable", "refit_trainable"))
-    of_known = searches.join(second, on="item_id", how="semi"), acts.join(second, on="item_id", how="semi")
-    purchases = _purchase_rows(of_known[1], cutoff)
+    known_searches, known_acts = (rows.join(second, on="item_id", how="semi") for rows in (searches, acts))
+    purchases = _purchase_rows(known_acts, cutoff)
     return SplitParts(
         items=items,
         graded_search=None,
@@ -39,11 +39,11 @@ def split_by_time(items: pl.DataFrame, events: pl.DataFrame, settings: SplitSett
             searches.join(first, on="item_id", how="semi"), validation_cutoff, settings
         ),
         train_purchases=_purchase_rows(acts.join(first, on="item_id", how="semi"), validation_cutoff),
-        refit_search=_search_rows(of_known[0], cutoff, settings) if refit else None,
+        refit_search=_search_rows(known_searches, cutoff, settings) if refit else None,
         refit_purchases=purchases if refit else None,
         purchases=purchases,
         traffic=traffic_rows(events, items.filter("refit_trainable"), cutoff),
-        validation=_judged(*of_known, validation_cutoff, cutoff, settings),
+        validation=_judged(known_searches, known_acts, validation_cutoff, cutoff, settings),
         test=_judged(searches, acts, cutoff, end, settings),
         cutoff=cutoff,
         validation_cutoff=validation_cutoff,
