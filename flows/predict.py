@@ -22,5 +22,6 @@ def predict(shop: Shop, task: str, text: str) -> Answer:
         raise ConfigError("The text is empty: give at least one character.")
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
     asked = heads[task].task
-    [answer] = heads[task].answers(encoded(asked, encoder, [prompted(asked, text)]))
+    texts = [prompted(asked, text)]
+    [answer] = heads[task].answers(encoded(asked, encoder, texts), texts)
     return answer

@@ -172,8 +172,8 @@ def _read(rows: pl.DataFrame, topics: Topics, head: Head, encoder: Encoder, out:
         known = pl.read_parquet(out / REVIEWS).select("text", *found).unique("text")
     unread = rows.join(known, on="text", how="anti").get_column("text").unique().sort().to_list()
     if unread:
-        vectors = encoder.encode_items([prompted(head.task, text) for text in unread])
-        probability = head.probabilities(vectors)
+        texts = [prompted(head.task, text) for text in unread]
+        probability = head.probabilities(encoder.encode_items(texts), texts)
         label = np.asarray(head.labels, dtype=object)[probability.argmax(axis=1)]
         sides = [probability[:, head.labels.index(name)] for name in (POSITIVE, NEGATIVE)]
         fresh = pl.DataFrame(

@@ -110,4 +110,5 @@ async def found_items(serving: Serving, text: str) -> list[FoundItem]:
 def _answers(release: Release, heads: list[Head], texts: list[str]) -> list[Answer]:
     """One answer per head, to its own text; equal texts are encoded once."""
     vectors = release.index.encoder.encode_items(texts)
-    return [head.answers(vectors[place : place + 1])[0] for place, head in enumerate(heads)]
+    pairs = zip(heads, vectors[:, None], texts, strict=True)
+    return [head.answers(vector, [text])[0] for head, vector, text in pairs]

@@ -1,4 +1,5 @@
-"""The scikit-learn adapter: what a team would try first, fitted on the same rows as a head.
+"""The scikit-learn adapter: what a team would try first, fitted on the same rows as a head, and the same as
+a part of a head.
 
 Word and word-pair TF-IDF with logistic regression or ridge regression, its strength chosen as a head's is: on
 training rows that were left out of the fit. Of many classes, as brands can be, the nearest neighbours by
@@ -13,15 +14,19 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from components.contract.task import Task
-from components.tasks.fit import FEW_ROWS, FOLDS
-from components.tasks.heads import on_scale
+from components.tasks.coding import on_scale
+from components.tasks.folds import FEW_ROWS, FOLDS
+from components.tasks.words import TF_IDF, Words
 
 MANY_CLASSES = 500
+MOST_WORDS, MOST_WEIGHTS = 100_000, 4_000_000
+"""Of a head's words and word pairs, the most frequent are kept; and of their weights for all classes, 16 MB."""
 _STRENGTHS = {
     "logisticregression__C": [0.1, 1.0, 10.0, 100.0],
     "kneighborsclassifier__n_neighbors": [1, 5, 20],
@@ -35,14 +40,47 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
         return np.empty((0, 1))
     targets = train.get_column("target").to_list()
     if task.head != "regression":
-        last: Any = LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
+        last = _logistic(task)
         if len(set(targets)) > MANY_CLASSES:
             last = KNeighborsClassifier(metric="cosine", weights="distance")
-        fitted = _fitted(last, train, targets)
+        fitted = _fitted(last, train.get_column("text").to_list(), targets)
         order = np.argsort(-fitted.predict_proba(texts), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
-    found = np.asarray(_fitted(Ridge(), train, on_scale(task, targets)).predict(texts))
+    fitted = _fitted(Ridge(), train.get_column("text").to_list(), on_scale(task, targets))
+    found = np.asarray(fitted.predict(texts))
     return (np.exp(found) if task.log_scale else found)[:, None]
+
+
+def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) -> Words | None:
+    """What a head may read beside vectors, from the n training texts and their targets. None: the task does
+    not want it, its head is a nearest, its texts are queries – which search answers by vectors it has –, or
+    its classes are one or too many."""
+    classes = len(set(targets))
+    if not task.words or task.head == "nearest" or task.of_queries:
+        return None
+    if task.head == "regression":
+        fitted = _fitted(Ridge(), texts, on_scale(task, targets), MOST_WORDS)
+        weights, bias = fitted[-1].coef_[None], np.asarray([fitted[-1].intercept_])
+    elif 1 < classes <= MANY_CLASSES:
+        fitted = _fitted(_logistic(task), texts, targets, min(MOST_WORDS, MOST_WEIGHTS // classes))
+        weights, bias = fitted[-1].coef_, fitted[-1].intercept_
+        if classes == 2:  # scikit-learn keeps one line, the second class's odds
+            weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
+    else:
+        return None
+    vocabulary = tuple(fitted[0].get_feature_names_out().tolist())
+    return Words(vocabulary, *(array.astype(np.float32) for array in (fitted[0].idf_, weights, bias)))
+
+
+def goodness(task: Task, true: Sequence[str | float], answers: Sequence[str]) -> float:
+    """Of a classification's n answers: macro-F1 where that is the task's first metric, else accuracy."""
+    if task.measured[0] == "macro_f1":
+        return float(f1_score(true, answers, average="macro"))
+    return float(accuracy_score(true, answers))
+
+
+def _logistic(task: Task) -> Any:
+    return LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
 
 
 def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
@@ -53,14 +91,13 @@ def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
     return str(target.value_counts().sort("count", "target", descending=[True, False]).item(0, "target"))
 
 
-def _fitted(last: Any, train: pl.DataFrame, targets: Any) -> Any:
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-    pipeline = make_pipeline(words, last)
+def _fitted(last: Any, texts: Sequence[str], targets: Any, most_words: int | None = None) -> Any:
+    """The pipeline of TF-IDF and the last step."""
+    pipeline = make_pipeline(TfidfVectorizer(**TF_IDF, max_features=most_words), last)
     strengths = {name: values for name, values in _STRENGTHS.items() if name in pipeline.get_params()}
-    texts = train.get_column("text").to_list()
     if len(texts) < 2 * FOLDS and isinstance(last, LogisticRegression):
         return pipeline.fit(texts, targets)  # a part of so few may have a single class
     parts: Any = ShuffleSplit(n_splits=1, test_size=1 / FOLDS, random_state=0)
     if len(texts) <= FEW_ROWS:
         parts = KFold(min(FOLDS, len(texts)), shuffle=True, random_state=0)
-    return GridSearchCV(pipeline, strengths, cv=parts).fit(texts, targets)
+    return GridSearchCV(pipeline, strengths, cv=parts).fit(texts, targets).best_estimator_

@@ -2,6 +2,7 @@
 
     heads/<task>/head.safetensors   weights (m, d), bias (k,), members or coefficients (m,)
                  head.json          the task's declaration, its labels and what was calibrated on validation
+                 words.*            where the text's own words are read, too (words.py)
 
 Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression), m rows of weights: k, or one
 per training text ("nearest", regression).
@@ -25,8 +26,9 @@ from components.contract.ports import Encoder, Vectors
 from components.contract.records import Record
 from components.contract.tables import TABLES
 from components.contract.task import Task
+from components.tasks.coding import Floats
+from components.tasks.words import Words
 
-Floats = NDArray[np.float64]
 WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
 ALTERNATIVES = 3
 
@@ -94,10 +96,14 @@ class Head:
     """(m,) ascending numbers of the labels that rows of weights stand for; None: row r for label r."""
     texts: tuple[str, ...] = ()
     """(m,) of a nearest: the training text of each row."""
+    words: Words | None = None
+    words_share: float = 0.0
+    """Of the outputs, what the text's own words say; the rest is by its vector. Chosen on validation."""
 
-    def outputs(self, vectors: Vectors) -> Floats:
-        """(n, d) unit vectors → (n, k): calibrated logits, or values on the head's scale. Raises EncoderError
-        for vectors of another encoder's dimensions."""
+    def outputs(self, vectors: Vectors, texts: Sequence[str] = ()) -> Floats:
+        """(n, d) unit vectors, and the n texts that they are of for a head that has words → (n, k): calibrated
+        logits, or values on the head's scale. Raises EncoderError for vectors of another encoder's
+        dimensions."""
         self.require_dimensions(vectors.shape[1])
         raw = vectors.astype(np.float64) @ self._wide_weights.T  # (n, m)
         if self.members is not None:  # of each label the most similar of its rows
@@ -105,29 +111,33 @@ class Head:
             raw = np.maximum.reduceat(raw, starts, axis=1)
         if self.coefficients is not None:
             raw = (np.exp(self.kernel * (raw - 1)) @ self.coefficients.astype(np.float64))[:, None]
-        return np.asarray((raw + self.bias) / self.temperature)
+        raw = raw + self.bias
+        if self.words is not None:
+            raw = (1 - self.words_share) * raw + self.words_share * self.words.outputs(list(texts))
+        return np.asarray(raw / self.temperature)
 
     @cached_property
     def _wide_weights(self) -> Floats:
         """Kept: to widen them takes as long as the product does, and a search may ask for one at a time."""
         return self.weights.astype(np.float64)
 
-    def probabilities(self, vectors: Vectors) -> Floats:
+    def probabilities(self, vectors: Vectors, texts: Sequence[str] = ()) -> Floats:
         """(n, k), of a classification."""
-        return softmax(self.outputs(vectors))
+        return softmax(self.outputs(vectors, texts))
 
-    def values(self, vectors: Vectors) -> tuple[Floats, Floats, Floats]:
+    def values(self, vectors: Vectors, texts: Sequence[str] = ()) -> tuple[Floats, Floats, Floats]:
         """Of a regression: (n,) values, lower and upper ends (NaN where there is no interval)."""
-        middle = self.outputs(vectors)[:, 0]
+        middle = self.outputs(vectors, texts)[:, 0]
         width = np.nan if self.half_width is None else self.half_width
         ends = middle, middle - width, middle + width
         value, low, high = (np.exp(end) if self.task.log_scale else end for end in ends)
         return value, low, high
 
-    def answers(self, vectors: Vectors) -> list[Answer]:
+    def answers(self, vectors: Vectors, texts: Sequence[str] = ()) -> list[Answer]:
         if self.task.head != "regression":
-            return [self._class_answer(line) for line in self.probabilities(vectors)]
-        return [self._value_answer(*map(float, line)) for line in zip(*self.values(vectors), strict=True)]
+            return [self._class_answer(line) for line in self.probabilities(vectors, texts)]
+        values = self.values(vectors, texts)
+        return [self._value_answer(*map(float, line)) for line in zip(*values, strict=True)]
 
     def _class_answer(self, probabilities: Floats) -> ClassAnswer:
         order = np.argsort(-probabilities, kind="stable")[: 1 + ALTERNATIVES]
@@ -179,6 +189,8 @@ class Head:
         rows, outputs = len(self.weights), 1 if self.task.head == "regression" else len(self.labels)
         if len(self.bias) != outputs:
             return f"a bias of {len(self.bias)} for {outputs} outputs"
+        if self.words is not None and (misfit := self.words.misfit(outputs)):
+            return misfit
         each = {"members": self.members, "coefficients": self.coefficients, "texts": self.texts or None}
         for name, found in each.items():
             if found is not None and len(found) != rows:
@@ -206,7 +218,9 @@ class Head:
             more = {"members": self.members, "coefficients": self.coefficients}
             arrays |= {name: array for name, array in more.items() if array is not None}
             save_file(arrays, folder / WEIGHTS)
-        names = ("labels", "temperature", "half_width", "threshold", "kernel", "texts")
+            if self.words is not None:
+                self.words.save(folder)
+        names = ("labels", "temperature", "half_width", "threshold", "kernel", "texts", "words_share")
         known = {name: getattr(self, name) for name in names}
         write_json(folder / DESCRIPTION, {"task": self.task.model_dump(mode="json"), **known})
 
@@ -220,7 +234,8 @@ class Head:
                 task = Task.model_validate(known.pop("task"))
                 labels, texts = tuple(known.pop("labels")), tuple(known.pop("texts", ()))
                 arrays: dict[str, Any] = load_file(folder / WEIGHTS)
-                head = cls(task=task, labels=labels, texts=texts, **arrays, **known)
+                words = Words.load(folder) if known.get("words_share") else None
+                head = cls(task=task, labels=labels, texts=texts, words=words, **arrays, **known)
             except (SafetensorError, ValueError, KeyError, TypeError) as error:
                 reason = str(error).splitlines()[0]
                 raise DataError(f"{folder}: no head that can be read ({reason}); build it again.") from error
@@ -257,44 +272,3 @@ def softmax(logits: Floats) -> Floats:
     """(n, k) → (n, k), each line summing to 1."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How targets become what a head is trained on, learned from the training rows."""
-
-    labels: tuple[str, ...] = ()
-    mean: float = 0.0
-    sd: float = 1.0
-    """Of a regression's targets on the head's scale."""
-
-    @classmethod
-    def of(cls, task: Task, targets: Sequence[str | float]) -> Self:
-        if task.head != "regression":
-            return cls(labels=tuple(sorted({str(target) for target in targets})))
-        scaled = on_scale(task, targets)
-        return cls(mean=float(scaled.mean()), sd=float(scaled.std()) or 1.0)
-
-    @property
-    def outputs(self) -> int:
-        return len(self.labels) or 1
-
-    def encode(self, task: Task, targets: Sequence[str | float]) -> NDArray[np.int64] | Floats:
-        """(n,) class numbers, -1 for one that training did not have; or standardised numbers."""
-        if task.head == "regression":
-            return (on_scale(task, targets) - self.mean) / self.sd
-        number = {label: place for place, label in enumerate(self.labels)}
-        return np.asarray([number.get(str(target), -1) for target in targets], dtype=np.int64)
-
-    def class_weights(self, task: Task, codes: NDArray[np.int64] | Floats) -> Floats:
-        """(k,) weight of each class's rows in the loss; their mean over the rows is 1."""
-        if not task.balanced:
-            return np.ones(self.outputs)
-        counts = np.bincount(codes.astype(np.int64), minlength=self.outputs)
-        return np.asarray(len(codes) / (self.outputs * np.maximum(counts, 1)))
-
-
-def on_scale(task: Task, values: Sequence[str | float]) -> Floats:
-    """Numbers on the head's scale."""
-    numbers = np.asarray(values, dtype=np.float64)
-    return np.log(numbers) if task.log_scale else numbers

@@ -35,12 +35,13 @@ def judge_heads(
 
 
 def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
-    vectors = encoded(head.task, encoder, test.get_column("text").to_list())
+    texts = test.get_column("text").to_list()
+    vectors = encoded(head.task, encoder, texts)
     known = test.select("item_id", "is_new", "target")
     if head.task.head == "regression":
-        value, low, high = head.values(vectors)
+        value, low, high = head.values(vectors, texts)
         return known.with_columns(answer=pl.Series(value), low=pl.Series(low), high=pl.Series(high))
-    probabilities = head.probabilities(vectors)
+    probabilities = head.probabilities(vectors, texts)
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :BEST]
     probability = probabilities.max(axis=1)
     return _with_answers(known, np.asarray(head.labels, dtype=object)[best]).with_columns(

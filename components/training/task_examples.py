@@ -15,7 +15,7 @@ from components.contract.files import disk_errors
 from components.contract.task import Task
 from components.encoder.batches import TextKind
 from components.encoder.transformer import TransformerEncoder
-from components.tasks.heads import Coding
+from components.tasks.coding import Coding
 from components.tasks.rows import read_rows
 from components.training.ragged import Integers, Ragged
 

@@ -15,7 +15,7 @@ from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.task import Task
 from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder
-from components.tasks.heads import Coding
+from components.tasks.coding import Coding
 from components.tasks.modules import joint_loss
 from components.training.data import OneLoader
 from components.training.fit import trainer_of

@@ -58,7 +58,9 @@ def main() -> None:
         if shop == "demo":
             found = generated(chosen.out / "demo")
         elif (chosen.data / shop).is_dir():
-            training = {name: value for name in ("steps", "rows") if (value := getattr(chosen, name))}
+            training = {
+                name: value for name in ("steps", "rows") if (value := getattr(chosen, name)) is not None
+            }
             place = chosen.out / shop
             found = frozen(shop, chosen.data / shop, place, chosen.reviews, chosen.tasks, **training)
         else:
@@ -141,7 +143,10 @@ def _retrieval(result: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(figures: dict[str, Any]) -> str:
     """A line per shop, task and population, its systems in columns."""
-    names = ("multi_task", "contrastive", "untrained", "baseline", "constant")
+    names = (
+        *("multi_task", "multi_task_vectors_alone", "contrastive"),
+        *("untrained", "untrained_vectors_alone", "baseline", "constant"),
+    )
     lines = [f"| shop | task | metric | rows of | n | {' | '.join(names)} |", "|---" * (5 + len(names)) + "|"]
     for shop, found in figures.items():
         for task, systems in found["tasks"].items():

@@ -69,8 +69,8 @@ SHOPS = {
 def frozen(
     name: str, root: Path, out: Path, most: int | None = None, tasks: str = "", **training: int
 ) -> dict[str, Any]:
-    """Figures per task: "untrained", "multi_task", "baseline", "constant", and "seconds" per system, of all
-    tasks together: each text is encoded once for all. most: reviews, drawn by seed; None: all. tasks: these
+    """Figures per task: "untrained", "multi_task" – each also "…_vectors_alone", its words left out –,
+    "baseline", "constant", "words_share" of the heads, and "seconds" per system, of all tasks together: each text is encoded once for all. most: reviews, drawn by seed; None: all. tasks: these
     alone, by comma. training: other `steps` or `rows`."""
     wanted = replace(SHOPS[name], **training)
     if tasks:
@@ -85,6 +85,8 @@ def frozen(
         fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads" / system)
         heads = open_heads(out / "heads" / system)
         systems[system] = judge_heads(wanted.tasks, out / "rows", encoder, heads)
+        vectors_alone = {name: replace(head, words=None) for name, head in heads.items()}
+        systems[f"{system}_vectors_alone"] = judge_heads(wanted.tasks, out / "rows", encoder, vectors_alone)
         seconds[system] = round(time.monotonic() - began, 1)
     began = time.monotonic()
     simple = judge_baselines(wanted.tasks, out / "rows")
@@ -93,6 +95,11 @@ def frozen(
         task.name: {
             "metric": task.measured[0],
             **{system: measured(task, of[task.name]) for system, of in systems.items()},
+            "words_share": {
+                system: open_heads(out / "heads" / system)[task.name].words_share
+                for system in seconds
+                if system != "baseline"
+            },
             "baseline": measured(task, simple[task.name]),
             "constant": measured(task, simple[task.name].with_columns(answer=pl.col("constant"))),
             "seconds": seconds,

@@ -13,8 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from components.contract.errors import DataError, EncoderError
 from components.contract.ports import Vectors
 from components.contract.task import Task
-from components.tasks.fit import NEVER, _folds, calibrated, fit_head
-from components.tasks.heads import ClassAnswer, Coding, Head, ValueAnswer, open_heads, prompted, same_question
+from components.tasks.coding import Coding
+from components.tasks.fit import NEVER, calibrated, fit_head
+from components.tasks.folds import folds_of
+from components.tasks.heads import ClassAnswer, Head, ValueAnswer, open_heads, prompted, same_question
 from components.tasks.modules import TaskHead
 
 
@@ -200,11 +202,11 @@ def test_a_head_that_is_never_sure_learns_nothing_from_itself() -> None:
 
 def test_a_long_text_among_short_ones_takes_no_memory_for_all() -> None:
     tracemalloc.start()
-    folds = _folds([*(f"text {row}" for row in range(2_000)), "x" * 20_000], 0)
+    folds = folds_of([*(f"text {row}" for row in range(2_000)), "x" * 20_000], 0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6 and sum(len(held) for _, held in folds) == 2_001
-    assert all(len(kept) for kept, _ in _folds(["one"] * 10, 0)), "of one text alone the rows are folded"
+    assert all(len(kept) for kept, _ in folds_of(["one"] * 10, 0)), "of one text alone the rows are folded"
 
 
 def test_answers_that_are_as_sure_as_each_other_are_given_or_kept_together() -> None:

@@ -1,0 +1,70 @@
+"""What a text's own words say beside its vector: TF-IDF and a linear model, as `baselines` fitted them.
+
+    heads/<task>/words.safetensors   weights (k, v), bias (k,), idf (v,)
+                 words.json          the v words and word pairs, in the order of the columns
+
+Legend of shapes: n texts, v words and word pairs, k outputs (classes; 1 for a regression).
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from components.contract.files import write_json
+from components.contract.ports import Vectors
+from components.tasks.coding import Floats
+
+WEIGHTS, VOCABULARY = "words.safetensors", "words.json"
+TF_IDF: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "token_pattern": r"(?u)\b\w+\b"}
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    vocabulary: tuple[str, ...]
+    """(v,)"""
+    idf: Vectors
+    """(v,)"""
+    weights: Vectors
+    """(k, v)"""
+    bias: Vectors
+    """(k,)"""
+
+    def outputs(self, texts: list[str]) -> Floats:
+        """n texts → (n, k): logits, or values on the head's scale."""
+        counted = self._vectorizer.transform(texts)
+        return np.asarray(counted @ self.weights.T.astype(np.float64) + self.bias)
+
+    @cached_property
+    def _vectorizer(self) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # here: the service starts without it
+
+        vectorizer = TfidfVectorizer(**TF_IDF, vocabulary=self.vocabulary)
+        vectorizer.idf_ = self.idf.astype(np.float64)
+        return vectorizer
+
+    def misfit(self, outputs: int) -> str | None:
+        """What of it does not fit a head of so many outputs, in words."""
+        shapes = self.weights.shape, self.bias.shape, self.idf.shape
+        count = len(self.vocabulary)
+        if shapes == ((outputs, count), (outputs,), (count,)) and len(set(self.vocabulary)) == count:
+            return None
+        return f"words' weights of shape {self.weights.shape} for {outputs} outputs and {count} words"
+
+    def save(self, folder: Path) -> None:
+        arrays = {"weights": self.weights, "bias": self.bias, "idf": self.idf}
+        save_file(
+            {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()},
+            folder / WEIGHTS,
+        )
+        write_json(folder / VOCABULARY, list(self.vocabulary))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises SafetensorError, ValueError, TypeError for damaged files, OSError for absent ones."""
+        arrays: dict[str, Any] = load_file(folder / WEIGHTS)
+        return cls(tuple(json.loads((folder / VOCABULARY).read_bytes())), **arrays)
