@@ -92,9 +92,9 @@ class Task(Section):
     balanced: bool = False
     """classification: each class counts alike in the loss, however many rows it has."""
     words: bool = True
-    """classification of at most 500 classes, regression, of texts that are no queries: besides the vector, the
-    head may read the text's words (TF-IDF and a linear model). What share of the answer they have is chosen on
-    validation; 0 leaves them out of the release, and so do fewer validation rows than `policy.min_rows`."""
+    """classification of at most 500 classes, regression, of texts that are no queries: besides the vector,
+    the head may read the text's words (TF-IDF and a linear model). What share of the answer they have is
+    chosen on validation; 0 leaves them out of the release, and so do fewer rows than `policy.min_rows`."""
     log_scale: bool = False
     """regression: of the target's logarithm; then targets must be above 0."""
     coverage: Share = 0.9

@@ -26,7 +26,7 @@ from components.tasks.words import TF_IDF, Words
 
 MANY_CLASSES = 500
 MOST_WORDS, MOST_WEIGHTS = 100_000, 4_000_000
-"""Of a head's words and word pairs, the most frequent are kept; and of their weights for all classes, 16 MB."""
+"""Of a head's words and word pairs the most frequent are kept; of all classes' weights 16 MB."""
 _STRENGTHS = {
     "logisticregression__C": [0.1, 1.0, 10.0, 100.0],
     "kneighborsclassifier__n_neighbors": [1, 5, 20],

@@ -101,9 +101,8 @@ class Head:
     """Of the outputs, what the text's own words say; the rest is by its vector. Chosen on validation."""
 
     def outputs(self, vectors: Vectors, texts: Sequence[str] = ()) -> Floats:
-        """(n, d) unit vectors, and the n texts that they are of for a head that has words → (n, k): calibrated
-        logits, or values on the head's scale. Raises EncoderError for vectors of another encoder's
-        dimensions."""
+        """(n, d) unit vectors, and their n texts for a head that has words → (n, k): calibrated logits, or
+        values on the head's scale. Raises EncoderError for vectors of another encoder's dimensions."""
         self.require_dimensions(vectors.shape[1])
         raw = vectors.astype(np.float64) @ self._wide_weights.T  # (n, m)
         if self.members is not None:  # of each label the most similar of its rows

@@ -24,7 +24,7 @@ from components.quality.checks import inspect
 from components.split.by_item import hold_out_items
 from components.split.split import split
 from components.tasks.fit import fit_heads
-from components.tasks.heads import open_heads
+from components.tasks.heads import Head, open_heads
 from components.tasks.judging import judge_baselines, judge_heads
 from components.tasks.rows import read_rows, write_rows
 from flows.shop import open_shop
@@ -70,20 +70,22 @@ def frozen(
     name: str, root: Path, out: Path, most: int | None = None, tasks: str = "", **training: int
 ) -> dict[str, Any]:
     """Figures per task: "untrained", "multi_task" – each also "…_vectors_alone", its words left out –,
-    "baseline", "constant", "words_share" of the heads, and "seconds" per system, of all tasks together: each text is encoded once for all. most: reviews, drawn by seed; None: all. tasks: these
-    alone, by comma. training: other `steps` or `rows`."""
+    "baseline", "constant", "words_share" of the heads, and "seconds" per system, of all tasks together: each
+    text is encoded once for all. most: reviews, drawn by seed; None: all. tasks: these alone, by comma.
+    training: other `steps` or `rows`."""
     wanted = replace(SHOPS[name], **training)
     if tasks:
         wanted = replace(wanted, tasks=tuple(task for task in wanted.tasks if task.name in tasks.split(",")))
     settings = write_task_rows(name, wanted.tasks, root, out, most)
     chosen = settings.encoder.model_copy(update={"max_length": wanted.max_length})
     systems: dict[str, dict[str, pl.DataFrame]] = {}
+    released: dict[str, dict[str, Head]] = {}
     seconds: dict[str, float] = {}
     for system in ("untrained", "multi_task") if wanted.steps else ("untrained",):
         began = time.monotonic()
         encoder = Kept(_trained(wanted, chosen, out) if system == "multi_task" else untrained(chosen))
         fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads" / system)
-        heads = open_heads(out / "heads" / system)
+        heads = released[system] = open_heads(out / "heads" / system)
         systems[system] = judge_heads(wanted.tasks, out / "rows", encoder, heads)
         vectors_alone = {name: replace(head, words=None) for name, head in heads.items()}
         systems[f"{system}_vectors_alone"] = judge_heads(wanted.tasks, out / "rows", encoder, vectors_alone)
@@ -95,11 +97,7 @@ def frozen(
         task.name: {
             "metric": task.measured[0],
             **{system: measured(task, of[task.name]) for system, of in systems.items()},
-            "words_share": {
-                system: open_heads(out / "heads" / system)[task.name].words_share
-                for system in seconds
-                if system != "baseline"
-            },
+            "words_share": {system: heads[task.name].words_share for system, heads in released.items()},
             "baseline": measured(task, simple[task.name]),
             "constant": measured(task, simple[task.name].with_columns(answer=pl.col("constant"))),
             "seconds": seconds,
