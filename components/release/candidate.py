@@ -9,7 +9,8 @@
       histories/          <kind>.safetensors, where the plan scores histories by a learned encoder
       ranker/             <entrance>.txt (LightGBM's text), ranker.json: the second stage, where the plan
                           names entrances; index/signals.safetensors then stands beside the vectors
-      heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks)
+      heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks), and
+                          words.* where it reads the text's words, too
       knowledge.json      the shop's synonyms and rules, where it has some
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on

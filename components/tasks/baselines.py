@@ -38,15 +38,15 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
     """(n, best) answers to n texts, as targets are written, most probable first; of a regression (n, 1)."""
     if not texts:
         return np.empty((0, 1))
-    targets = train.get_column("target").to_list()
+    known, targets = train.get_column("text").to_list(), train.get_column("target").to_list()
     if task.head != "regression":
         last = _logistic(task)
         if len(set(targets)) > MANY_CLASSES:
             last = KNeighborsClassifier(metric="cosine", weights="distance")
-        fitted = _fitted(last, train.get_column("text").to_list(), targets)
+        fitted = _fitted(last, known, targets)
         order = np.argsort(-fitted.predict_proba(texts), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
-    fitted = _fitted(Ridge(), train.get_column("text").to_list(), on_scale(task, targets))
+    fitted = _fitted(Ridge(), known, on_scale(task, targets))
     found = np.asarray(fitted.predict(texts))
     return (np.exp(found) if task.log_scale else found)[:, None]
 

@@ -12,21 +12,21 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import solve
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 from components.contract.ports import Encoder, Vectors
 from components.contract.task import Task
 from components.tasks.baselines import fit_words, goodness
+from components.tasks.calibration import calibrated, threshold_of
 from components.tasks.coding import Coding, Floats, on_scale
 from components.tasks.folds import FEW_ROWS, Folds, folds_of
 from components.tasks.heads import Head, encoded
 from components.tasks.modules import TaskHead
 from components.tasks.rows import read_rows, read_unlabelled
-from components.tasks.words import Words
+from components.tasks.words import mixed
 
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Of the sum of squared weights, from which one is chosen on parts of the training rows."""
@@ -35,12 +35,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 KERNELS, RIDGES = (1.0, 2.0, 4.0, 8.0), (0.003, 0.01, 0.03, 0.1, 0.3)
 MOST_ROWS = 4_000
 """Of a regression's head, drawn by seed: each is kept in the release, and the fit takes their cube."""
-TEMPERATURES = (0.02, 20.0)
-"""A nearest head's cosines are its logits: by a lower one those 0.2 apart would all be certain, whoever is
-right, and no threshold could tell them apart."""
-NEVER = 2.0
-"""A threshold that no probability reaches."""
-
 Codes = NDArray[np.int64] | Floats
 logger = logging.getLogger(__name__)
 
@@ -56,13 +50,13 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
     unlabelled = {task.name: read_unlabelled(rows, task) for task in tasks}
     vectors = _Vectors(tasks, {name: [*of, *unlabelled[name]] for name, of in labelled.items()}, learn)
     for task in tasks:
-        texts, targets = labelled[task.name], train[task.name].get_column("target").to_list()
+        texts, targets = _columns(train[task.name])
         own, others = vectors.of(task, texts), vectors.of(task, unlabelled[task.name])
         held = read_rows(rows, task, "validation", reader="fit")
         head = fit_head(task, own, targets, texts, unlabelled=others)
-        held_texts, held_targets = held.get_column("text").to_list(), held.get_column("target").to_list()
+        held_texts, held_targets = _columns(held)
         of_held = encoded(task, serve, held_texts)
-        head = with_words(head, fit_words(task, texts, targets), of_held, held_texts, held_targets)
+        head = with_words(head, train[task.name], held, of_held)
         calibrated(head, of_held, held_targets, held_texts).save(out / task.name)
 
 
@@ -145,7 +139,7 @@ def _self_trained(
     for kept, held in folds:
         one = _linear(task, coding, vectors[kept], codes[kept], penalty)
         left_out[held] = one.probabilities(vectors[held])
-    threshold = _threshold(left_out, given, float(task.self_training or 0.0))
+    threshold = threshold_of(left_out, given, float(task.self_training or 0.0))
     probabilities = head.probabilities(unlabelled)
     sure = probabilities.max(axis=1) >= threshold
     logger.info("task %s: %d of %d rows without a label are taken", task.name, sure.sum(), len(sure))
@@ -155,50 +149,32 @@ def _self_trained(
     return _linear(task, coding, np.concatenate([vectors, unlabelled[sure]]), all_codes, penalty, weights)
 
 
-def with_words(
-    head: Head, words: Words | None, vectors: Vectors, texts: Sequence[str], targets: Sequence[str | float]
-) -> Head:
-    """The head with the share of words that has the best answers to n rows it was not fitted on: the most
-    macro-F1 where the task is judged by that, the most accuracy else, or the least absolute error; of equals
-    the least share. Without words where it is 0, or where the rows are too few to be judged."""
-    task = head.task
-    if words is None or len(targets) < task.policy.min_rows:
+def with_words(head: Head, train: pl.DataFrame, held: pl.DataFrame, vectors: Vectors) -> Head:
+    """The head with words learned from the training rows, and the share of them that has the best answers to
+    the n rows held out, whose (n, d) vectors these are: the most macro-F1 where the task is judged by that,
+    the most accuracy else, or the least absolute error; of equals the least share. Without words where it is
+    0, or where the rows held out are too few to be judged."""
+    task, (texts, targets) = head.task, _columns(held)
+    words = fit_words(task, *_columns(train)) if len(held) >= task.policy.min_rows else None
+    if words is None:
         return head
+    by_vectors, by_words = head.outputs(vectors), words.outputs(texts)
 
-    def loss(mixed: Head) -> float:
-        outputs = mixed.outputs(vectors, texts)
+    def loss(share: float) -> float:
+        outputs = mixed(by_vectors, by_words, share)
         if task.head == "regression":
             return float(np.abs(outputs[:, 0] - on_scale(task, targets)).mean())
         answers = np.asarray(head.labels, dtype=object)[outputs.argmax(axis=1)]
         return -goodness(task, targets, answers.tolist())
 
-    best = min((replace(head, words=words, words_share=share) for share in SHARES), key=loss)
-    logger.info("task %s: words have %g of the answer", task.name, best.words_share)
-    return best if best.words_share else head
+    share = min(SHARES, key=loss)
+    logger.info("task %s: words have %g of the answer", task.name, share)
+    return replace(head, words=words, words_share=share) if share else head
 
 
-def calibrated(
-    head: Head, vectors: Vectors, targets: Sequence[str | float], texts: Sequence[str] = ()
-) -> Head:
-    """The head with its temperature, or its interval's width, by rows that it was not fitted on.
-
-    Temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. Interval: split
-    conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for regression", section
-    2.2); its coverage holds for rows that are drawn as the validation rows were, so it is measured on the
-    test.
-    """
-    if head.task.head == "regression":
-        errors = np.abs(head.outputs(vectors, texts)[:, 0] - on_scale(head.task, targets))
-        return replace(head, half_width=_conformal(errors, head.task.coverage))
-    codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
-    known = codes >= 0
-    if known.any():
-        outputs = head.outputs(vectors, texts)
-        head = replace(head, temperature=_temperature(outputs[known], codes[known]))
-    if head.task.precision is not None:
-        probabilities = head.probabilities(vectors, texts)
-        head = replace(head, threshold=_threshold(probabilities, codes, head.task.precision))
-    return head
+def _columns(rows: pl.DataFrame) -> tuple[list[str], list[str | float]]:
+    """Texts and targets of a task's rows."""
+    return rows.get_column("text").to_list(), rows.get_column("target").to_list()
 
 
 def _fitted(
@@ -273,32 +249,3 @@ def _penalty(task: Task, coding: Coding, vectors: Vectors, codes: Codes, folds: 
         return total
 
     return min(PENALTIES, key=loss)
-
-
-def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:
-    """Least negative log-likelihood of (n,) classes under (n, k) logits ÷ temperature."""
-
-    def loss(log_temperature: float) -> float:
-        chosen = log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(codes)), codes]
-        return float(-chosen.mean())
-
-    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
-    return float(np.exp(found.x))
-
-
-def _threshold(probabilities: Floats, codes: NDArray[np.int64], precision: float) -> float:
-    """The lowest probability down to which at least `precision` of the most probable answers are right; NEVER
-    where there is none. (n, k); codes: (n,), -1 for a class that is not among the k, which is always
-    wrong."""
-    best = probabilities.max(axis=1)
-    order = np.argsort(-best, kind="stable")
-    right = (probabilities.argmax(axis=1) == codes)[order]
-    last_of_equals = np.append(np.diff(best[order]) != 0, True)  # all of them are answered, or none
-    enough = np.flatnonzero(last_of_equals & (np.cumsum(right) >= precision * np.arange(1, len(right) + 1)))
-    return float(best[order[enough[-1]]]) if len(enough) else NEVER
-
-
-def _conformal(errors: Floats, coverage: float) -> float | None:
-    """The ⌈(n + 1) · coverage⌉-th smallest of n errors; None where n is too small for that."""
-    rank = int(np.ceil((len(errors) + 1) * coverage))
-    return float(np.sort(errors)[rank - 1]) if 1 <= rank <= len(errors) else None

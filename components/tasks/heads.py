@@ -27,7 +27,7 @@ from components.contract.records import Record
 from components.contract.tables import TABLES
 from components.contract.task import Task
 from components.tasks.coding import Floats
-from components.tasks.words import Words
+from components.tasks.words import Words, mixed
 
 WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
 ALTERNATIVES = 3
@@ -112,7 +112,7 @@ class Head:
             raw = (np.exp(self.kernel * (raw - 1)) @ self.coefficients.astype(np.float64))[:, None]
         raw = raw + self.bias
         if self.words is not None:
-            raw = (1 - self.words_share) * raw + self.words_share * self.words.outputs(list(texts))
+            raw = mixed(raw, self.words.outputs(texts), self.words_share)
         return np.asarray(raw / self.temperature)
 
     @cached_property

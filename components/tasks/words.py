@@ -7,6 +7,7 @@ Legend of shapes: n texts, v words and word pairs, k outputs (classes; 1 for a r
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,10 +35,15 @@ class Words:
     bias: Vectors
     """(k,)"""
 
-    def outputs(self, texts: list[str]) -> Floats:
-        """n texts → (n, k): logits, or values on the head's scale."""
+    def outputs(self, texts: Sequence[str]) -> Floats:
+        """n texts, read whole → (n, k): logits, or values on the head's scale."""
         counted = self._vectorizer.transform(texts)
-        return np.asarray(counted @ self.weights.T.astype(np.float64) + self.bias)
+        return np.asarray(counted @ self._wide_weights + self.bias)
+
+    @cached_property
+    def _wide_weights(self) -> Floats:
+        """(v, k). Kept: of many words and classes a copy takes longer than an answer."""
+        return np.ascontiguousarray(self.weights.T, dtype=np.float64)
 
     @cached_property
     def _vectorizer(self) -> Any:
@@ -68,3 +74,8 @@ class Words:
         """Raises SafetensorError, ValueError, TypeError for damaged files, OSError for absent ones."""
         arrays: dict[str, Any] = load_file(folder / WEIGHTS)
         return cls(tuple(json.loads((folder / VOCABULARY).read_bytes())), **arrays)
+
+
+def mixed(by_vectors: Floats, by_words: Floats, share: float) -> Floats:
+    """(n, k) outputs of a head; share: what the words have of them."""
+    return (1 - share) * by_vectors + share * by_words

@@ -29,7 +29,7 @@ from components.encoder.base import resolve_base
 from components.encoder.transformer import TransformerEncoder
 from components.monitoring.surges import DAYS_PER_YEAR, calibrated, surges
 from components.monitoring.topics import Topics
-from components.tasks.fit import calibrated as calibrated_head
+from components.tasks.calibration import calibrated as calibrated_head
 from components.tasks.fit import fit_head
 from flows.shop import open_shop
 

@@ -87,9 +87,9 @@ def frozen(
         fit_heads(wanted.tasks, out / "rows", encoder, encoder, out / "heads" / system)
         heads = released[system] = open_heads(out / "heads" / system)
         systems[system] = judge_heads(wanted.tasks, out / "rows", encoder, heads)
+        seconds[system] = round(time.monotonic() - began, 1)
         vectors_alone = {name: replace(head, words=None) for name, head in heads.items()}
         systems[f"{system}_vectors_alone"] = judge_heads(wanted.tasks, out / "rows", encoder, vectors_alone)
-        seconds[system] = round(time.monotonic() - began, 1)
     began = time.monotonic()
     simple = judge_baselines(wanted.tasks, out / "rows")
     seconds["baseline"] = round(time.monotonic() - began, 1)

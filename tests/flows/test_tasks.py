@@ -70,15 +70,18 @@ def test_the_gate_judges_tasks_by_their_policies(finished: tuple[Any, Any]) -> N
 
 
 def test_heads_are_part_of_the_release(shop: Any) -> None:
-    """Under the candidate's digest, of both candidates, as safetensors and JSON; words where validation gave
-    them a share."""
-    manifests = [json.loads(path.read_bytes())["files"] for path in shop.candidates.glob("*/manifest.json")]
+    """Under the candidate's digest, of both candidates, as safetensors and JSON; words of those heads, and no
+    others, to which validation gave a share of them."""
+    manifests = list(shop.candidates.glob("*/manifest.json"))
     assert len(manifests) == 2
-    for files in manifests:
+    for manifest in manifests:
+        files = json.loads(manifest.read_bytes())["files"]
+        expected = {("thing", "head"), ("price", "head")}
+        for task in ("thing", "price"):
+            head = json.loads((manifest.parent / "heads" / task / "head.json").read_bytes())
+            expected |= {(task, "words")} if head["words_share"] else set()
         heads = {name for name in files if name.startswith("heads/")}
-        own = {f"heads/{t}/head.{s}" for t in ("thing", "price") for s in ("safetensors", "json")}
-        words = {f"heads/thing/words.{s}" for s in ("safetensors", "json")}
-        assert heads in (own, own | words)
+        assert heads == {f"heads/{t}/{name}.{s}" for t, name in expected for s in ("safetensors", "json")}
 
 
 def test_nothing_but_the_judge_reads_a_tasks_test_rows(shop: Any) -> None:

@@ -12,7 +12,8 @@ from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.index.retrieval import open_candidate
 from components.release.candidate import load_manifest
-from components.tasks.fit import calibrated, fit_head
+from components.tasks.calibration import calibrated
+from components.tasks.fit import fit_head
 
 ITEMS: list[dict[str, Any]] = [
     {"title": f"{thing}", "brand": brand, "price": price, "category": f"Home > {thing}s"}

@@ -12,7 +12,8 @@ from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.index.retrieval import open_candidate
 from components.service.served_release import load_release
-from components.tasks.fit import calibrated, fit_head
+from components.tasks.calibration import calibrated
+from components.tasks.fit import fit_head
 
 TITLES = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("chair", "lamp", "mug")]
 COLOUR = Task(name="colour", says="Colour", rows="SELECT 1", text=("title",), head="classification")

@@ -12,22 +12,13 @@ from sklearn.linear_model import LogisticRegression
 
 from components.contract.errors import DataError, EncoderError
 from components.contract.ports import Vectors
-from components.contract.task import Task
+from components.tasks.calibration import NEVER, calibrated
 from components.tasks.coding import Coding
-from components.tasks.fit import NEVER, calibrated, fit_head
+from components.tasks.fit import fit_head
 from components.tasks.folds import folds_of
 from components.tasks.heads import ClassAnswer, Head, ValueAnswer, open_heads, prompted, same_question
 from components.tasks.modules import TaskHead
-
-
-def task(**changes: Any) -> Task:
-    given = {"name": "kind", "says": "Kind", "rows": "SELECT 1", "text": ("title",), "head": "classification"}
-    return Task(**given | changes)
-
-
-def unit(count: int, seed: int, dimensions: int = 16) -> Vectors:
-    vectors = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+from tests.components.tasks.conftest import task, unit
 
 
 def noisy_classes(vectors: Vectors, seed: int) -> list[str]:

@@ -10,20 +10,11 @@ import pytest
 
 from components.contract.errors import DataError
 from components.contract.ports import Vectors
-from components.contract.task import Task
 from components.tasks.baselines import MANY_CLASSES, baseline_answers, fit_words
-from components.tasks.fit import calibrated, fit_head, with_words
+from components.tasks.calibration import calibrated
+from components.tasks.fit import fit_head, with_words
 from components.tasks.heads import ClassAnswer, Head
-
-
-def task(**changes: Any) -> Task:
-    given = {"name": "kind", "says": "Kind", "rows": "SELECT 1", "text": ("title",), "head": "classification"}
-    return Task(**given | changes)
-
-
-def noise(count: int, seed: int) -> Vectors:
-    vectors = np.random.default_rng(seed).normal(size=(count, 16)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+from tests.components.tasks.conftest import task, unit
 
 
 def shop(count: int, seed: int, kinds: str = "abc") -> tuple[list[str], list[str]]:
@@ -32,13 +23,17 @@ def shop(count: int, seed: int, kinds: str = "abc") -> tuple[list[str], list[str
     return [f"made of{kind} number {row % 7}" for row, kind in enumerate(drawn)], drawn
 
 
+def frame(texts: list[str], targets: list[Any]) -> pl.DataFrame:
+    return pl.DataFrame({"text": texts, "target": targets})
+
+
 def headed(kinds: str = "abc", **changes: Any) -> Head:
     """Vectors say nothing, words everything."""
     (texts, true), (held, held_true) = shop(120, 1, kinds), shop(80, 2, kinds)
     own = task(**changes)
-    head = fit_head(own, noise(120, 3), true, texts)
-    vectors = noise(80, 4)
-    head = with_words(head, fit_words(own, texts, true), vectors, held, held_true)
+    head = fit_head(own, unit(120, 3), true, texts)
+    vectors = unit(80, 4)
+    head = with_words(head, frame(texts, true), frame(held, held_true), vectors)
     return calibrated(head, vectors, held_true, held)
 
 
@@ -51,7 +46,7 @@ def test_words_answer_what_vectors_cannot(kinds: str, metrics: tuple[str, ...], 
     texts, true = shop(60, 5, kinds)
     head.save(tmp_path / "kind")
     loaded = Head.load(tmp_path / "kind")
-    vectors = noise(60, 6)
+    vectors = unit(60, 6)
     answers = [answer for answer in loaded.answers(vectors, texts) if isinstance(answer, ClassAnswer)]
     assert [answer.label for answer in answers] == true
     np.testing.assert_allclose(loaded.outputs(vectors, texts), head.outputs(vectors, texts))
@@ -66,24 +61,21 @@ def test_words_alone_are_the_baseline() -> None:
     assert words is not None
     asked = shop(40, 9)[0]
     found = np.asarray(["a", "b", "c"])[words.outputs(asked).argmax(axis=1)]
-    train = pl.DataFrame({"text": texts, "target": true})
-    assert found.tolist() == baseline_answers(task(), train, asked)[:, 0].tolist()
+    assert found.tolist() == baseline_answers(task(), frame(texts, true), asked)[:, 0].tolist()
 
 
-def test_a_price_is_a_mixture_of_both(tmp_path: Path) -> None:
+def test_a_price_is_a_mixture_of_both() -> None:
     """Half of the logarithm is in the vector, half in a word: neither alone comes near both together."""
     own = task(head="regression", log_scale=True)
 
     def rows(count: int, seed: int) -> tuple[Vectors, list[str], list[float]]:
-        vectors, (texts, kinds) = noise(count, seed), shop(count, seed)
+        vectors, (texts, kinds) = unit(count, seed), shop(count, seed)
         said = np.asarray([{"a": -1.0, "b": 0.0, "c": 1.0}[kind] for kind in kinds])
         return vectors, texts, np.exp(5 * vectors[:, 0] + said).tolist()
 
     vectors, texts, prices = rows(300, 1)
     held = rows(100, 2)
-    head = with_words(
-        fit_head(own, vectors, prices, texts), fit_words(own, texts, prices), held[0], held[1], held[2]
-    )
+    head = with_words(fit_head(own, vectors, prices, texts), frame(texts, prices), frame(*held[1:]), held[0])
     assert 0 < head.words_share < 1
     fresh = rows(200, 3)
     errors = [
@@ -99,11 +91,8 @@ def test_words_that_do_not_help_are_left_out(tmp_path: Path) -> None:
     true = ["a", "b", "c"] * 40
     vectors, texts = axes[[0, 1, 2] * 40], [f"text {row}" for row in range(120)]
     head = fit_head(task(), vectors, true, texts)
-    words = fit_words(task(), texts, true)
-    assert with_words(head, words, vectors, texts, true) is head
-    few, few_true = shop(20, 2)
-    known = fit_words(task(), *shop(120, 1))
-    assert with_words(head, known, noise(20, 3), few, few_true) is head
+    assert with_words(head, frame(texts, true), frame(texts, true), vectors) is head
+    assert with_words(head, frame(*shop(120, 1)), frame(*shop(20, 2)), unit(20, 3)) is head
     head.save(tmp_path / "kind")
     assert {path.name for path in (tmp_path / "kind").iterdir()} == {"head.json", "head.safetensors"}
 

@@ -1,0 +1,72 @@
+"""A head's probabilities, interval and threshold, by rows that it was not fitted on."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+
+from components.contract.ports import Vectors
+from components.tasks.coding import Coding, Floats, on_scale
+from components.tasks.heads import Head
+
+TEMPERATURES = (0.02, 20.0)
+"""A nearest head's cosines are its logits: by a lower one those 0.2 apart would all be certain, whoever is
+right, and no threshold could tell them apart."""
+NEVER = 2.0
+"""A threshold that no probability reaches."""
+
+
+def calibrated(
+    head: Head, vectors: Vectors, targets: Sequence[str | float], texts: Sequence[str] = ()
+) -> Head:
+    """The head with its temperature, or its interval's width, by rows that it was not fitted on.
+
+    Temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. Interval: split
+    conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for regression", section
+    2.2); its coverage holds for rows that are drawn as the validation rows were, so it is measured on the
+    test.
+    """
+    if head.task.head == "regression":
+        errors = np.abs(head.outputs(vectors, texts)[:, 0] - on_scale(head.task, targets))
+        return replace(head, half_width=_conformal(errors, head.task.coverage))
+    codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
+    known = codes >= 0
+    if known.any():
+        outputs = head.outputs(vectors, texts)
+        head = replace(head, temperature=_temperature(outputs[known], codes[known]))
+    if head.task.precision is not None:
+        probabilities = head.probabilities(vectors, texts)
+        head = replace(head, threshold=threshold_of(probabilities, codes, head.task.precision))
+    return head
+
+
+def _temperature(logits: Floats, codes: NDArray[np.int64]) -> float:
+    """Least negative log-likelihood of (n,) classes under (n, k) logits ÷ temperature."""
+
+    def loss(log_temperature: float) -> float:
+        chosen = log_softmax(logits / np.exp(log_temperature), axis=1)[np.arange(len(codes)), codes]
+        return float(-chosen.mean())
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(TEMPERATURES)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def threshold_of(probabilities: Floats, codes: NDArray[np.int64], precision: float) -> float:
+    """The lowest probability down to which at least `precision` of the most probable answers are right; NEVER
+    where there is none. (n, k); codes: (n,), -1 for a class that is not among the k, which is always
+    wrong."""
+    best = probabilities.max(axis=1)
+    order = np.argsort(-best, kind="stable")
+    right = (probabilities.argmax(axis=1) == codes)[order]
+    last_of_equals = np.append(np.diff(best[order]) != 0, True)  # all of them are answered, or none
+    enough = np.flatnonzero(last_of_equals & (np.cumsum(right) >= precision * np.arange(1, len(right) + 1)))
+    return float(best[order[enough[-1]]]) if len(enough) else NEVER
+
+
+def _conformal(errors: Floats, coverage: float) -> float | None:
+    """The ⌈(n + 1) · coverage⌉-th smallest of n errors; None where n is too small for that."""
+    rank = int(np.ceil((len(errors) + 1) * coverage))
+    return float(np.sort(errors)[rank - 1]) if 1 <= rank <= len(errors) else None
