@@ -18,7 +18,7 @@ from flows.cli_service import keys, release, serve
 from flows.cli_tune import tune
 from flows.embedded import keep_prefect_in, prepare_environment
 from flows.shop import Shop, actor
-from flows.termination import end_by_signals
+from flows.termination import end_by_signals, signal_behind
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -246,7 +246,8 @@ def replay_quarantine(
 
 
 def main() -> None:
-    """Runs a command; a DebutError, or a full disk, is one sentence on stderr and exit code 1."""
+    """Runs a command; a DebutError, or a full disk, is one sentence on stderr and exit code 1; a signal, the
+    shell's exit code for it."""
     debug = _DEBUG in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     prepare_environment(debug)
@@ -254,6 +255,10 @@ def main() -> None:
     try:
         app(args=arguments, prog_name="debut")
     except Exception as error:
+        ended_by = signal_behind(error)
+        if ended_by is not None:
+            _let_go(error)
+            sys.exit(128 + ended_by)
         if debug or not (isinstance(error, DebutError) or is_full_disk(error)):
             raise
         console.problem(str(error) if isinstance(error, DebutError) else _FULL_DISK)

@@ -2,7 +2,8 @@
 
 A handler that raises is lost where Python ignores exceptions: in a finaliser or a weak reference's callback,
 such as the one that frees an import lock. The command would go on as if nobody had asked it to end (seen:
-Prefect's handler during an import). What was lost so is sent again.
+Prefect's handler during an import). What was lost so is sent again. And what fails while it is being ended
+has ended by the signal (seen: Prefect's engine, ended as it makes a task run, fails over the run it lacks).
 """
 
 import os
@@ -24,6 +25,16 @@ def _terminate(number: int, _frame: object) -> NoReturn:
     sys.exit(128 + number)
 
 
+def signal_behind(error: BaseException | None) -> int | None:
+    """The signal that was being handled when this was raised, if any."""
+    while error is not None:
+        number = _signal_of(error)
+        if number is not None:
+            return number
+        error = error.__context__
+    return None
+
+
 def _send_again(ignored: "sys.UnraisableHookArgs") -> None:
     lost = _signal_of(ignored.exc_value)
     if lost is None:
@@ -39,7 +50,7 @@ def _signal_of(error: BaseException | None) -> int | None:
     """The signal whose handler raised this: ours, Python's own, or the one Prefect sets during a flow."""
     if isinstance(error, KeyboardInterrupt):
         return signal.SIGINT
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and error.code == 128 + signal.SIGTERM:
         return signal.SIGTERM
     prefect: Any = sys.modules.get("prefect.exceptions")
     return signal.SIGTERM if prefect is not None and isinstance(error, prefect.TerminationSignal) else None

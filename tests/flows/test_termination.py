@@ -68,3 +68,18 @@ def test_other_errors_of_finalisers_are_shown_as_ever() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "went on\n")
     assert "ValueError: of the finaliser" in done.stderr
+
+
+def test_what_fails_while_it_is_being_ended_has_ended_by_the_signal() -> None:
+    """As Prefect's engine does where the signal comes while it makes a task run."""
+    program = (
+        "import os, signal, sys\n"
+        "from flows import cli\n"
+        "def fails(**_):\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except SystemExit:\n        raise ValueError('a run that is not there')\n"
+        "cli.app = fails\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
