@@ -2,8 +2,9 @@
 a part of a head.
 
 Word and word-pair TF-IDF with logistic regression or ridge regression, its strength chosen as a head's is: on
-training rows that were left out of the fit. Of many classes, as brands can be, the nearest neighbours by
-cosine: a logistic regression has classes × words weights, 0.8 GB for 2,000 and 50,000.
+training rows that were left out of its fit (the words of all of them are counted once). Of many classes, as
+brands can be, the nearest neighbours by cosine: a logistic regression has classes × words weights, 0.8 GB for
+2,000 and 50,000.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
 
 from components.contract.task import Task
 from components.tasks.coding import on_scale
@@ -27,10 +27,10 @@ from components.tasks.words import TF_IDF, Words
 MANY_CLASSES = 500
 MOST_WORDS, MOST_WEIGHTS = 100_000, 4_000_000
 """Of a head's words and word pairs the most frequent are kept; of all classes' weights 16 MB."""
-_STRENGTHS = {
-    "logisticregression__C": [0.1, 1.0, 10.0, 100.0],
-    "kneighborsclassifier__n_neighbors": [1, 5, 20],
-    "ridge__alpha": [0.1, 1.0, 10.0],
+_STRENGTHS: dict[type, dict[str, list[Any]]] = {
+    LogisticRegression: {"C": [0.1, 1.0, 10.0, 100.0]},
+    KNeighborsClassifier: {"n_neighbors": [1, 5, 20]},
+    Ridge: {"alpha": [0.1, 1.0, 10.0]},
 }
 
 
@@ -43,11 +43,11 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
         last = _logistic(task)
         if len(set(targets)) > MANY_CLASSES:
             last = KNeighborsClassifier(metric="cosine", weights="distance")
-        fitted = _fitted(last, known, targets)
-        order = np.argsort(-fitted.predict_proba(texts), axis=1, kind="stable")[:, :best]
+        counts, fitted = _fitted(last, known, targets)
+        order = np.argsort(-fitted.predict_proba(counts.transform(texts)), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
-    fitted = _fitted(Ridge(), known, on_scale(task, targets))
-    found = np.asarray(fitted.predict(texts))
+    counts, fitted = _fitted(Ridge(), known, on_scale(task, targets))
+    found = np.asarray(fitted.predict(counts.transform(texts)))
     return (np.exp(found) if task.log_scale else found)[:, None]
 
 
@@ -59,17 +59,18 @@ def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) 
     if not task.words or task.head == "nearest" or task.of_queries:
         return None
     if task.head == "regression":
-        fitted = _fitted(Ridge(), texts, on_scale(task, targets), MOST_WORDS)
-        weights, bias = fitted[-1].coef_[None], np.asarray([fitted[-1].intercept_])
+        counts, fitted = _fitted(Ridge(), texts, on_scale(task, targets), MOST_WORDS)
+        weights, bias = fitted.coef_[None], np.asarray([fitted.intercept_])
     elif 1 < classes <= MANY_CLASSES:
-        fitted = _fitted(_logistic(task), texts, targets, min(MOST_WORDS, MOST_WEIGHTS // classes))
-        weights, bias = fitted[-1].coef_, fitted[-1].intercept_
+        most = min(MOST_WORDS, MOST_WEIGHTS // classes)
+        counts, fitted = _fitted(_logistic(task), texts, targets, most)
+        weights, bias = fitted.coef_, fitted.intercept_
         if classes == 2:  # scikit-learn keeps one line, the second class's odds
             weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     else:
         return None
-    vocabulary = tuple(fitted[0].get_feature_names_out().tolist())
-    return Words(vocabulary, *(array.astype(np.float32) for array in (fitted[0].idf_, weights, bias)))
+    vocabulary = tuple(counts.get_feature_names_out().tolist())
+    return Words(vocabulary, *(array.astype(np.float32) for array in (counts.idf_, weights, bias)))
 
 
 def goodness(task: Task, true: Sequence[str | float], answers: Sequence[str]) -> float:
@@ -80,7 +81,11 @@ def goodness(task: Task, true: Sequence[str | float], answers: Sequence[str]) ->
 
 
 def _logistic(task: Task) -> Any:
-    return LogisticRegression(max_iter=1_000, class_weight="balanced" if task.balanced else None)
+    """Of 11,000 reviews in 20 classes saga finds all strengths in 7 s, newton-cg in 112, lbfgs in 402, to the
+    same accuracy; but saga's steps ignore that rows weigh differently, and may never arrive."""
+    if task.balanced:
+        return LogisticRegression(solver="newton-cg", max_iter=1_000, class_weight="balanced")
+    return LogisticRegression(solver="saga", tol=1e-3, max_iter=1_000, random_state=0)
 
 
 def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
@@ -91,13 +96,16 @@ def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
     return str(target.value_counts().sort("count", "target", descending=[True, False]).item(0, "target"))
 
 
-def _fitted(last: Any, texts: Sequence[str], targets: Any, most_words: int | None = None) -> Any:
-    """The pipeline of TF-IDF and the last step."""
-    pipeline = make_pipeline(TfidfVectorizer(**TF_IDF, max_features=most_words), last)
-    strengths = {name: values for name, values in _STRENGTHS.items() if name in pipeline.get_params()}
-    if len(texts) < 2 * FOLDS and isinstance(last, LogisticRegression):
-        return pipeline.fit(texts, targets)  # a part of so few may have a single class
+def _fitted(
+    model: Any, texts: Sequence[str], targets: Any, most_words: int | None = None
+) -> tuple[TfidfVectorizer, Any]:
+    """Fitted on n texts and their n targets."""
+    counts = TfidfVectorizer(**TF_IDF, max_features=most_words)
+    counted = counts.fit_transform(texts)
+    if len(texts) < 2 * FOLDS and isinstance(model, LogisticRegression):
+        return counts, model.fit(counted, targets)  # a part of so few may have a single class
     parts: Any = ShuffleSplit(n_splits=1, test_size=1 / FOLDS, random_state=0)
     if len(texts) <= FEW_ROWS:
         parts = KFold(min(FOLDS, len(texts)), shuffle=True, random_state=0)
-    return GridSearchCV(pipeline, strengths, cv=parts).fit(texts, targets).best_estimator_
+    search = GridSearchCV(model, _STRENGTHS[type(model)], cv=parts)
+    return counts, search.fit(counted, targets).best_estimator_
