@@ -35,6 +35,16 @@ class Rule(Section):
         return self
 
 
+class Accessory(Section):
+    """Items of the category go with items of those others, as lenses do with cameras: a query that names both
+    is after the accessory."""
+
+    category: str = Field(min_length=1)
+    """A path A > B: it and all below it."""
+    of: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Paths as well."""
+
+
 class KnowledgeSettings(Section):
     """`knowledge:` in debut.yaml, or the file that it names."""
 
@@ -43,3 +53,4 @@ class KnowledgeSettings(Section):
     tree: bool = True
     """A query that names a category (of any level) is after items in it."""
     rules: tuple[Rule, ...] = ()
+    accessories: tuple[Accessory, ...] = ()

@@ -200,7 +200,8 @@ def _require_rows(task: Task, parts: dict[Part, pl.DataFrame]) -> None:
             )
     if task.head != "regression" and parts["train"].get_column("target").n_unique() < _FEWEST:
         raise DataError(
-            f"task {task.name}: its training rows have a single class, so there is nothing to learn."
+            f"task {task.name}: its training rows have a single class, so there is nothing to learn. "
+            f"Take the task out of `tasks`, or let its SELECT give a finer target."
         )
 
 

@@ -1,16 +1,16 @@
-"""The shop's own knowledge at query time: synonyms, the category tree and rules."""
+"""The shop's own knowledge at query time: synonyms, the category tree, rules, and what goes with what."""
 
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import polars as pl
 
 from components.contract.errors import ConfigError
-from components.contract.knowledge import KnowledgeSettings, Rule
+from components.contract.knowledge import Accessory, KnowledgeSettings, Rule
 from components.contract.task import Facet
 from components.understanding.implied import Implication, Source, labels_of, plain, plain_path
 
@@ -59,6 +59,23 @@ class Phrases(Generic[T]):
         return [word for word in cut if word.key]
 
 
+@dataclass(frozen=True)
+class _Accessory:
+    category: str
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, given: Accessory) -> Self:
+        return cls(plain_path(given.category), tuple(map(plain_path, given.of)))
+
+    def has(self, path: str) -> bool:
+        return _is_in(path, self.category)
+
+    def is_for(self, path: str) -> bool:
+        """The accessory's own category may lie within another that it goes with."""
+        return not self.has(path) and any(_is_in(path, other) for other in self.others)
+
+
 class Knowledge:
     """Not for use by two threads at once, as `analyze` is not."""
 
@@ -70,6 +87,7 @@ class Knowledge:
         for group in settings.synonyms:
             for phrase in group:
                 self._synonyms.add(phrase, tuple(other for other in group if other != phrase))
+        self._accessories = [_Accessory.of(one) for one in settings.accessories]
         self._said: Phrases[Implication] = Phrases(analyze)
         for rule in settings.rules:
             for phrase in rule.words:
@@ -93,6 +111,13 @@ class Knowledge:
                     told.append(_by(one, "synonym", because))
         return told
 
+    def after_accessories(self, told: Sequence[Implication]) -> list[Implication]:
+        """Without the categories that a query names only to say what an accessory is for, whoever implies
+        them: "lens for a camera" is after a lens."""
+        named = [_path(one) for one in told if one.source != "learned"]
+        asked = [one for one in self._accessories if any(map(one.has, named)) and any(map(one.is_for, named))]
+        return [one for one in told if not any(accessory.is_for(_path(one)) for accessory in asked)]
+
     def _replaced(self, query: str) -> Iterator[tuple[str, str]]:
         """Variants, and what was replaced: "sofa for couch"."""
         found = (
@@ -104,15 +129,22 @@ class Knowledge:
 
 
 def check_knowledge(settings: KnowledgeSettings, items: pl.DataFrame) -> None:
-    """Raises ConfigError for a rule that names what no item of the catalogue has."""
+    """Raises ConfigError for a rule, or an accessory, that names what no item of the catalogue has."""
     for number, rule in enumerate(settings.rules, start=1):
         for facet, value in _labels(rule):
-            known = {label for text in items.get_column(facet).unique() for label in labels_of(facet, text)}
-            if value not in known:
-                close = difflib.get_close_matches(value, sorted(known), n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else "."
-                told = f"rule {number} ({rule.words[0]!r}) implies the {_NAMES[facet]} {value!r}"
-                raise ConfigError(f"knowledge: {told}, which no item has{hint}")
+            _require(items, facet, value, f"rule {number} ({rule.words[0]!r}) implies")
+    for number, accessory in enumerate(settings.accessories, start=1):
+        for category in (accessory.category, *accessory.of):
+            _require(items, "category", plain_path(category), f"accessory {number} names")
+
+
+def _require(items: pl.DataFrame, facet: Facet, value: str, who: str) -> None:
+    known = {label for text in items.get_column(facet).unique() for label in labels_of(facet, text)}
+    if value not in known:
+        close = difflib.get_close_matches(value, sorted(known), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else "."
+        told = f"{who} the {_NAMES[facet]} {value!r}"
+        raise ConfigError(f"knowledge: {told}, which no item has{hint}")
 
 
 _NAMES: dict[Facet, str] = {"category": "category", "brand": "brand", "attributes": "attribute"}
@@ -133,6 +165,16 @@ def _of_rule(rule: Rule, phrase: str) -> list[Implication]:
         band = Implication("price", rule.probability, "rule", phrase, low=rule.min_price, high=rule.max_price)
         told.append(band)
     return told
+
+
+def _path(one: Implication) -> str:
+    """Of the category that it implies; of another facet none."""
+    return (one.value or "") if one.facet == "category" else ""
+
+
+def _is_in(path: str, category: str) -> bool:
+    """Both as `plain_path` writes them; also where it is the category itself."""
+    return path == category or path.startswith(f"{category} > ")
 
 
 def _by(one: Implication, source: Source, because: str) -> Implication:

@@ -51,7 +51,7 @@ class Understanding:
         for head in self._heads:
             if facets is None or head.task.facet in facets:
                 told += self._learned(head, vector)
-        return tuple(told)
+        return tuple(told if self._knowledge is None else self._knowledge.after_accessories(told))
 
     def variants(self, query: str) -> list[str]:
         """The query in other words, by synonyms."""

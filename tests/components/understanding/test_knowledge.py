@@ -67,6 +67,69 @@ def test_a_synonym_stands_for_its_group_in_the_query() -> None:
     assert len(many.variants("lamp")) == MOST_VARIANTS
 
 
+def accessories(*given: tuple[str, str]) -> Knowledge:
+    """Of a shop with lamps, bulbs that lie among them, shades elsewhere, and rules for what people say."""
+    settings = {
+        "rules": [{"words": ["bright"], "category": "Lamps > Bulbs"}],
+        "synonyms": [["lamp", "light"]],
+        "accessories": [{"category": category, "of": [other]} for category, other in given],
+    }
+    shop = ["Lamps > Table", "Lamps > Bulbs", "Textiles > Shades", "Lamps"]
+    return Knowledge(KnowledgeSettings.model_validate(settings), shop, Analyzer("english").words)
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("shade for a table lamp", {"textiles > shades"}),
+        ("light with a shade", {"textiles > shades"}),
+        ("bulbs for lamps", {"lamps > bulbs"}),
+        ("bright lamp", {"lamps > bulbs"}),
+        ("shade", {"textiles > shades"}),
+        ("lamps", {"lamps"}),
+    ],
+)
+def test_a_query_that_names_an_accessory_and_what_it_is_for_is_after_the_accessory(
+    query: str, wanted: set[str]
+) -> None:
+    """Whether tree, rule or synonym says so, and where the accessory's category lies within the other's; a
+    query that names one of them is after that one."""
+    known = accessories(("Textiles > SHADES", "Lamps"), ("Lamps > Bulbs", "lamps"))
+    assert {one.value for one in known.after_accessories(known.implies(query))} == wanted
+
+
+def test_what_is_learned_gives_way_to_an_accessory_that_the_query_names() -> None:
+    """But names nothing: a head that thinks of lamps does not make "shade" a question for both."""
+    known = accessories(("Textiles", "Lamps"))
+    lamps, shades = (
+        Implication("category", 0.5, "learned", "query_category", value)
+        for value in ("lamps > table", "textiles > shades")
+    )
+    red = Implication("attributes", 0.5, "learned", "query_attribute", "colour: red")
+    told = known.implies("shade for a lamp")
+    assert known.after_accessories([*told, lamps, shades, red]) == [
+        *(one for one in told if one.value == "textiles > shades"),
+        shades,
+        red,
+    ]
+    inside = accessories(("Lamps > Bulbs", "Lamps"))
+    for alone, asked in ((known, "shade"), (inside, "bulbs")):
+        told = alone.implies(asked)
+        assert alone.after_accessories([*told, lamps]) == [*told, lamps]
+
+
+def test_an_accessory_of_what_no_item_is_is_refused() -> None:
+    """As a rule is."""
+    settings = KnowledgeSettings.model_validate(
+        {"accessories": [{"category": "home > lamps", "of": ["Home", "Gardn"]}]}
+    )
+    with pytest.raises(ConfigError) as error:
+        check_knowledge(settings, ITEMS)
+    assert "accessory 1 names the category 'gardn', which no item has; did you mean 'garden'?" in str(
+        error.value
+    )
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [

@@ -1,5 +1,6 @@
 """What heads and knowledge together say of a query."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,16 @@ def test_a_release_that_knows_nothing_of_queries_has_none(tmp_path: Path) -> Non
     (tmp_path / "knowledge.json").write_text('{"rule": 1}')
     with pytest.raises(DataError, match="is damaged"):
         Understanding.open(tmp_path / "heads", tmp_path / "knowledge.json", [], words)
+
+
+def test_a_head_gives_way_to_an_accessory_that_the_query_names(tmp_path: Path) -> None:
+    """The head says lamps, and so does the tree; the shop knows that a shade is for a lamp."""
+    of_labels("Lamps", "Garden", facet="category").save(tmp_path / "heads" / "wish")
+    shop = {"accessories": [{"category": "Shades", "of": ["Lamps"]}]}
+    (tmp_path / "knowledge.json").write_text(json.dumps(shop))
+    known = Understanding.open(
+        tmp_path / "heads", tmp_path / "knowledge.json", ["Lamps", "Shades"], lambda word: [word.lower()]
+    )
+    assert known is not None
+    assert [one.value for one in known.imply("shades lamps", vector(0))] == ["shades"]
+    assert [one.value for one in known.imply("lamps", vector(0))] == ["lamps", "lamps"]
