@@ -99,6 +99,7 @@ def _study_name(run: Run, data: Data, miner: Miner) -> str:
             settings.encoder.model_dump(mode="json"),
             settings.training.model_dump(mode="json", exclude=searched),
             settings.augment.model_dump(mode="json", exclude=searched),
+            settings.retrieval.model_dump(mode="json", include={"lexical_weight", "grams_share"}),
             settings.tune.model_dump(mode="json", include={"space"}),
             [task.model_dump(mode="json") for task in settings.tasks],
         ]

@@ -13,11 +13,11 @@ from components.contract.files import write_json
 from components.contract.ports import Vectors
 from components.contract.retrieving import HistoryEncoderKind
 from components.contract.settings import Settings
+from components.index.fusion import K, Populations
 from components.index.histories import TOP, Wide, centred, top_mean
 from components.index.history_encoder import HistoryEncoder
 from components.index.topk import top_columns
 from components.index.vectors import read_vectors
-from components.release.fusion import K, Populations
 from components.split.judged import JudgedSet
 from components.split.purchases import read_purchases
 from components.training.histories import Fitted, Held, fit, pasts

@@ -12,10 +12,10 @@ import numpy as np
 from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
 from components.index.co_purchases import CoPurchaseScores
 from components.index.coded_vectors import CodedVectors
+from components.index.fusion import Populations, ScoredRequest, recalls
 from components.index.histories import Histories
 from components.index.history_encoder import HistoryEncoder
 from components.index.live_rows import Snapshot
-from components.release.fusion import Populations, ScoredRequest, recalls
 from components.split.judged import JudgedSet
 
 

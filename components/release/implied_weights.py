@@ -15,10 +15,10 @@ from components.contract.ports import Encoder, Request, Rows
 from components.contract.records import RetrievalPlan
 from components.contract.task import Facet
 from components.index.facets import FACETS, Facets
+from components.index.fusion import Populations, ScoredRequest, found
 from components.index.lexical import Lexical
 from components.index.live_rows import Snapshot
 from components.index.topk import Scores
-from components.release.fusion import Populations, ScoredRequest, found
 from components.split.judged import JudgedSet
 from components.understanding.understanding import Understanding
 

@@ -20,12 +20,12 @@ from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.index.analysis import Analyzer
 from components.index.co_purchases import CoPurchases
+from components.index.fusion import best_fusion, fusions, scored_queries
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex
 from components.index.live_rows import Snapshot
 from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
-from components.release.fusion import Fusion, best_fusion, scored_queries
 from components.release.history_encoders import read_fitted
 from components.release.history_mix import HistoryMix, best_mix, scored_users
 from components.release.implied_weights import ImpliedParts, chosen_synonym_share, chosen_weights
@@ -36,8 +36,6 @@ from components.training.validation import Validation, read_validation, recall_o
 from components.understanding.knowledge import Knowledge
 from components.understanding.understanding import Understanding
 
-WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
-SHARES = (0.0, 0.25, 0.5, 0.75)
 OF_TEXTS: tuple[HistoryScoring, ...] = ("mean", "top3", "top10", "centred_top10")
 CO_PURCHASE_WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
 FASTEST_FIRST: tuple[Inference, ...] = ("onnx-int8", "onnx")
@@ -136,19 +134,11 @@ def _fused(
 ) -> RetrievalPlan:
     """The plan with its lexical weight and share of grams, chosen among all items: a few thousand drawn ones
     make every ranking easier, and vectors seem to need less help."""
-    wanted = settings.retrieval
-    weights: tuple[float, ...] = WEIGHTS if queries.judged else (0.0,)
-    shares: tuple[float, ...] = SHARES if queries.judged else (0.0,)
-    if wanted.lexical_weight != "auto":
-        weights = (wanted.lexical_weight,)
-    if wanted.grams_share != "auto":
-        shares = (wanted.grams_share,)
-    if len(weights) * len(shares) == 1:
-        best = Fusion(weights[0], shares[0])
-    else:
+    among = fusions(settings.retrieval)
+    best = among[0]
+    if queries.judged and len(among) > 1:
         _, snapshot = whole_validation(split, vectors, settings)
-        scored = scored_queries(queries.judged["search"], queries.new, snapshot, encoder)
-        best = best_fusion(scored, weights, shares)
+        best = best_fusion(scored_queries(queries.judged["search"], queries.new, snapshot, encoder), among)
     # Without a lexical score its share says nothing.
     share = best.share if best.weight else 0.0
     return plan.model_copy(update={"lexical_weight": best.weight, "grams_share": share})

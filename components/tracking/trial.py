@@ -35,7 +35,7 @@ def tracked_trial(
             return study.stops(number, interim, recall)
 
         watch = Watch(stops, limits.over, tracker.epochs)
-        outcome = run_trial(spec, folder, watch, beside=limits.parallel - 1)
+        outcome = run_trial(spec, folder, watch, where[0].retrieval, beside=limits.parallel - 1)
         tracker.metrics({"validation_recall": outcome.recall, "seconds": outcome.seconds})
         tracker.tags({"state": outcome.state})
     return outcome

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
 from components.contract.errors import JudgeError, TrainingError
 from components.contract.files import disk_errors
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.records import Entrance
+from components.contract.retrieving import RetrievalSettings
 from components.cost.usage import USAGE, read_usage
 from components.encoder.transformer import TransformerEncoder
+from components.index.fusion import fused_recall, fusions, scored_queries
+from components.index.lexical import LexicalSnapshot
+from components.index.live_rows import Snapshot
 from components.training.launch import ENCODER, METRICS, train
 from components.training.spec import TrainingSpec
 from components.training.validation import read_validation, stopping_recall, validation_recall
@@ -55,11 +61,13 @@ class _EndedError(Exception):
         self.state = state
 
 
-def run_trial(spec: TrainingSpec, folder: Path, watch: Watch, *, beside: int = 0) -> Outcome:
+def run_trial(
+    spec: TrainingSpec, folder: Path, watch: Watch, retrieval: RetrievalSettings, *, beside: int = 0
+) -> Outcome:
     """Trains, measures what training left, and takes it away.
 
-    folder: of these values' own; an interrupted trial continues there from its newest checkpoint. beside:
-    trials that run at the same time. Raises TrainingError where a rank failed.
+    folder: of these values' own; an interrupted trial continues there from its newest checkpoint. retrieval:
+    how it would rank. beside: trials that run at the same time. Raises TrainingError where a rank failed.
     """
     if spec.validation is None:
         raise ValueError("a trial is judged on the validation part")
@@ -72,7 +80,7 @@ def run_trial(spec: TrainingSpec, folder: Path, watch: Watch, *, beside: int = 0
         if ended.state == "stopped early":
             remove(folder)
         return Outcome(ended.state, None, time.monotonic() - began)
-    recall = validated(out / ENCODER, Path(spec.validation), spec.training, spec.primary)
+    recall = validated(out / ENCODER, Path(spec.validation), spec.training, spec.primary, retrieval)
     if recall is None:
         raise TrainingError(f"{folder}: the validation recall of a trial could not be measured.")
     [usage] = read_usage([out / USAGE])
@@ -99,13 +107,21 @@ def _poll(watch: Watch) -> Callable[[], None]:
     return poll
 
 
-def validated(encoder: Path, split: Path, training: TrainingSettings, primary: Entrance) -> float | None:
+def validated(
+    encoder: Path, split: Path, training: TrainingSettings, primary: Entrance, retrieval: RetrievalSettings
+) -> float | None:
     """Recall@10 of a saved encoder on the validation part: of the primary entrance the mean of new and
-    established items, by which training chooses its epoch too. It is the encoder as a release would hold it:
-    of the best epoch, adapters merged, averaged with its start."""
+    established items. It is the encoder as a release would hold it – of the best epoch, adapters merged,
+    averaged with its start –, for queries with the lexical side at the weight that suits it best."""
     loaded = TransformerEncoder.load_saved(encoder)
     validation = read_validation(split, loaded.settings, training, reader=READER)
     vectors = loaded.encode_items(validation.texts)
+    if primary == "search" and validation.judged[primary].requests:
+        lexical = LexicalSnapshot.build(list(validation.texts), loaded.settings.language)
+        items = pl.DataFrame({"item_id": validation.item_ids})
+        snapshot = Snapshot(items, vectors, lexical)
+        queries = scored_queries(validation.judged[primary], validation.new, snapshot, loaded)
+        return max(fused_recall(queries, fusion.weights) for fusion in fusions(retrieval))
     return stopping_recall(validation_recall(validation, vectors, loaded), primary)
 
 

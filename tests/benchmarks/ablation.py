@@ -182,11 +182,11 @@ class _Ablation:
 
     def _judged(self, encoder: Any) -> dict[str, Any]:
         from components.contract.records import RetrievalPlan
+        from components.contract.retrieving import RetrievalSettings
+        from components.index.fusion import best_fusion, fusions, scored_queries
         from components.index.lexical import LexicalSnapshot
         from components.index.live import LiveIndex
         from components.index.live_rows import Snapshot
-        from components.release.fusion import best_fusion, scored_queries
-        from components.release.plan import SHARES, WEIGHTS
 
         fields, language = encoder.settings.item_fields, encoder.settings.language
         vectors = encoder.encode_items(self._validation.texts)
@@ -200,7 +200,7 @@ class _Ablation:
             found[f"{size} dimensions"] = self._measures(index)
         if "search" in self._validation.judged:
             judged, new = self._validation.judged["search"], self._validation.new
-            best = best_fusion(scored_queries(judged, new, snapshot, encoder), WEIGHTS, SHARES)
+            best = best_fusion(scored_queries(judged, new, snapshot, encoder), fusions(RetrievalSettings()))
             plan = RetrievalPlan(lexical_weight=best.weight, grams_share=best.share)
             found["fused"] = self._measures(LiveIndex("fused", snapshot, encoder, plan, fields, exact=True))
         return found

@@ -104,7 +104,7 @@ def _chosen(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Per scoring the weight of co-purchases, "auto": what the plan takes; and the figures on validation."""
     from components.index.co_purchases import CoPurchases
-    from components.release.fusion import recalls
+    from components.index.fusion import recalls
     from components.release.history_mix import best_mix, scored_users
     from components.release.plan import CO_PURCHASE_WEIGHTS, OF_TEXTS, validation_snapshot
     from components.split.purchases import read_purchases

@@ -6,9 +6,9 @@ import pytest
 
 from components.contract.ports import Request
 from components.index.co_purchases import CoPurchases
+from components.index.fusion import ScoredRequest
 from components.index.lexical import LexicalSnapshot
 from components.index.live_rows import Snapshot
-from components.release.fusion import ScoredRequest
 from components.release.history_mix import HistoryMix, best_mix, scored_users
 from components.split.judged import JudgedSet
 

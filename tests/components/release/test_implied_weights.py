@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from components.index.facets import FACETS
-from components.release.fusion import ScoredRequest
+from components.index.fusion import ScoredRequest
 from components.release.implied_weights import (
     SYNONYM_SHARES,
     WEIGHTS,

@@ -19,12 +19,13 @@ from components.contract.retrieving import RetrievalSettings
 from components.contract.settings import Settings
 from components.contract.tables import TABLES
 from components.encoder.transformer import TransformerEncoder
+from components.index.fusion import WEIGHTS
 from components.index.lexical import LexicalSnapshot
 from components.index.live import LiveIndex
 from components.index.live_rows import Snapshot
 from components.index.vectors import ITEMS_FILE, VECTORS_FILE
 from components.release import plan as planning
-from components.release.plan import OF_TEXTS, WEIGHTS, choose_plan, export_graphs, graph_of, weigh_implied
+from components.release.plan import OF_TEXTS, choose_plan, export_graphs, graph_of, weigh_implied
 from components.training.validation import read_validation, recall_of, stopping_recall
 
 COLOURS, THINGS = (

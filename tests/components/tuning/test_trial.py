@@ -8,9 +8,12 @@ import pytest
 
 from components.contract.errors import JudgeError
 from components.contract.learning import TrainingSettings
+from components.contract.retrieving import RetrievalSettings
 from components.encoder.transformer import TransformerEncoder
 from components.training import validation
 from components.tuning.trial import Watch, check_validation, run_trial, validated
+
+AUTO = RetrievalSettings()
 
 
 def never(*_: object) -> bool:
@@ -41,15 +44,15 @@ def test_an_interrupted_trial_goes_on_and_is_judged_by_the_encoder_that_it_leave
     def kept(file) -> None:
         lines.extend(json.loads(line) for line in file.read_text().splitlines())
 
-    first = run_trial(spec, folder, Watch(never, checkpointed, kept))
+    first = run_trial(spec, folder, Watch(never, checkpointed, kept), AUTO)
     assert (first.state, first.recall, lines) == ("interrupted", None, [])
     watch = Watch(lambda place, recall: places.append(place), never, kept)
-    second = run_trial(spec, folder, watch)
+    second = run_trial(spec, folder, watch, AUTO)
     assert list(folder.parent.glob("trial*")) == []
     assert (second.state, places) == ("done", [1, 2])
     assert lines[-1]["step"] == 36
     shop.load().save(tmp_path / "start")
-    assert second.recall == validated(tmp_path / "start", shop.split, spec.training, "search")
+    assert second.recall == validated(tmp_path / "start", shop.split, spec.training, "search", AUTO)
     assert second.recall != max(line["recall"] for line in lines if line["kind"] == "epoch")
     assert readers == [("validation", "tuning")] * 2
 
@@ -65,7 +68,9 @@ def test_a_trial_that_was_trained_but_not_judged_is_not_trained_again(make_spec,
         '"gpu_joules": null, "ended": "2026-01-01T00:00:00Z"}'
     )
     read = []
-    outcome = run_trial(spec, tmp_path / "trial", Watch(never, never, lambda file: read.append(file.name)))
+    outcome = run_trial(
+        spec, tmp_path / "trial", Watch(never, never, lambda file: read.append(file.name)), AUTO
+    )
     assert (outcome.state, outcome.seconds, read) == ("done", 7.5, ["metrics.jsonl"])
 
 
@@ -74,10 +79,25 @@ def test_a_poor_trial_ends_at_its_first_place_and_leaves_nothing(make_spec, tmp_
     spec = make_spec(epochs=3, validation=True).model_copy(update={"interim": 2})
     places = []
     watch = Watch(lambda place, recall: places.append((place, recall)) or True, never, lambda file: None)
-    outcome = run_trial(spec, tmp_path / "trial", watch)
+    outcome = run_trial(spec, tmp_path / "trial", watch, AUTO)
     assert (outcome.state, outcome.recall) == ("stopped early", None)
     assert [place for place, _ in places] == [1]
     assert not (tmp_path / "trial").exists()
+
+
+def test_words_count_in_a_trial_as_they_will_in_the_release(shop, tmp_path):
+    """At the weight that suits its encoder; as many found as by vectors alone where the shop wants those."""
+    encoder = shop.load()
+    encoder.save(tmp_path / "encoder")
+    training = TrainingSettings(validation_items=100)
+    alone = validation.read_validation(shop.split, shop.encoder, training)
+    by_vectors = validation.validation_recall(alone, encoder.encode_items(alone.texts), encoder)
+    none, fixed, best = (
+        validated(tmp_path / "encoder", shop.split, training, "search", RetrievalSettings(**wanted))
+        for wanted in ({"lexical_weight": 0.0}, {"lexical_weight": 1.0, "grams_share": 0.0}, {})
+    )
+    assert none == validation.stopping_recall(by_vectors, "search")
+    assert none < fixed <= best
 
 
 def test_without_validation_requests_nothing_is_trained(shop, tmp_path):

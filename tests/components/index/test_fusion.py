@@ -1,13 +1,24 @@
 """The weights of the lexical side, chosen on validation."""
 
+from itertools import product
+
 import numpy as np
 import polars as pl
 import pytest
 
 from components.contract.ports import Request
+from components.contract.retrieving import RetrievalSettings
+from components.index.fusion import (
+    SHARES,
+    WEIGHTS,
+    Fusion,
+    best_fusion,
+    fused_recall,
+    fusions,
+    scored_queries,
+)
 from components.index.lexical import LexicalSnapshot
 from components.index.live_rows import Snapshot
-from components.release.fusion import Fusion, best_fusion, fused_recall, scored_queries
 from components.split.judged import JudgedSet
 
 TITLES = [
@@ -39,6 +50,19 @@ def judged(queries: dict[str, str]) -> JudgedSet:
     return JudgedSet("search", requests, relevant, {}, False, {})
 
 
+def among(weights: tuple[float, ...], shares: tuple[float, ...]) -> list[Fusion]:
+    return [Fusion(weight, share) for weight, share in product(weights, shares)]
+
+
+def test_the_settings_leave_open_what_they_do_not_say():
+    """None at all comes first, so that it is the choice where nothing decides."""
+    assert fusions(RetrievalSettings(lexical_weight=0.3, grams_share=0.5)) == [Fusion(0.3, 0.5)]
+    assert {one.share for one in fusions(RetrievalSettings(lexical_weight=0.3))} == set(SHARES)
+    everything = fusions(RetrievalSettings())
+    assert everything[0] == Fusion(0.0, 0.0)
+    assert everything == among(WEIGHTS, SHARES)
+
+
 def test_words_are_weighed_where_the_vectors_tell_nothing(snapshot):
     """Without them ties go by item_id, and the last items are never among ten."""
     queries = scored_queries(
@@ -46,7 +70,7 @@ def test_words_are_weighed_where_the_vectors_tell_nothing(snapshot):
     )
     assert fused_recall(queries, Fusion(0.0, 0.0).weights) == 0.0
     assert fused_recall(queries, Fusion(0.5, 0.0).weights) == 1.0
-    assert best_fusion(queries, (0.0, 0.1, 0.5), (0.0, 0.5)) == Fusion(0.1, 0.0)
+    assert best_fusion(queries, among((0.0, 0.1, 0.5), (0.0, 0.5))) == Fusion(0.1, 0.0)
 
 
 def test_grams_are_weighed_where_words_are_misspelt(snapshot):
@@ -54,7 +78,7 @@ def test_grams_are_weighed_where_words_are_misspelt(snapshot):
         judged({"gren lmap": IDS[10], "oak lamp": IDS[11]}), frozenset(), snapshot, Blind()
     )
     assert fused_recall(queries, Fusion(1.0, 0.0).weights) == 0.5
-    assert best_fusion(queries, (0.0, 1.0), (0.0, 0.5)) == Fusion(1.0, 0.5)
+    assert best_fusion(queries, among((0.0, 1.0), (0.0, 0.5))) == Fusion(1.0, 0.5)
 
 
 def test_new_and_established_items_count_alike(snapshot):

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.contract.ports import Encoder, Request, Rows
+from components.contract.retrieving import RetrievalSettings
 from components.index.lexical import Lexical
 from components.index.live_rows import Snapshot
 from components.index.topk import top_columns
 from components.split.judged import JudgedSet
 
+WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0)
+SHARES = (0.0, 0.25, 0.5, 0.75)
 K = 10
 DEPTH = 100
 """Items per query and part: what is among the best ten of a sum is high in one of its parts."""
@@ -82,10 +85,16 @@ def scored_queries(
     return scored
 
 
-def best_fusion(queries: list[ScoredRequest], weights: Iterable[float], shares: Iterable[float]) -> Fusion:
+def fusions(wanted: RetrievalSettings) -> list[Fusion]:
+    """What the settings leave open; the first, where they leave all open, is none at all."""
+    weights = WEIGHTS if wanted.lexical_weight == "auto" else (wanted.lexical_weight,)
+    shares = SHARES if wanted.grams_share == "auto" else (wanted.grams_share,)
+    return [Fusion(weight, share) for weight, share in product(weights, shares)]
+
+
+def best_fusion(queries: list[ScoredRequest], among: Iterable[Fusion]) -> Fusion:
     """The highest mean of recall@10 of new and of established items; the first of equals: least weight."""
-    pairs = [Fusion(weight, share) for weight, share in product(weights, shares)]
-    return max(pairs, key=lambda pair: fused_recall(queries, pair.weights))
+    return max(among, key=lambda fusion: fused_recall(queries, fusion.weights))
 
 
 def fused_recall(requests: list[ScoredRequest], weights: Sequence[float]) -> float:
