@@ -7,6 +7,7 @@ brands can be, the nearest neighbours by cosine: a logistic regression has class
 2,000 and 50,000.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,18 +16,20 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 
 from components.contract.task import Task
 from components.tasks.coding import on_scale
-from components.tasks.folds import FEW_ROWS, FOLDS
+from components.tasks.folds import FEW_ROWS, FOLDS, folds_of
 from components.tasks.words import TF_IDF, Words
 
 MANY_CLASSES = 500
 MOST_WORDS, MOST_WEIGHTS = 100_000, 4_000_000
 """Of a head's words and word pairs the most frequent are kept; of all classes' weights 16 MB."""
+MOST_OF_BASELINE = 40_000_000
+"""Weights of all classes: 0.3 GB, four times that while they are fitted."""
 _STRENGTHS: dict[type, dict[str, list[Any]]] = {
     LogisticRegression: {"C": [0.1, 1.0, 10.0, 100.0]},
     KNeighborsClassifier: {"n_neighbors": [1, 5, 20]},
@@ -39,11 +42,14 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
     if not texts:
         return np.empty((0, 1))
     known, targets = train.get_column("text").to_list(), train.get_column("target").to_list()
+    if not _has_words(known):
+        return np.full((len(texts), 1), constant_answer(task, train), dtype=object)
     if task.head != "regression":
+        classes = len(set(targets))
         last = _logistic(task)
-        if len(set(targets)) > MANY_CLASSES:
+        if classes > MANY_CLASSES:
             last = KNeighborsClassifier(metric="cosine", weights="distance")
-        counts, fitted = _fitted(last, known, targets)
+        counts, fitted = _fitted(last, known, targets, MOST_OF_BASELINE // classes)
         order = np.argsort(-fitted.predict_proba(counts.transform(texts)), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
     counts, fitted = _fitted(Ridge(), known, on_scale(task, targets))
@@ -53,10 +59,10 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
 
 def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) -> Words | None:
     """What a head may read beside vectors, from the n training texts and their targets. None: the task does
-    not want it, its head is a nearest, its texts are queries – which search answers by vectors it has –, or
-    its classes are one or too many."""
+    not want it, its head is a nearest, its texts are queries – which search answers by vectors it has – or
+    have no word, or its classes are one or too many."""
     classes = len(set(targets))
-    if not task.words or task.head == "nearest" or task.of_queries:
+    if not task.words or task.head == "nearest" or task.of_queries or not _has_words(texts):
         return None
     if task.head == "regression":
         counts, fitted = _fitted(Ridge(), texts, on_scale(task, targets), MOST_WORDS)
@@ -73,11 +79,13 @@ def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) 
     return Words(vocabulary, *(array.astype(np.float32) for array in (counts.idf_, weights, bias)))
 
 
-def goodness(task: Task, true: Sequence[str | float], answers: Sequence[str]) -> float:
-    """Of a classification's n answers: macro-F1 where that is the task's first metric, else accuracy."""
+def goodness(task: Task, true: Sequence[Any] | NDArray[Any], answers: Sequence[Any] | NDArray[Any]) -> float:
+    """Of a classification's n answers – classes, or codes of them –: macro-F1 where that is the task's first
+    metric, else accuracy."""
     if task.measured[0] == "macro_f1":
-        return float(f1_score(true, answers, average="macro"))
-    return float(accuracy_score(true, answers))
+        # Of the classes that occur, as the judge has it: of another one answer would count as a whole class.
+        return float(f1_score(true, answers, labels=sorted(set(true)), average="macro"))
+    return float(np.mean(np.asarray(true) == np.asarray(answers)))
 
 
 def _logistic(task: Task) -> Any:
@@ -102,10 +110,15 @@ def _fitted(
     """Fitted on n texts and their n targets."""
     counts = TfidfVectorizer(**TF_IDF, max_features=most_words)
     counted = counts.fit_transform(texts)
-    if len(texts) < 2 * FOLDS and isinstance(model, LogisticRegression):
-        return counts, model.fit(counted, targets)  # a part of so few may have a single class
-    parts: Any = ShuffleSplit(n_splits=1, test_size=1 / FOLDS, random_state=0)
-    if len(texts) <= FEW_ROWS:
-        parts = KFold(min(FOLDS, len(texts)), shuffle=True, random_state=0)
-    search = GridSearchCV(model, _STRENGTHS[type(model)], cv=parts)
+    folds = folds_of(texts, 0)
+    folds = folds if len(texts) <= FEW_ROWS else folds[:1]
+    if isinstance(model, LogisticRegression):  # which cannot learn a single class
+        folds = [fold for fold in folds if len({targets[row] for row in fold[0]}) > 1]
+    if len(texts) < 2 * FOLDS or not folds:
+        return counts, model.fit(counted, targets)
+    search = GridSearchCV(model, _STRENGTHS[type(model)], cv=folds)
     return counts, search.fit(counted, targets).best_estimator_
+
+
+def _has_words(texts: Sequence[str]) -> bool:
+    return any(re.search(TF_IDF["token_pattern"], text) for text in texts)

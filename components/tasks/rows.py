@@ -7,13 +7,14 @@ judge on the test.
 
 Which part a row belongs to:
 - Dated rows (`at`): before the validation window, in it, or at and after T – and as its item says.
-- A new item's rows are test rows, a validation-new item's are validation rows, whatever their date.
+- A new item's rows are test rows, whatever their date; a validation-new item's of before T are of validation.
 - Undated rows of established items: HELD_OUT of the duplicate groups for the test, as many for validation, by
   a hash of the group, so that a group is on the same side in every run.
 - Rows whose text is a query: query_rows.py.
 - On the training side stay only rows whose duplicate group has no held-out item and whose text is in no
-  held-out row: both would give answers away. But a dated row about no item may have a held-out row's text: a
-  question that was asked before is asked again, and the head that serves has to know it.
+  held-out row: both would give answers away; in validation neither a new item's duplicates nor a text of the
+  test. But a dated row about no item may have a held-out row's text: a question that was asked before is
+  asked again, and the head that serves has to know it.
 """
 
 import hashlib
@@ -112,6 +113,7 @@ def cut(
     # What judges is in no part that calibrates.
     of_test = rows.filter(pl.col("part") == "test").get_column("text").unique()
     judged = pl.col("text").is_in(of_test.implode()) & ~asked_again
+    judged |= pl.col("group").is_in(items.filter("is_new").get_column("group").unique().implode())
     rows = rows.filter((pl.col("part") != "validation") | ~judged)
     columns = ("item_id", "text", "target", "is_new")
     return {part: rows.filter(pl.col("part") == part).select(columns) for part in PARTS}

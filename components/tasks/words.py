@@ -37,6 +37,8 @@ class Words:
 
     def outputs(self, texts: Sequence[str]) -> Floats:
         """n texts, read whole → (n, k): logits, or values on the head's scale."""
+        if not len(texts):  # scikit-learn refuses none
+            return np.zeros((0, len(self.bias)))
         counted = self._vectorizer.transform(texts)
         return np.asarray(counted @ self._wide_weights + self.bias)
 
@@ -73,7 +75,12 @@ class Words:
     def load(cls, folder: Path) -> Self:
         """Raises SafetensorError, ValueError, TypeError for damaged files, OSError for absent ones."""
         arrays: dict[str, Any] = load_file(folder / WEIGHTS)
-        return cls(tuple(json.loads((folder / VOCABULARY).read_bytes())), **arrays)
+        vocabulary = json.loads((folder / VOCABULARY).read_bytes())
+        if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
+            raise ValueError(f"{VOCABULARY} is no list of words")
+        if not vocabulary or not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError(f"{VOCABULARY} and {WEIGHTS} hold no word, or no number where one should be")
+        return cls(tuple(vocabulary), **arrays)
 
 
 def mixed(by_vectors: Floats, by_words: Floats, share: float) -> Floats:

@@ -13,7 +13,7 @@ from components.contract.errors import ConfigError, DataError, LeakageError
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.split.judged import JUDGE
-from components.tasks.rows import read_rows, read_unlabelled, trained_items, trained_queries, write_rows
+from components.tasks.rows import cut, read_rows, read_unlabelled, trained_items, trained_queries, write_rows
 
 CUTOFF = datetime(2026, 3, 1)
 WINDOW = timedelta(days=7)
@@ -286,3 +286,18 @@ def test_debuts_own_query_tasks_read_whatever_says_what_answers_a_query(
     assert data.counts["query_brand"]["test"] == 1 and data.counts["query_brand"]["validation"] == 11
     by_query = dict(train.select("text", "target").rows())
     assert (by_query["c1"], by_query["c2"]) == ("oak", "steel")
+
+
+def test_a_new_item_s_duplicate_does_not_calibrate() -> None:
+    """An established item that validation would have is in no part where a new item lists it again."""
+    items = catalogue().with_columns(group=pl.col("item_id"), is_new=pl.lit(False))
+    rows = items.select("item_id", text="title", target="brand", at=pl.lit(None, dtype=pl.Datetime))
+    established = items.filter(~pl.col("is_validation_new")).get_column("item_id")
+    held = cut(rows, items, (None, None, None))["validation"].get_column("item_id")
+    old = held.filter(held.is_in(established.implode()))[0]
+    again = items.with_columns(
+        group=pl.when(pl.col("item_id") == "i199").then(pl.lit(old)).otherwise("group"),
+        is_new=pl.col("item_id") == "i199",
+    )
+    parts = cut(rows, again, (None, None, None))
+    assert [name for name, part in parts.items() if old in part.get_column("item_id")] == []

@@ -1,5 +1,7 @@
 """A head that reads the text's words beside its vector."""
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +54,19 @@ def test_words_answer_what_vectors_cannot(kinds: str, metrics: tuple[str, ...], 
     np.testing.assert_allclose(loaded.outputs(vectors, texts), head.outputs(vectors, texts))
     alone = replace(head, words=None).probabilities(vectors).argmax(axis=1)
     assert np.mean(np.asarray(head.labels)[alone] == true) < 0.8
+
+
+@pytest.mark.parametrize(("wrong", "gets_words"), [(1, False), (30, True)])
+def test_a_gain_within_the_standard_error_is_none(wrong: int, gets_words: bool) -> None:
+    """Words cost size and time, so they are taken for what they are shown to bring."""
+    (texts, true), (held, held_true) = shop(120, 1), shop(80, 2)
+    told = {kind: np.eye(16, dtype=np.float32)[place] for place, kind in enumerate("abc")}
+    head = fit_head(task(), np.stack([told[kind] for kind in true]), true, texts)
+    misled = [*(["b" if kind == "a" else "a" for kind in held_true[:wrong]]), *held_true[wrong:]]
+    vectors = np.stack([told[kind] for kind in misled])
+    assert (
+        bool(with_words(head, frame(texts, true), frame(held, held_true), vectors).words_share) == gets_words
+    )
 
 
 def test_words_alone_are_the_baseline() -> None:
@@ -114,7 +129,37 @@ def test_another_heads_words_are_refused(tmp_path: Path) -> None:
     replace(head, words=replace(head.words, vocabulary=("one",))).save(tmp_path / "kind")
     with pytest.raises(DataError, match=r"words' weights of shape .* for 3 outputs and 1 words"):
         Head.load(tmp_path / "kind")
-    head.save(tmp_path / "other")
-    (tmp_path / "other" / "words.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda words: "{",
+        lambda words: json.dumps([[word] for word in words]),
+        lambda words: json.dumps(list(range(len(words)))),
+        lambda words: json.dumps("x" * len(words)),
+        lambda words: json.dumps(dict.fromkeys(reversed(words), 0)),
+        lambda words: "[]",
+    ],
+    ids=["no JSON", "lists", "numbers", "one text", "an object", "none"],
+)
+def test_damaged_words_are_refused(damaged: Callable[[list[str]], str], tmp_path: Path) -> None:
+    """When the head is opened, not by wrong answers later."""
+    headed("abc").save(tmp_path / "kind")
+    file = tmp_path / "kind" / "words.json"
+    file.write_text(damaged(json.loads(file.read_text())))
     with pytest.raises(DataError, match="no head that can be read"):
-        Head.load(tmp_path / "other")
+        Head.load(tmp_path / "kind")
+
+
+def test_words_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    head = headed("abc")
+    assert head.words is not None
+    replace(head, words=replace(head.words, idf=head.words.idf * np.nan)).save(tmp_path / "kind")
+    with pytest.raises(DataError, match="no head that can be read"):
+        Head.load(tmp_path / "kind")
+
+
+def test_no_text_has_no_answer() -> None:
+    """As where a task has no row in the test part."""
+    assert headed("abc").outputs(np.empty((0, 16), dtype=np.float32), []).shape == (0, 3)
