@@ -15,7 +15,7 @@ from components.evaluation.scorecard import Scorecard
 from components.gate.labelling import Labelling, next_pairs
 from components.release import candidate as candidates
 from components.release.judging import POOL
-from components.split.labels import read_answers, store
+from components.split.labels import read_answers, store, stored
 from flows.fingerprint import LATEST
 from flows.lease import retrain_lease
 from flows.shop import Shop
@@ -49,6 +49,11 @@ def next_labels(shop: Shop, count: int) -> tuple[Labelling, GateReport]:
             why = "kept no pool of pairs: run `debut retrain --force` once"
         raise JudgeError(f"The newest retrain ({run.name}) {why}.")
     pool = pl.read_parquet(run / POOL)
+    answered = stored(shop.labels).select("request_id", "item_id")  # since, or in the pool as judged
+    waiting = pool.get_column("relevant").is_null()
+    pool = pl.concat(
+        [pool.filter(~waiting), pool.filter(waiting).join(answered, on=answered.columns, how="anti")]
+    )
     return next_pairs(pool, cards[0], cards[1], count, shop.settings.gate.confidence), report
 
 
@@ -77,13 +82,14 @@ def import_answers(shop: Shop, path: Path, actor: str) -> Imported:
     if not count:
         return Imported(0, answers.blank, 0, 0)
     with retrain_lease(shop, "label import"):  # a running judge reads one state of the labels
-        labels = store(answers, shop.labels)
+        # The record first: one without labels does no harm, but labels without a record would.
         shop.decision_log().append(
             "labels",
             release=None,
             actor=actor,
             reason=f"Judgements of test queries from {path.name}: {count}, {relevant} of them relevant",
         )
+        labels = store(answers, shop.labels)
     return Imported(count, answers.blank, relevant, labels)
 
 

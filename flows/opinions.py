@@ -11,6 +11,7 @@ from components.contract.files import write_json
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
 from components.monitoring.opinions import OpinionReport, TopicSurge, sentiment_head, watch_opinions
 from components.release import candidate as candidates
+from components.release.decision_log import last_change
 from components.tasks.heads import open_heads
 from flows import notifications
 from flows.orchestrator import PrefectOrchestrator, has_server
@@ -53,21 +54,36 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
 
 def _tell(shop: Shop, report: OpinionReport) -> None:
     """Each surge once: as an event, to chat and to webhooks. It starts no retrain: customers are unhappy with
-    what they bought, not with what they found."""
+    what they bought, not with what they found. What surged before this release was the champion, its
+    predecessor's reading told."""
+    since = _read_since(shop, report.release)
     file = shop.workspace / "monitoring" / TOLD
     told: dict[str, str] = json.loads(file.read_bytes()) if file.is_file() else {}
+    file.parent.mkdir(parents=True, exist_ok=True)
     for surge in report.surges:
         key = f"{report.release} {' '.join(surge.topic)} {surge.until:%Y-%m-%d}"
         if key in told:
+            continue
+        if surge.until < since:
+            told[key] = datetime.now(UTC).isoformat()
+            write_json(file, told)
             continue
         if has_server():
             payload = _payload(report, surge)
             orchestrator = PrefectOrchestrator(shop.settings.shop)
             orchestrator.emit(OPINION_EVENT, f"debut.shop.{shop.settings.shop}", payload)
         told[key] = datetime.now(UTC).isoformat()
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, told)
         notifications.surged(shop, surge.sentence, surge.examples)
+
+
+def _read_since(shop: Shop, release: str) -> datetime:
+    """The day on which the release became the champion, where another one's reviews were read before it."""
+    change = last_change(shop.decision_log().records())
+    others = [folder for folder in shop.opinions.iterdir() if folder.name != release]
+    if change is None or not others:
+        return datetime.min
+    return change.at.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
 
 
 def _payload(report: OpinionReport, surge: TopicSurge) -> dict[str, Any]:

@@ -140,7 +140,11 @@ def _judge_entrance(retriever: Retriever, judged: JudgedSet, slices: dict[str, M
             recalls = {f"recall@{cut}": slice_recall(new_only, pairs, new, cut) for cut in sorted({10, k})}
             _add(measures, "new_only", recalls)
     if judged.has_nonrelevant:
-        for name, lists in (("new_condensed", found), ("new_only_condensed", new_only)):
+        condensed = [("new_condensed", found, slices["all"]), ("new_only_condensed", new_only, slices["new"])]
+        for name, lists, items in condensed:
+            of_request = np.bincount(pairs.request[items[pairs.row]], minlength=pairs.requests)
+            if items.sum() <= depth and of_request.max() <= k:
+                continue  # all judged items are among the first k of any system
             _add(measures, name, {f"recall@{k}": slice_recall(condense(lists), pairs, new, k)})
     _add_request_slices(measures, judged)
     scores = EntranceScores(judged.entrance, tuple(r.request_id for r in judged.requests), measures)

@@ -80,7 +80,9 @@ def condensed_gate(name: str, full: float | None, condensed: float | None) -> Ga
 
 
 def no_condensed_gate() -> Gate:
-    sentence = "Condensed lists: the judgements mark no items as not relevant, so there is nothing to check."
+    sentence = (
+        "Condensed lists: so few items are judged as not relevant, or none, that there is nothing to check."
+    )
     return line("check", "condensed lists", "not applicable", sentence)
 
 

@@ -173,6 +173,7 @@ def _condensed_gates(challenger: Scorecard, champion: Scorecard) -> list[Gate]:
             mean_difference(Question(entrance, name), challenger, champion),
         )
         for name, full in zip(names, _primary_questions(challenger), strict=True)
+        if name in known
     ]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from components.contract.errors import MonitoringError
-from components.contract.files import write_bytes, write_json
+from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.learning import Language
 from components.contract.operations import OpinionSettings
 from components.contract.ports import Encoder
@@ -158,8 +158,9 @@ def _topics(learn: pl.DataFrame, language: Language, settings: OpinionSettings, 
         if known.asked == settings.topics:
             return known
     topics = Topics.fit(learn.get_column("text").to_list(), settings.topics, language, settings.seed)
+    with disk_errors(out):
+        (out / REVIEWS).unlink(missing_ok=True)  # it numbers the topics that were
     topics.save(out)
-    (out / REVIEWS).unlink(missing_ok=True)  # it numbers the topics that were
     return topics
 
 
@@ -229,6 +230,11 @@ def _chart(
         return None, (
             f"Reviews reach {len(reviews)} days back before the cut-off, fewer than the {settings.min_days} "
             f"of opinions.min_days: what is usual is not known."
+        )
+    if not negatives.any():
+        return None, (
+            "No review before the cut-off is read as negative: what is usual is not known, so no surge is "
+            "looked for."
         )
     return calibrated(negatives, reviews, settings.odds, settings.false_alarms_per_year, settings.seed), None
 

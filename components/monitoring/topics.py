@@ -14,10 +14,10 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from components.contract.errors import MonitoringError
-from components.contract.files import disk_errors, write_json
+from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.learning import Language
 
 FACTORS, WORDS = "topics.safetensors", "topics.json"
@@ -85,11 +85,14 @@ class Topics:
         return np.where(shares.any(axis=1), shares.argmax(axis=1), -1).astype(np.int64)
 
     def save(self, folder: Path) -> None:
+        """FACTORS last: whoever finds them finds the rest."""
         with disk_errors(folder):
-            save_file({"idf": self.idf, "factors": np.ascontiguousarray(self.factors)}, folder / FACTORS)
+            (folder / FACTORS).unlink(missing_ok=True)
         write_json(
             folder / WORDS, {"vocabulary": self.vocabulary, "language": self.language, "asked": self.asked}
         )
+        arrays = {"idf": self.idf, "factors": np.ascontiguousarray(self.factors)}
+        write_bytes(folder / FACTORS, save(arrays))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -1,7 +1,4 @@
-"""A user's tastes, and how items fit them.
-
-Legend of shapes: k labels of a prior, m items.
-"""
+"""A user's tastes. Legend of shapes: k labels of a prior, m items."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -17,7 +14,7 @@ BAND = np.asarray([0.1, 0.5, 0.9])
 
 @dataclass(frozen=True, eq=False)
 class ItemColumns:
-    """Items' columns as `match` reads them; made once for a catalogue, `taken` for some of its rows."""
+    """Items' columns as a profile reads them."""
 
     category: Codes
     """(m,) LabelPrior.codes"""
@@ -32,9 +29,6 @@ class ItemColumns:
         log_price = np.log(np.where(price > 0, price, np.nan))
         category, brand = items.get_column("category"), items.get_column("brand")
         return cls(priors.category.codes(category), priors.brand.codes(brand), log_price)
-
-    def taken(self, rows: Codes) -> Self:
-        return type(self)(self.category[rows], self.brand[rows], self.log_price[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +53,6 @@ class Profile:
             brand_items=brands,
             log_band=priors.price.band(prices, BAND),
         )
-
-
-def match(profile: Profile, items: ItemColumns) -> dict[str, Floats]:
-    """How m items fit a user, each (m,):
-
-    - category_share, brand_share: the user's share of the item's label; 0 where nobody's past has the label;
-    - price_distance: of the item's log price to the user's band; 0 within it.
-    NaN where the item's column is not known. Nothing here asks whether an item is new.
-    """
-    distance = np.full(len(items.log_price), np.nan)
-    if profile.log_band is not None:
-        low, _, high = profile.log_band
-        distance = np.maximum(0.0, np.maximum(low - items.log_price, items.log_price - high))
-    return {
-        "category_share": _of_items(profile.category, items.category),
-        "brand_share": _of_items(profile.brand, items.brand),
-        "price_distance": distance,
-    }
-
-
-def _of_items(shares: Floats, codes: Codes) -> Floats:
-    return np.append(shares, [0.0, np.nan])[codes]
 
 
 def _counts(codes: Codes, prior: LabelPrior) -> Floats:

@@ -119,7 +119,7 @@ class AnswerRoutes:
         return head
 
     async def _composed(self, given: GivenAnswer, head: Head, question: str) -> GivenAnswer:
-        items = await found_items(self._serving, question[: self._max_characters])
+        items = await found_items(self._serving, question.strip()[: self._max_characters])
         changes: dict[str, object] = {"answer": None, "by": "nobody", "source": None, "items": items}
         text = composed(head, items)
         if text is not None:

@@ -74,7 +74,7 @@ class PredictionRoutes:
             [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
         given = Prediction(release=release.digest, prediction=answer)
         if head.task.otherwise and isinstance(answer, ClassAnswer) and answer.abstained:
-            given.items = await found_items(self._serving, text[: self._max_characters])
+            given.items = await found_items(self._serving, text.strip()[: self._max_characters])
             given.composed = composed(head, given.items)
         return given
 

@@ -18,6 +18,8 @@ from components.split.catalogue import normalised
 from components.split.judged import JUDGE, JudgedSet, read_judged
 
 SCHEMA = {"request_id": pl.String, "item_id": pl.String, "grade": pl.Float64}
+SHOWN = 100
+"""Characters of a cell that an error repeats."""
 _ANSWERED = ("query", "item_id", "grade")
 
 
@@ -105,12 +107,13 @@ def read_answers(path: Path, split: Path, quality: QualitySettings) -> Answers:
         place = f"{path}, row {row}"
         if request_id not in judged.judged:
             raise DataError(
-                f"{place}: {query!r} is no judged test query of the newest run; grade the queries that "
-                f"`debut label next` lists."
+                f"{place}: {query[:SHOWN]!r} is no judged test query of the newest run; grade the "
+                f"queries that `debut label next` lists."
             )
         if item_id not in listed:
             raise DataError(
-                f"{place}: there is no item {item_id!r} in the catalogue; leave item_id as it was exported."
+                f"{place}: there is no item {item_id[:SHOWN]!r} in the catalogue; leave item_id as it "
+                f"was exported."
             )
         grade = _grade(text, place, quality.max_grade)
         own = judged.judged[request_id].get(item_id)
@@ -158,6 +161,6 @@ def _grade(text: str, place: str, most: float) -> float:
         grade = float("nan")
     if not 0.0 <= grade <= most:
         raise DataError(
-            f"{place}: the grade is {text!r}; give a number from 0 to {most:g}, or leave it empty."
+            f"{place}: the grade is {text[:SHOWN]!r}; give a number from 0 to {most:g}, or leave it empty."
         )
     return grade

@@ -55,8 +55,12 @@ class Phrases(Generic[T]):
                     yield words[first].start, words[last].end, meaning
 
     def _words(self, text: str) -> list[_Word]:
-        cut = (_Word(tuple(self._analyze(one.group())), *one.span()) for one in _WORD.finditer(text))
+        cut = (_Word(self._key(one.group()), *one.span()) for one in _WORD.finditer(text))
         return [word for word in cut if word.key]
+
+    def _key(self, word: str) -> tuple[str, ...]:
+        """Stemmed twice: Snowball makes "len" of lens, but "lens" of lenses."""
+        return tuple(term for stem in self._analyze(word) for term in self._analyze(stem))
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,16 @@ class _Accessory:
     def of(cls, given: Accessory) -> Self:
         return cls(plain_path(given.category), tuple(map(plain_path, given.of)))
 
-    def has(self, path: str) -> bool:
-        return _is_in(path, self.category)
+    def given_up(self, told: Sequence[Implication]) -> list[Implication]:
+        """What the query says of the others, where its words name the accessory and – by other words – one of
+        these: "case" may be a name on both sides."""
+        own = {one.because for one in told if one.source != "learned" and _is_in(_path(one), self.category)}
+        of_others = [one for one in told if self._is_for(_path(one)) and one.because not in own]
+        return of_others if own and any(one.source != "learned" for one in of_others) else []
 
-    def is_for(self, path: str) -> bool:
+    def _is_for(self, path: str) -> bool:
         """The accessory's own category may lie within another that it goes with."""
-        return not self.has(path) and any(_is_in(path, other) for other in self.others)
+        return not _is_in(path, self.category) and any(_is_in(path, other) for other in self.others)
 
 
 class Knowledge:
@@ -114,9 +122,8 @@ class Knowledge:
     def after_accessories(self, told: Sequence[Implication]) -> list[Implication]:
         """Without the categories that a query names only to say what an accessory is for, whoever implies
         them: "lens for a camera" is after a lens."""
-        named = [_path(one) for one in told if one.source != "learned"]
-        asked = [one for one in self._accessories if any(map(one.has, named)) and any(map(one.is_for, named))]
-        return [one for one in told if not any(accessory.is_for(_path(one)) for accessory in asked)]
+        given_up = {one for accessory in self._accessories for one in accessory.given_up(told)}
+        return [one for one in told if one not in given_up]
 
     def _replaced(self, query: str) -> Iterator[tuple[str, str]]:
         """Variants, and what was replaced: "sofa for couch"."""
@@ -136,6 +143,13 @@ def check_knowledge(settings: KnowledgeSettings, items: pl.DataFrame) -> None:
     for number, accessory in enumerate(settings.accessories, start=1):
         for category in (accessory.category, *accessory.of):
             _require(items, "category", plain_path(category), f"accessory {number} names")
+    goes_with = {
+        (one.category, other) for one in map(_Accessory.of, settings.accessories) for other in one.others
+    }
+    for category, other in sorted(goes_with):
+        if (other, category) in goes_with:
+            told = f"{category!r} is an accessory of {other!r}, and the other way round"
+            raise ConfigError(f"knowledge: {told}; keep one of the two.")
 
 
 def _require(items: pl.DataFrame, facet: Facet, value: str, who: str) -> None:

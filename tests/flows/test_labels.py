@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import yaml
 
+from components.contract.errors import StorageError
 from components.split.labels import stored
 
 JUDGEMENTS_SQL = "SELECT query, sku AS item_id, grade FROM judged"
@@ -74,6 +75,10 @@ def test_imported_answers_settle_what_was_inconclusive(judged_shop: Any, connect
     record = json.loads((shop.workspace / "decisions" / shop.decisions()[-1]).read_text())
     assert record["kind"] == "labels" and f"answers.csv: {len(pairs)}" in record["reason"]
 
+    waiting = connected("label", "next", *shop.arguments, "--json").json["pairs"]
+    answered = set(pairs.select("query", "item_id").rows())
+    assert not answered & {(pair["query"], pair["item_id"]) for pair in waiting}
+
     trained = {path.name for path in (shop.workspace / "stages").glob("train-*")}
     after = connected("retrain", *shop.arguments, "--json").json
     assert after["challenger"]["new"]["requests"] >= 9
@@ -85,6 +90,25 @@ def test_imported_answers_settle_what_was_inconclusive(judged_shop: Any, connect
     asked = connected("label", "next", *shop.arguments, "--json").json["pairs"]
     known = set(pairs.select("query", "item_id").rows())
     assert not known & {(pair["query"], pair["item_id"]) for pair in asked}
+
+
+def test_answers_that_cannot_be_recorded_are_not_taken_in(retrained: Any, monkeypatch: Any) -> None:
+    """A judgement that no record names would count all the same."""
+    from flows.labels import import_answers, next_labels
+    from flows.shop import Shop, open_shop
+
+    class Unreachable:
+        def append(self, *_: object, **__: object) -> None:
+            raise StorageError("s3://bucket/decisions: cannot be reached.")
+
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    found, _ = next_labels(shop, 1)
+    file = retrained.folder / "answers.csv"
+    found.pairs.select("query", "item_id", grade=pl.lit(1)).write_csv(file)
+    monkeypatch.setattr(Shop, "decision_log", lambda _: Unreachable())
+    with pytest.raises(StorageError):
+        import_answers(shop, file, "tester")
+    assert stored(shop.labels).is_empty()
 
 
 def test_answers_are_refused_before_a_run_and_while_one_runs(retrained: Any, debut: Any) -> None:

@@ -90,6 +90,10 @@ def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, mon
         told = len(heard)
         again = opinions.watch(shop, tell=True)
         assert again == report and len(heard) == told
+        # A release after it reads the same reviews by charts of its own: what was told is not told again.
+        (shop.workspace / "monitoring" / opinions.TOLD).unlink()
+        (shop.opinions / "predecessor").mkdir()
+        assert opinions.watch(shop, tell=True) == report and len(heard) == told
         items = pl.read_parquet(shop.opinions / report.release / "items.parquet")
         known = items.row(by_predicate=pl.col("item_id") == "i001", named=True)
         answer = client.get("/opinions/i001").json()

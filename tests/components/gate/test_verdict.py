@@ -359,6 +359,15 @@ def test_condensed_lists_that_disagree_leave_it_open(cards, policy, change):
     assert "label the unjudged pairs" in gate(report, "new_condensed/recall@10").sentence
 
 
+def test_a_condensed_list_that_neither_scorecard_has_is_not_missed(cards, policy, change):
+    """Where all new items are retrieved it would be no test; the other list still is one."""
+    without = [change(card, "new_only_condensed/recall@10", None) for card in cards.promoted()]
+    report = decide(*without, policy)
+    assert report.verdict == "PROMOTE"
+    assert gate(report, "new_condensed/recall@10").outcome == "pass"
+    assert not [one for one in report.gates if one.name == "new_only_condensed/recall@10"]
+
+
 def test_without_condensed_lists_the_check_does_not_apply(cards, policy, change):
     """Judgements without non-relevant grades have no condensed lists."""
     pair = cards.promoted()

@@ -9,6 +9,7 @@ import pytest
 from components.contract.errors import MonitoringError
 from components.contract.operations import OpinionSettings
 from components.contract.task import Task
+from components.monitoring import opinions, topics
 from components.monitoring.opinions import ITEMS, REVIEWS, roll_up, sentiment_head, watch_opinions
 from components.monitoring.topics import Topics
 from components.tasks.heads import Head
@@ -109,6 +110,38 @@ def test_texts_are_read_once_and_topics_stay(tmp_path):
     watched(tmp_path, reviews, settings=SETTINGS.model_copy(update={"topics": 2}), encoder=encoder)
     assert encoder.encoded == 6_000  # the topics are others, so all is read again
     assert Topics.load(tmp_path / "opinions").count == 2
+
+
+@pytest.mark.parametrize("place", ["write_json", "write_bytes", "after"])
+@pytest.mark.parametrize("before", [None, 3])
+def test_a_kill_while_topics_are_written_is_mended_by_the_next_look(tmp_path, monkeypatch, place, before):
+    """At their first time, and when fewer are wanted than there were."""
+    reviews, wanted = reviews_of().tail(2_000), SETTINGS.model_copy(update={"topics": 2})
+    if before:
+        watched(tmp_path, reviews)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        if place == "after":
+            patched.setattr(opinions, "_read", killed)
+        else:
+            patched.setattr(topics, place, killed)
+        watched(tmp_path, reviews, settings=wanted)
+    again = watched(tmp_path, reviews, settings=wanted)
+    assert again == watched(tmp_path / "fresh", reviews, settings=wanted)
+
+
+def test_without_a_negative_before_the_cutoff_nothing_is_usual(tmp_path):
+    """A threshold from nothing would alarm at the first negative."""
+    good = pl.col("text").str.replace("bad", "good")
+    reviews = reviews_of().with_columns(
+        text=pl.when(pl.col("at") < CUTOFF).then(good).otherwise(pl.col("text"))
+    )
+    report = watched(tmp_path, reviews)
+    assert (report.surges, report.false_alarms_per_year) == ((), None)
+    assert "No review before the cut-off is read as negative" in report.sentence
 
 
 def test_fewer_topics_than_were_wanted_are_learnt_once(tmp_path):

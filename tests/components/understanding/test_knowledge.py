@@ -118,6 +118,34 @@ def test_what_is_learned_gives_way_to_an_accessory_that_the_query_names() -> Non
         assert alone.after_accessories([*told, lamps]) == [*told, lamps]
 
 
+@pytest.mark.parametrize("query", ["lens for a camera", "lenses for cameras", "camera lens"])
+@pytest.mark.parametrize("category", ["Lens", "Lenses"])
+def test_a_word_is_found_in_either_number(query: str, category: str) -> None:
+    """Though its stem in one is not its stem in the other."""
+    settings = {"accessories": [{"category": category, "of": ["Cameras"]}]}
+    known = Knowledge(
+        KnowledgeSettings.model_validate(settings), [category, "Cameras"], Analyzer("english").words
+    )
+    assert [one.value for one in known.after_accessories(known.implies(query))] == [category.lower()]
+
+
+def test_one_word_that_names_both_sides_gives_nothing_up() -> None:
+    """A phone case is a case; the phone is given up by its own word alone."""
+    shop = ["Accessories > Cases", "Phones > Cases", "Phones > Smart"]
+    settings = {"accessories": [{"category": "Accessories > Cases", "of": ["Phones"]}]}
+    known = Knowledge(KnowledgeSettings.model_validate(settings), shop, Analyzer("english").words)
+    cases = ["accessories > cases", "phones > cases"]
+    assert sorted(str(one.value) for one in known.after_accessories(known.implies("leather cases"))) == cases
+    assert sorted(str(one.value) for one in known.after_accessories(known.implies("phone case"))) == cases
+
+
+def test_an_accessory_is_none_of_its_own_accessory() -> None:
+    """A query that names both would be after neither."""
+    both = [{"category": "garden", "of": ["home"]}, {"category": "Home", "of": ["Garden"]}]
+    with pytest.raises(ConfigError, match="the other way round; keep one of the two"):
+        check_knowledge(KnowledgeSettings.model_validate({"accessories": both}), ITEMS)
+
+
 def test_an_accessory_of_what_no_item_is_is_refused() -> None:
     """As a rule is."""
     settings = KnowledgeSettings.model_validate(
