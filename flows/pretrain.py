@@ -104,7 +104,7 @@ def _trained(run: Run, data: Data) -> tuple[TrainedModel, Path]:
         corpus=str(texts),
         corpus_digest=corpus.digest,
     )
-    ranks = settings.training.model_dump(include={"ranks", "precision"})
+    ranks = settings.training.model_dump(include={"ranks", "cpu_ranks", "precision"})
     inputs = [corpus.digest, digest, settings.encoder, own, ranks]
     return run.cached(pretrain_stages.pretrain_encoder, "pretrain", inputs, spec=spec)
 
@@ -128,7 +128,8 @@ def _start(run: Run, corpus: Path, corpus_digest: str) -> tuple[Path, str]:
 def _keep(run: Run, encoder: Path, digest: str) -> Path:
     """Copies the encoder out of the stages, whose folders may be deleted at any time."""
     kept = run.shop.workspace / "pretrained" / digest[:12]
-    if not kept.is_dir():
+    # Equal weights may be made of other items and queries, which are noted beside them.
+    if not kept.is_dir() or read_pretrained(kept) != read_pretrained(encoder):
         with stage_folder(kept) as out:
             shutil.copytree(encoder, out, dirs_exist_ok=True)
     return kept

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from components.contract.digests import sha256_file
 from components.contract.errors import ConfigError
 from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, TrainedModel
@@ -14,6 +15,8 @@ from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import DRAWN_BY, TrainingPart
 from components.training.spec import TrainingSpec
+from components.training.taught import SCORES
+from components.training.written import SEARCHES
 from flows import building, console, training_stages
 from flows.run import Data, Run
 
@@ -122,7 +125,7 @@ def prepared_examples(
         "examples",
         [
             *(data.prepared.digest, miner.digest, base, options, part, str(learned_until)),
-            *(settings.tasks, data.task_digest),
+            *(settings.tasks, data.task_digest, _content(written, SEARCHES), _content(taught, SCORES)),
         ],
         split_folder=data.split,
         settings=settings,
@@ -135,6 +138,11 @@ def prepared_examples(
         written=written,
         taught=taught,
     )
+
+
+def _content(folder: Path | None, file: str) -> str | None:
+    """A service does not write the same again, so a stage's key does not tell what it holds."""
+    return None if folder is None else sha256_file(folder / file)
 
 
 def _taught(
@@ -166,7 +174,7 @@ def _taught(
         "taught",
         [
             *(*of, champion.digest, drawn, settings.augment.mining_depth, distillation.candidates),
-            *(str(learned_until), written and written.name),
+            *(str(learned_until), _content(written, SEARCHES)),
         ],
         teacher=teacher,
         split_folder=data.split,

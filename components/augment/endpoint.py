@@ -26,7 +26,9 @@ class EndpointWriter:
 
     def write(self, texts: Sequence[str], count: int) -> list[list[str]]:
         """Raises DataError at the first text that the service does not answer: nothing is left out."""
-        key = os.environ.get(KEY)
+        key = os.environ.get(KEY, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise DataError(f"{KEY} holds characters that no key has: set it again, without line breaks.")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         with (
             httpx.Client(headers=headers, timeout=SECONDS) as client,
@@ -49,7 +51,8 @@ class EndpointWriter:
         except httpx.HTTPStatusError as error:
             raise DataError(self._sentence(f"answered {error.response.status_code}")) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise DataError(self._sentence(f"did not answer ({type(error).__name__})")) from error
+            # Not `from error`: a refused header's text is in it, and tracebacks are logged.
+            raise DataError(self._sentence(f"did not answer ({type(error).__name__})")) from None
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             raise DataError(self._sentence("answered something that is no chat completion")) from error
         return list(dict.fromkeys(line for line in lines if line))[:count]

@@ -34,7 +34,7 @@ class PretrainingSettings(Section):
     """scratch: word pieces at most."""
     layers: int = Field(default=4, ge=1)
     """scratch."""
-    width: int = Field(default=256, ge=16)
+    width: int = Field(default=256, ge=32, multiple_of=32)
     """scratch: dimensions of the vectors, a multiple of 32."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
     seed: Seed = 0

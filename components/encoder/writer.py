@@ -157,6 +157,8 @@ class QueryWriter:
     def write(self, texts: Sequence[str], count: int, seed: int = 0) -> list[list[str]]:
         """Per text up to `count` distinct queries, in the order drawn; fewer where some came out alike or
         empty."""
+        if not texts:
+            return []  # a tokenizer refuses none
         distinct = sorted(set(texts))
         tokens = self.text_tokens(distinct)
         order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))

@@ -151,16 +151,19 @@ def _pairs(items: pl.DataFrame, rows: pl.DataFrame, forbidden: pl.Series) -> pl.
     keys = [normalised(name).is_in(forbidden.implode()) for name in ("title", "description")]
     described = described.filter(~keys[0], ~keys[1])
     pairs = described.select("title", "description", held_out=pl.col("item_id").is_in(held_out.implode()))
+    # A held-out one stays, and what is spelt otherwise alone goes: it would be the same again.
+    pairs = pairs.sort("held_out", descending=True, maintain_order=True)
     for name in ("title", "description"):
-        pairs = pairs.unique(name, keep="first", maintain_order=True)
-    return pairs
+        pairs = pairs.with_columns(_key=normalised(name)).unique("_key", keep="first", maintain_order=True)
+    return pairs.drop("_key")
 
 
 def _require(rows: pl.DataFrame, split: Path) -> None:
     held_out = int(rows.get_column("held_out").sum())
     read = len(rows) - held_out
     if held_out < LEAST_TEXTS or read < LEAST_TEXTS:
+        other = "lower" if read < held_out else "raise"
         raise DataError(
             f"{split}: {read} texts to train on and {held_out} held out, at least {LEAST_TEXTS} of each are "
-            f"needed. Give items more text, or raise pretraining.held_out_share."
+            f"needed. Give items more text, or {other} pretraining.held_out_share."
         )

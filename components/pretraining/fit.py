@@ -8,7 +8,9 @@ from pathlib import Path
 import polars as pl
 from lightning.pytorch import Callback, Trainer
 
+from components.contract.errors import TrainingError
 from components.contract.files import disk_errors, write_json
+from components.contract.pretraining import PretrainingSettings
 from components.encoder.base import SETTINGS_FILE, folder_digest
 from components.encoder.transformer import TransformerEncoder, longest_text
 from components.pretraining.batches import Masking, TextLoader, Tokens
@@ -39,8 +41,11 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     encoder = start.encoder(wide, Path(spec.start))
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     masking = Masking(start.tokenizer, settings.masked_share)
+    texts, pairs = _read(Path(spec.corpus), encoder, held_out=False)
+    _check_batch(settings, ranks, matches=bool(settings.matching_weight and pairs[0]))
     loader = TextLoader(
-        *_read(Path(spec.corpus), encoder, held_out=False),
+        texts,
+        pairs,
         masking,
         batch_size=settings.batch_size,
         epochs=settings.epochs,
@@ -68,6 +73,16 @@ def run_rank(attempt_folder: Path, extra: Sequence[Callback] = ()) -> None:
     trainer.fit(module, datamodule=OneLoader(loader), ckpt_path=newest_checkpoint(attempt), weights_only=True)
     if trainer.is_global_zero:
         _finish(attempt, spec, start, trainer, held_out, metrics, head_steps)
+
+
+def _check_batch(settings: PretrainingSettings, ranks: int, *, matches: bool) -> None:
+    """A rank compares its own titles alone; with one of them there is nothing to learn."""
+    least = (2 if matches else 1) * ranks
+    if settings.batch_size < least:
+        raise TrainingError(
+            f"pretraining.batch_size: {settings.batch_size} are too few for {ranks} ranks, each of which "
+            f"needs {least // ranks}; set at least {least}, or fewer ranks."
+        )
 
 
 def _read(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
+from components.contract.errors import TrainingError
 from components.pretraining.batches import Masking, Tokens
 from components.pretraining.module import IGNORED, PretrainingModule
 from components.pretraining.spec import Measured
@@ -14,6 +15,8 @@ from components.training.callbacks import Metrics
 MASK_SEED = 0
 """The same tokens are hidden every time, so figures compare."""
 TEXTS_AT_ONCE = 32
+MOST_NATS = 700.0
+"""exp of more is no number; NaN is more, too."""
 
 
 class HeldOut(Callback):  # type: ignore[misc]  # lightning ships no types that mypy follows here
@@ -59,6 +62,11 @@ class HeldOut(Callback):  # type: ignore[misc]  # lightning ships no types that 
 
     def _measure(self, module: PretrainingModule, line: dict[str, Any]) -> Measured:
         found = measure(module, self._texts, self._pairs, self._masking)
+        if not math.isfinite(found.perplexity):
+            raise TrainingError(
+                "Pretraining went astray: hidden words cannot be guessed at all. Lower "
+                "pretraining.learning_rate."
+            )
         self._metrics.append(line | found.model_dump() | {"seconds": self._metrics.seconds})
         return found
 
@@ -85,7 +93,8 @@ def _perplexity(module: PretrainingModule, texts: Tokens, masking: Masking) -> f
         if asked:
             loss += float(module.hidden_loss(batch)) * asked
             hidden += asked
-    return math.exp(loss / hidden) if hidden else math.nan
+    mean = loss / hidden if hidden else math.nan
+    return math.exp(mean) if mean < MOST_NATS else math.inf
 
 
 def _accuracy(module: PretrainingModule, pairs: tuple[Tokens, Tokens]) -> float | None:

@@ -16,6 +16,9 @@ from components.split.split import cutoff_of
 from components.training.spec import RankSpec
 
 PROVENANCE = "pretraining.json"
+_AGAIN = (
+    "Set encoder.name to what it began with ({start}) and run `debut pretrain` again, or name another base."
+)
 
 
 class PretrainingSpec(RankSpec):
@@ -74,22 +77,24 @@ def check_base(base: Path, split: Path) -> None:
     undated = cutoff_of(split) is None
     items = items.with_columns(_held_out=pl.col("is_new") | pl.col("is_validation_new"))
     held_out = items.filter(in_groups_of("_held_out") if undated else pl.col("_held_out"))
-    _refuse("texts of items", held_out.get_column("item_id").to_list(), pretrained.items, base)
+    _refuse(
+        "texts of items", held_out.get_column("item_id").to_list(), pretrained.items, base, pretrained.start
+    )
     if undated:
         judged = sorted(set().union(*judged_queries(split).values()))
         if pretrained.queries is None:
             raise LeakageError(
                 f"encoder.name {base}: an earlier version made it, which did not note the queries that it "
-                f"read. Run `debut pretrain` again, or name another base."
+                f"read. {_AGAIN.format(start=pretrained.start)}"
             )
-        _refuse("queries", judged, pretrained.queries, base)
+        _refuse("queries", judged, pretrained.queries, base, pretrained.start)
 
 
-def _refuse(what: str, held_out: list[str], read: tuple[str, ...], base: Path) -> None:
+def _refuse(what: str, held_out: list[str], read: tuple[str, ...], base: Path, start: str) -> None:
     known = set(read)
     shared = [one for one in held_out if hashed([one])[0] in known]
     if shared:
         raise LeakageError(
             f"encoder.name {base}: it was pretrained on {len(shared)} {what} that are held out now, first "
-            f"{shared[0]!r}. Run `debut pretrain` again with this split, or name another base."
+            f"{shared[0]!r}. {_AGAIN.format(start=start)}"
         )

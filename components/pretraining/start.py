@@ -1,6 +1,6 @@
 """The model that pretraining begins with: a base encoder with a prediction head, or one from scratch."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def load_start(folder: Path, seed: int = 0) -> Start:
     return Start(model, tokenizer, fresh_head=bool(loaded["missing_keys"]))
 
 
-def save_scratch(texts: Iterable[str], settings: PretrainingSettings, max_length: int, out: Path) -> None:
+def save_scratch(texts: Sequence[str], settings: PretrainingSettings, max_length: int, out: Path) -> None:
     """Writes a BERT with random weights and a WordPiece tokenizer learned from the texts.
 
     max_length: the longest text, in tokens, that it will be asked for.
@@ -93,15 +93,26 @@ def save_scratch(texts: Iterable[str], settings: PretrainingSettings, max_length
     wrapped.save_pretrained(out)
 
 
-def _learned_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = list(_SPECIAL.values())
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=special, show_progress=False),
+def _learned_tokenizer(texts: Sequence[str], vocabulary: int) -> Tokenizer:
+    """The same from the same texts: inner letters get their numbers here, because the trainer numbers them by
+    hash, another in each process, and by these numbers it settles ties."""
+    normalizer, words = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    inner = {
+        letter
+        for text in texts
+        for word, _ in words.pre_tokenize_str(normalizer.normalize_str(text))
+        for letter in word[1:]
+    }
+    given = [*_SPECIAL.values(), *(f"##{letter}" for letter in sorted(inner))]
+    learning = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    learning.normalizer, learning.pre_tokenizer = normalizer, words
+    learning.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=given, show_progress=False)
     )
+    # Anew, so that an inner letter is no special token.
+    tokenizer = Tokenizer(models.WordPiece(learning.get_vocab(), unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, words
+    tokenizer.add_special_tokens(list(_SPECIAL.values()))
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return tokenizer

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import httpx
 
+from components.contract.errors import ConfigError
 from components.contract.serving import AnswerSettings
 
 MOST_CHARACTERS = 4_000
@@ -21,7 +22,11 @@ class CompletionError(Exception):
 
 
 def key_of(settings: AnswerSettings) -> str | None:
-    return os.environ.get(settings.key_variable) if settings.endpoint else None
+    """Raises ConfigError for one that no header can hold."""
+    key = os.environ.get(settings.key_variable, "").strip() if settings.endpoint else ""
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{settings.key_variable} holds characters that no key has: set it again.")
+    return key or None
 
 
 async def completed(settings: AnswerSettings, key: str | None, question: str, passages: Sequence[str]) -> str:

@@ -46,7 +46,7 @@ def train_teacher(
     rng = np.random.default_rng(settings.seed)
     some = _some(judged, settings.judgements, rng)
     eligible = np.flatnonzero(trainable(items, part).to_numpy())
-    queries, rows, targets = _with_drawn(some, eligible, duplicate_groups(items), rng)
+    queries, rows, targets = _with_drawn(some, judged, eligible, duplicate_groups(items), rng)
     texts = item_texts(items, encoder.item_fields)
     teacher = CrossEncoder.load(base, encoder.max_length, settings.seed)
     tokens = teacher.tokenize(queries, [texts[row] for row in rows])
@@ -78,18 +78,18 @@ def _some(judged: pl.DataFrame, most: int | None, rng: np.random.Generator) -> p
 
 
 def _with_drawn(
-    judged: pl.DataFrame, eligible: Rows, groups: Rows, rng: np.random.Generator
+    some: pl.DataFrame, judged: pl.DataFrame, eligible: Rows, groups: Rows, rng: np.random.Generator
 ) -> tuple[list[str], Rows, np.ndarray[tuple[int], np.dtype[np.float32]]]:
-    """Queries, item rows and targets of the judged pairs, and per query of one drawn item that is no
-    duplicate of a judged one. groups: (n,) of the items."""
-    asked = judged.get_column("query").unique(maintain_order=True)
+    """Queries, item rows and targets of `some` of the judged pairs, and per query of one drawn item that is
+    no duplicate of a judged one. groups: (n,) of the items."""
+    asked = some.get_column("query").unique(maintain_order=True)
     known = {(query, int(groups[row])) for query, row in judged.select("query", "row").iter_rows()}
     drawn = [
         (query, int(row))
         for query, row in zip(asked, rng.choice(eligible, len(asked)), strict=True)
         if (query, int(groups[row])) not in known
     ]
-    targets = np.concatenate([judged.get_column("grade").to_numpy(), np.zeros(len(drawn))])
-    queries = [*judged.get_column("query"), *(query for query, _ in drawn)]
-    rows = [*judged.get_column("row"), *(row for _, row in drawn)]
+    targets = np.concatenate([some.get_column("grade").to_numpy(), np.zeros(len(drawn))])
+    queries = [*some.get_column("query"), *(query for query, _ in drawn)]
+    rows = [*some.get_column("row"), *(row for _, row in drawn)]
     return queries, np.asarray(rows, dtype=np.int64), targets.astype(np.float32)

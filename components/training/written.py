@@ -61,6 +61,9 @@ def write_for_few_clicks(
         judged=set().union(*judged_queries(split).values()),
     )
     ids = items.get_column("item_id")
+    # As the shop spells it: in another spelling the same words would be another query, with other answers.
+    spelt = {} if searches is None else {plain_query(query): query for query in searches.get_column("query")}
+    pairs = pairs.with_columns(pl.col("query").replace(spelt))
     with disk_errors(out):
         pairs.select("query", item_id=ids[pairs.get_column("row")]).write_parquet(out / SEARCHES)
     return counts

@@ -34,10 +34,14 @@ def test_the_shops_words_are_learned_and_kept_for_later_retrains(retrained: Any,
     assert found["matching_accuracy"] == {"before": None, "after": None}  # this shop has no descriptions
     assert retrained.decisions() == before
     _check_mlflow(retrained, found)
+    told = Path(found["encoder"]) / "pretraining.json"
+    noted = told.read_text()
+    told.write_text(json.dumps(json.loads(noted) | {"queries": None}))  # as an earlier version left it
     again = connected("pretrain", *retrained.arguments, "--json").json
     assert {name: again[name] for name in ("digest", "perplexity", "recall", "version")} == {
         name: found[name] for name in ("digest", "perplexity", "recall", "version")
     }
+    assert told.read_text() == noted
     lines = yaml.safe_load(found["yaml"])
     encoder = yaml.safe_load(retrained.config.read_text())["encoder"] | lines["encoder"]
     retrained.configure(encoder=encoder)

@@ -1,11 +1,14 @@
 """The writer behind OpenAI's interface, against a small server of that shape on loopback."""
 
 import json
+import re
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from components.augment.endpoint import KEY, EndpointWriter
@@ -94,3 +97,38 @@ def test_a_service_that_is_not_there_is_one_sentence(service: _Service) -> None:
     service.server_close()
     with pytest.raises(DataError, match=r"did not answer .*leave the endpoint out"):
         EndpointWriter(service.address, "small").write(["lamp"], 1)
+
+
+def test_what_a_connection_fails_by_is_not_in_the_chain_of_errors(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may quote the header; chains are logged."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise httpx.LocalProtocolError("Illegal header value b'Bearer secret'")
+
+    monkeypatch.setattr(httpx.Client, "post", refuse)
+    with pytest.raises(DataError) as told:
+        EndpointWriter(service.address, "small").write(["lamp"], 1)
+    assert "secret" not in "".join(traceback.format_exception(told.value))
+
+
+@pytest.mark.parametrize("key", ["one\ntwo", "one–two"])
+def test_what_cannot_be_a_key_is_refused_unsaid(
+    service: _Service, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Not in the chain of errors, either, which is logged."""
+    monkeypatch.setenv(KEY, key)
+    with pytest.raises(DataError, match=f"{KEY} holds characters that no key has") as told:
+        EndpointWriter(service.address, "small").write(["lamp"], 1)
+    assert not service.asked
+    assert not {"one", "two"} & set(re.findall(r"\w+", str(told.value)))
+    assert told.value.__cause__ is None is told.value.__context__
+
+
+def test_the_line_break_at_the_end_of_a_file_is_no_part_of_its_key(
+    service: _Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, "secret\n")
+    EndpointWriter(service.address, "small").write(["lamp"], 1)
+    assert service.asked[0][1]["authorization"] == "Bearer secret"

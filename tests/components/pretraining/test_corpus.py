@@ -1,5 +1,6 @@
 """What pretraining may read, and what it must never see."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +63,25 @@ def test_too_little_text_is_a_sentence(text: Any, settings: PretrainingSettings,
     with pytest.raises(DataError, match=r"held out, at least 10 of each are needed.*held_out_share"):
         collect(text.split, text.checked, FIELDS, few, tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
+
+
+def test_with_too_few_left_to_train_on_the_other_way_is_told(
+    text: Any, settings: PretrainingSettings, tmp_path: Path
+) -> None:
+    most = settings.model_copy(update={"held_out_share": 0.99})
+    with pytest.raises(DataError, match=r"or lower pretraining\.held_out_share"):
+        collect(text.split, text.checked, FIELDS, most, tmp_path)
+
+
+def test_a_description_in_another_spelling_is_the_same(
+    text: Any, settings: PretrainingSettings, tmp_path: Path
+) -> None:
+    """What one item is held out with, another is not asked about."""
+    split = tmp_path / "split"
+    shutil.copytree(text.split, split)
+    items = pl.read_parquet(split / "items.parquet")
+    told = pl.when(pl.col("item_id") == "i02").then(pl.lit(f"  {items.item(1, 'description').upper()} "))
+    items.with_columns(description=told.otherwise("description")).write_parquet(split / "items.parquet")
+    collect(split, text.checked, FIELDS, settings, tmp_path / "corpus")
+    known = pl.read_parquet(tmp_path / "corpus" / PAIRS).select(pl.col("description").str.strip_chars())
+    assert known.select(pl.col("description").str.to_lowercase()).is_unique().all()

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch import Callback
 from safetensors.torch import load_file
 
-from components.contract.errors import LeakageError
+from components.contract.errors import LeakageError, TrainingError
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.pretraining import PretrainingSettings
 from components.encoder.transformer import TransformerEncoder
@@ -164,3 +164,21 @@ def test_ranks_are_started_as_trainings_are(spec: PretrainingSpec, tmp_path: Pat
     assert pretrained.after.perplexity < 0.7 * pretrained.before.perplexity
     assert [line for line in found if line["kind"] == "step"][-1]["step"] == 72
     assert all("texts_per_second" in line for line in found if line["kind"] == "step")
+
+
+@pytest.mark.parametrize(("size", "least"), [(2, 4), (3, 4)])
+def test_a_batch_that_leaves_a_rank_a_single_title_is_refused(
+    spec: PretrainingSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, least: int
+) -> None:
+    """It would learn nothing of which description belongs to which, without a word."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    small = spec.pretraining.model_copy(update={"batch_size": size})
+    with pytest.raises(TrainingError, match=f"too few for 2 ranks.*set at least {least}"):
+        _run(spec.model_copy(update={"pretraining": small}), tmp_path / "work")
+
+
+def test_a_run_that_went_astray_says_so(spec: PretrainingSpec, tmp_path: Path) -> None:
+    """Not that its checkpoint is there to go on from."""
+    wild = spec.pretraining.model_copy(update={"learning_rate": 1e6, "epochs": 1, "head_share": 0.0})
+    with pytest.raises(TrainingError, match=r"went astray.*pretraining\.learning_rate"):
+        _run(spec.model_copy(update={"pretraining": wild}), tmp_path / "work")

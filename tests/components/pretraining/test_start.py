@@ -1,5 +1,7 @@
 """The model that pretraining begins with."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,24 @@ def test_from_scratch_the_vocabulary_is_the_texts_own(tmp_path: Path) -> None:
     assert start.tokenizer.tokenize("a Tindrel chair") == ["a", "tindrel", "chair"]
     encoder = TransformerEncoder.load(tmp_path, EncoderSettings(name="scratch", max_length=32))
     assert encoder.encode_items(["tindrel chair"]).shape == (1, 64)
+
+
+def test_the_same_texts_give_the_same_vocabulary_in_every_process(tmp_path: Path) -> None:
+    """Else a seed would not say which weights."""
+    program = """
+import sys
+from pathlib import Path
+from components.contract.pretraining import PretrainingSettings
+from components.pretraining.start import save_scratch
+texts = [f"{a}{b}{c} {c}{a}{b}{b}" for a in "abcdefg" for b in "hijklm" for c in "nopqr"]
+settings = PretrainingSettings(start="scratch", vocabulary=120, layers=1, width=32)
+save_scratch(texts, settings, 32, Path(sys.argv[1]))
+"""
+    found = []
+    for name in ("one", "two", "three"):
+        subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], check=True, timeout=120)
+        found.append((tmp_path / name / "tokenizer.json").read_bytes())
+    assert found[0] == found[1] == found[2]
 
 
 def test_a_decoder_is_refused(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -122,6 +122,38 @@ def test_a_judged_query_is_not_trained_on(shop: Any, split: Path, tmp_path: Path
     assert set(found.get_column("query")) == {"hammer red"}
 
 
+def test_a_written_query_that_the_shop_knows_is_the_same_query(
+    shop: Any, split: Path, tmp_path: Path
+) -> None:
+    """In the shop's spelling: as two queries each would have the other's answers for wrong ones."""
+    train = split / "train" / "search.parquet"
+    searches = pl.read_parquet(train)
+    known = searches.item(0, "item_id")
+    searches.with_columns(
+        query=pl.when(pl.col("item_id") == known).then(pl.lit("Hammer Red")).otherwise("query")
+    ).write_parquet(train)
+
+    class Spy:
+        def save(self, folder: Path) -> None:
+            folder.mkdir()
+
+        def write(self, texts: list[str], count: int, seed: int) -> list[list[str]]:
+            return [["hammer  red"] for _ in texts]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("components.training.written.QueryWriter.load", lambda _: Spy())
+        _written(shop, split, Spy(), tmp_path)
+    written = pl.read_parquet(tmp_path / "written/search.parquet")
+    assert set(written.get_column("query")) == {"Hammer Red"}
+    pairs = read_pairs(split, "train", TrainingSettings(), written=tmp_path / "written")
+    assert sum(query.lower() == "hammer red" for query in set(pairs.queries)) == 1
+
+
+def test_nothing_to_write_for_writes_nothing(trained: Any) -> None:
+    """Every item has been asked for."""
+    assert trained.write([], 2) == []
+
+
 def test_a_written_query_of_a_held_out_item_stops_the_training(shop: Any, tmp_path: Path) -> None:
     held_out = pl.read_parquet(shop.split / "items.parquet").filter(~pl.col("trainable"))
     pl.DataFrame({"query": ["drill"], "item_id": [held_out.item(0, "item_id")]}).write_parquet(
