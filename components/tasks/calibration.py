@@ -20,18 +20,28 @@ NEVER = 2.0
 
 
 def calibrated(
-    head: Head, vectors: Vectors, targets: Sequence[str | float], texts: Sequence[str] = ()
+    head: Head,
+    vectors: Vectors,
+    targets: Sequence[str | float],
+    texts: Sequence[str] = (),
+    is_new: Sequence[bool] = (),
 ) -> Head:
-    """The head with its temperature, or its interval's width, by rows that it was not fitted on.
+    """The head with its temperature, or its interval's width, by n rows that it was not fitted on.
 
     Temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. Interval: split
     conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for regression", section
-    2.2); its coverage holds for rows that are drawn as the validation rows were, so it is measured on the
-    test.
+    2.2) of all rows and, where these are enough to judge by, of the rows of what was new (Vovk 2012,
+    "Conditional validity of inductive conformal predictors", section 4), whichever is wider: new items are
+    less like what was learned. It holds for rows that are drawn as the validation rows were, so it is
+    measured on the test.
     """
     if head.task.head == "regression":
         errors = np.abs(head.outputs(vectors, texts)[:, 0] - on_scale(head.task, targets))
-        return replace(head, half_width=_conformal(errors, head.task.coverage))
+        new = errors[np.asarray(is_new, dtype=bool)] if len(is_new) else errors
+        widths = [_conformal(errors, head.task.coverage)]
+        if len(new) >= head.task.policy.min_rows:
+            widths.append(_conformal(new, head.task.coverage))
+        return replace(head, half_width=max((one for one in widths if one is not None), default=None))
     codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
     known = codes >= 0
     if known.any():

@@ -59,7 +59,8 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
         held_texts, held_targets = _columns(held)
         of_held = encoded(task, serve, held_texts)
         head = with_words(head, train[task.name], held, of_held)
-        calibrated(head, of_held, held_targets, held_texts).save(out / task.name)
+        is_new = held.get_column("is_new").to_list()
+        calibrated(head, of_held, held_targets, held_texts, is_new).save(out / task.name)
 
 
 class _Vectors:

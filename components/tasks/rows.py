@@ -1,8 +1,8 @@
 """A task's rows, cut into parts as the split has it: learn on the training side, calibrate on validation,
 judge on the test.
 
-    <task>/<part>.parquet     item_id (null: about no item), text, target (text or number), is_new; part:
-    train, validation, test
+    <task>/<part>.parquet     item_id (null: about no item), text, target (text or number), is_new (on
+    validation: new in its window); part: train, validation, test
     <task>/unlabelled.parquet item_id, text of training rows without a target, for a task that trains itself
 
 Which part a row belongs to:
@@ -115,6 +115,10 @@ def cut(
     judged = pl.col("text").is_in(of_test.implode()) & ~asked_again
     judged |= pl.col("group").is_in(items.filter("is_new").get_column("group").unique().implode())
     rows = rows.filter((pl.col("part") != "validation") | ~judged)
+    # On validation, what was new then: intervals are to hold for such.
+    rows = rows.with_columns(
+        is_new=pl.col("is_new") | ((pl.col("part") == "validation") & pl.col("is_validation_new"))
+    )
     columns = ("item_id", "text", "target", "is_new")
     return {part: rows.filter(pl.col("part") == part).select(columns) for part in PARTS}
 

@@ -69,6 +69,23 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert answer.low < answer.value < answer.high
 
 
+@pytest.mark.parametrize(("count", "wider"), [(10, False), (100, True)])
+def test_an_interval_is_as_wide_as_new_items_ask_for(count: int, wider: bool) -> None:
+    """Where enough of them are there to say so: their prices scatter twice as much."""
+    price = task(head="regression", coverage=0.8)
+    head = fit_head(price, unit(400, 1), np.random.default_rng(1).normal(size=400).tolist())
+    vectors, rng = unit(500, 2), np.random.default_rng(2)
+    is_new = np.arange(500) < count
+    prices = (rng.normal(size=500) * np.where(is_new, 2.0, 1.0)).tolist()
+    alone = calibrated(head, vectors, prices)
+    both = calibrated(head, vectors, prices, is_new=is_new.tolist())
+    assert alone.half_width is not None and both.half_width is not None
+    assert (both.half_width > 1.3 * alone.half_width) == wider
+    if wider:
+        errors = np.abs(head.outputs(vectors)[:, 0] - prices)[is_new]
+        assert 0.8 <= (errors <= both.half_width).mean() < 0.85
+
+
 def test_too_few_rows_give_no_interval() -> None:
     """Five rows cannot show 90 %: the answer says so instead of guessing."""
     price = task(head="regression")
