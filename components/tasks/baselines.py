@@ -46,10 +46,11 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
         return np.full((len(texts), 1), constant_answer(task, train), dtype=object)
     if task.head != "regression":
         classes = len(set(targets))
-        last = _logistic(task)
         if classes > MANY_CLASSES:
-            last = KNeighborsClassifier(metric="cosine", weights="distance")
-        counts, fitted = _fitted(last, known, targets, MOST_OF_BASELINE // classes)
+            neighbours = KNeighborsClassifier(metric="cosine", weights="distance")
+            counts, fitted = _fitted(neighbours, known, targets)
+        else:
+            counts, fitted = _fitted(_logistic(task), known, targets, MOST_OF_BASELINE // classes)
         order = np.argsort(-fitted.predict_proba(counts.transform(texts)), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
     counts, fitted = _fitted(Ridge(), known, on_scale(task, targets))
