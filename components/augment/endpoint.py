@@ -1,6 +1,5 @@
 """A service with OpenAI's interface as the writer of queries: chat completions, one per text."""
 
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from components.contract.errors import DataError
+from components.contract.keys import key_of
 
 KEY = "DEBUT_WRITER_KEY"
 AT_ONCE, SECONDS = 8, 60.0
@@ -25,10 +25,9 @@ class EndpointWriter:
         self._url, self._model, self._seed = f"{endpoint.rstrip('/')}/chat/completions", model, seed
 
     def write(self, texts: Sequence[str], count: int) -> list[list[str]]:
-        """Raises DataError at the first text that the service does not answer: nothing is left out."""
-        key = os.environ.get(KEY, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise DataError(f"{KEY} holds characters that no key has: set it again, without line breaks.")
+        """Raises DataError at the first text that the service does not answer: nothing is left out;
+        ConfigError for a key that no header can hold."""
+        key = key_of(KEY)
         headers = {"authorization": f"Bearer {key}"} if key else {}
         with (
             httpx.Client(headers=headers, timeout=SECONDS) as client,

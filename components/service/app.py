@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from components.chatops.chat import Chat
 from components.chatops.routes import chat_router
+from components.contract.keys import key_of
 from components.contract.serving import ServingSettings
 from components.service import problems
 from components.service.answering import Answering
 from components.service.answers import AnswerRoutes
 from components.service.auth import Gatekeeper
-from components.service.completions import key_of
 from components.service.limits import BodyLimit
 from components.service.metrics import Metrics
 from components.service.operations import OperationRoutes
@@ -85,7 +85,9 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(search.router(parts.gatekeeper))
     app.include_router(operations.router(parts.gatekeeper))
     app.include_router(predictions.router(parts.gatekeeper))
-    answers = AnswerRoutes(parts.serving, parts.settings, parts.metrics, key_of(parts.settings.answers))
+    writer = parts.settings.answers
+    key = key_of(writer.key_variable) if writer.endpoint else None
+    answers = AnswerRoutes(parts.serving, parts.settings, parts.metrics, key)
     app.include_router(answers.router(parts.gatekeeper))
     app.include_router(ProfileRoutes(parts.serving).router(parts.gatekeeper))
     if parts.opinions is not None:

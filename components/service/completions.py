@@ -1,11 +1,9 @@
 """An OpenAI-compatible endpoint (POST <endpoint>/chat/completions) that writes answers from passages."""
 
-import os
 from collections.abc import Sequence
 
 import httpx
 
-from components.contract.errors import ConfigError
 from components.contract.serving import AnswerSettings
 
 MOST_CHARACTERS = 4_000
@@ -19,14 +17,6 @@ INSTRUCTIONS = (
 
 class CompletionError(Exception):
     """The endpoint gave no answer; the message says why, and holds neither key nor question."""
-
-
-def key_of(settings: AnswerSettings) -> str | None:
-    """Raises ConfigError for one that no header can hold."""
-    key = os.environ.get(settings.key_variable, "").strip() if settings.endpoint else ""
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{settings.key_variable} holds characters that no key has: set it again.")
-    return key or None
 
 
 async def completed(settings: AnswerSettings, key: str | None, question: str, passages: Sequence[str]) -> str:

@@ -112,11 +112,12 @@ def validated(
 ) -> float | None:
     """Recall@10 of a saved encoder on the validation part: of the primary entrance the mean of new and
     established items. It is the encoder as a release would hold it – of the best epoch, adapters merged,
-    averaged with its start –, for queries with the lexical side at the weight that suits it best."""
+    averaged with its start –, for queries with the lexical side at the weight that suits it best.
+    `check_validation` has found judged requests."""
     loaded = TransformerEncoder.load_saved(encoder)
     validation = read_validation(split, loaded.settings, training, reader=READER)
     vectors = loaded.encode_items(validation.texts)
-    if primary == "search" and validation.judged[primary].requests:
+    if primary == "search":
         lexical = LexicalSnapshot.build(list(validation.texts), loaded.settings.language)
         items = pl.DataFrame({"item_id": validation.item_ids})
         snapshot = Snapshot(items, vectors, lexical)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from components.augment.endpoint import KEY, EndpointWriter
-from components.contract.errors import DataError
+from components.contract.errors import ConfigError, DataError
 
 
 class _Service(ThreadingHTTPServer):
@@ -119,7 +119,7 @@ def test_what_cannot_be_a_key_is_refused_unsaid(
 ) -> None:
     """Not in the chain of errors, either, which is logged."""
     monkeypatch.setenv(KEY, key)
-    with pytest.raises(DataError, match=f"{KEY} holds characters that no key has") as told:
+    with pytest.raises(ConfigError, match=f"{KEY} holds characters that no key has") as told:
         EndpointWriter(service.address, "small").write(["lamp"], 1)
     assert not service.asked
     assert not {"one", "two"} & set(re.findall(r"\w+", str(told.value)))
