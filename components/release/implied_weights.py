@@ -36,10 +36,15 @@ class ImpliedParts:
     """The parts of judged queries' scores, of the items that any weights may bring to the top."""
 
     def __init__(
-        self, plan: RetrievalPlan, judged: JudgedSet, new: frozenset[str], snapshot: Snapshot
+        self,
+        plan: RetrievalPlan,
+        judged: JudgedSet,
+        new: frozenset[str],
+        snapshot: Snapshot,
+        shares: Sequence[float] = SYNONYM_SHARES,
     ) -> None:
-        """new: item_ids of the items that count as new on validation."""
-        self._plan, self._judged, self._snapshot = plan, judged, snapshot
+        """new: item_ids of the items that count as new on validation; shares: of synonyms, at least one."""
+        self._plan, self._judged, self._snapshot, self._shares = plan, judged, snapshot, shares
         self._populations = Populations(judged, new, snapshot.items.get_column("item_id").to_list())
         self._lexical = Lexical(snapshot.lexical, plan.grams_share)
         self._facets = Facets.of(snapshot.items)
@@ -71,7 +76,7 @@ class ImpliedParts:
         others = np.max([np.zeros_like(own), *map(self._words, variants)], axis=0)
         weight = np.float32(self._plan.lexical_weight)
         bases: Scores = np.stack(
-            [cosines + weight * np.maximum(own, np.float32(share) * others) for share in SYNONYM_SHARES]
+            [cosines + weight * np.maximum(own, np.float32(share) * others) for share in self._shares]
         )
         return bases
 
@@ -87,28 +92,36 @@ class ImpliedParts:
         return self._populations.best_rows(request, np.stack([*bases, *raised]))
 
 
-def chosen_synonym_share(requests: Sequence[ScoredRequest]) -> float:
-    tried = {share: _found(requests, share, {}) for share in SYNONYM_SHARES}
-    nothing = tried.pop(SYNONYM_SHARES[0])
-    share = _best(tried, nothing)
-    return SYNONYM_SHARES[0] if share is None else share
+def chosen_synonym_share(
+    requests: Sequence[ScoredRequest], shares: Sequence[float] = SYNONYM_SHARES
+) -> float:
+    """shares: those that the requests were scored with; the first one where no other gains."""
+    tried = {share: _found(requests, shares, share, {}) for share in shares}
+    share = _best(tried, tried.pop(shares[0]))
+    return shares[0] if share is None else share
 
 
-def chosen_weights(requests: Sequence[ScoredRequest], share: float) -> dict[Facet, float]:
-    """share: of synonyms. From no weight at all, each step takes in the facet that gains most, at its best
-    weight, until none gains."""
+def chosen_weights(
+    requests: Sequence[ScoredRequest], share: float, shares: Sequence[float] = SYNONYM_SHARES
+) -> dict[Facet, float]:
+    """share: of synonyms, one of those that the requests were scored with. From no weight at all, each step
+    takes in the facet that gains most, at its best weight, until none gains."""
     chosen: dict[Facet, float] = {}
     while True:
         steps = [step for step in product(FACETS, WEIGHTS) if step[0] not in chosen]
-        tried = {step: _found(requests, share, chosen | dict([step])) for step in steps}
-        best = _best(tried, _found(requests, share, chosen))
+        tried = {step: _found(requests, shares, share, chosen | dict([step])) for step in steps}
+        best = _best(tried, _found(requests, shares, share, chosen))
         if best is None:
             return chosen
         chosen |= dict([best])
 
 
-def _found(requests: Sequence[ScoredRequest], share: float, weights: Mapping[Facet, float]) -> Recalls:
-    bases = [float(one == share) for one in SYNONYM_SHARES]
+def _found(
+    requests: Sequence[ScoredRequest], shares: Sequence[float], share: float, weights: Mapping[Facet, float]
+) -> Recalls:
+    if share not in shares:  # its score so far is none of the parts: facets alone would be judged
+        raise ValueError(f"share of synonyms {share}: the requests were scored with {list(shares)}")
+    bases = [float(one == share) for one in shares]
     return found(requests, [*bases, *(weights.get(facet, 0.0) for facet in FACETS)])
 
 

@@ -28,7 +28,12 @@ from components.index.retrieval import open_encoder
 from components.index.vectors import read_vectors
 from components.release.history_encoders import read_fitted
 from components.release.history_mix import HistoryMix, best_mix, scored_users
-from components.release.implied_weights import ImpliedParts, chosen_synonym_share, chosen_weights
+from components.release.implied_weights import (
+    SYNONYM_SHARES,
+    ImpliedParts,
+    chosen_synonym_share,
+    chosen_weights,
+)
 from components.split.purchases import read_purchases
 from components.tasks.heads import open_heads
 from components.training.histories import Fitted
@@ -165,14 +170,15 @@ def weigh_implied(
     if not understanding:
         return plan
     share, weights = wanted.synonym_share, wanted.implied_weights
+    shares = SYNONYM_SHARES if share == "auto" else (share,)
     scored = []
     if validation.judged and "auto" in (share, weights):
-        parts = ImpliedParts(plan, validation.judged["search"], validation.new, snapshot)
+        parts = ImpliedParts(plan, validation.judged["search"], validation.new, snapshot, shares)
         scored = parts.scored(open_encoder(encoder, graph or encoder, plan), understanding)
     if share == "auto":
-        share = chosen_synonym_share(scored)
+        share = chosen_synonym_share(scored, shares)
     if weights == "auto":
-        weights = chosen_weights(scored, share)
+        weights = chosen_weights(scored, share, shares)
     weights = {facet: weight for facet, weight in weights.items() if weight}
     return plan.model_copy(update={"synonym_share": share, "implied_weights": weights})
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from components.index.facets import FACETS
 from components.index.fusion import ScoredRequest
@@ -54,6 +55,12 @@ def test_nothing_is_weighed_that_does_not_help() -> None:
 def test_what_costs_new_items_recall_is_not_weighed() -> None:
     """However much the established ones gain."""
     assert chosen_weights(requests(len(SYNONYM_SHARES), hurts_new=True), 0.0) == {}
+
+
+def test_a_share_that_no_part_has_is_refused() -> None:
+    """Facets alone would be ranked by, and weights chosen for a ranking that nobody serves."""
+    with pytest.raises(ValueError, match=r"0\.7"):
+        chosen_weights(requests(None), 0.7)
 
 
 def test_synonyms_count_where_they_help() -> None:

@@ -258,6 +258,8 @@ def test_what_is_known_of_queries_is_weighed_where_it_helps(
     assert set(by_rules.implied_weights) == {"brand"} and by_rules.synonym_share == 0
     by_words = weighed({"synonyms": [list(pair) for pair in words.items()]})
     assert by_words.synonym_share > 0 and by_words.implied_weights == {}
+    # Without synonyms their share says nothing: the weights are those of any other share.
+    assert weighed({"rules": rules}, synonym_share=0.3).implied_weights == by_rules.implied_weights
     given = weighed({"rules": rules}, implied_weights={"brand": 0.25, "price": 0.0}, synonym_share=0.3)
     assert (given.implied_weights, given.synonym_share) == ({"brand": 0.25}, 0.3)
 
