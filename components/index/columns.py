@@ -18,6 +18,7 @@ from components.contract.ports import Rows
 from components.contract.records import Record
 from components.contract.times import UtcTime
 from components.index.growing import GrowingArray
+from components.index.text_codes import renumbered
 from components.understanding.implied import plain_path
 
 Mask = NDArray[np.bool_]
@@ -59,7 +60,8 @@ class _Codes:
 
     def kept(self, rows: Rows) -> Self:
         fewer = copy(self)
-        fewer.numbers, fewer.column = dict(self.numbers), GrowingArray(self.column.values[rows])
+        fewer.numbers, codes = renumbered(self.numbers, self.column.values[rows])
+        fewer.column = GrowingArray(codes)
         return fewer
 
     def _number(self, value: str | None) -> int:

@@ -16,6 +16,7 @@ from components.contract.live import LiveItem
 from components.contract.ports import Rows
 from components.contract.task import Facet
 from components.index.growing import GrowingArray
+from components.index.text_codes import renumbered
 from components.index.topk import Scores
 from components.understanding.implied import Implication, Implied, labels_of
 
@@ -98,9 +99,14 @@ class _Labels:
 
     def kept(self, rows: Rows) -> Self:
         fewer = copy(self)
-        fewer._numbers = dict(self._numbers)
-        fewer.having = {label: codes[:] for label, codes in self.having.items()}
-        fewer._codes = GrowingArray(self._codes.values[rows])
+        fewer._numbers, codes = renumbered(self._numbers, self._codes.values[rows])
+        fewer._codes = GrowingArray(codes)
+        new = {self._numbers[text]: number for text, number in fewer._numbers.items()}
+        having = {
+            label: array("i", [new[number] for number in numbers if number in new])
+            for label, numbers in self.having.items()
+        }
+        fewer.having = {label: numbers for label, numbers in having.items() if numbers}
         return fewer
 
     def match(self, told: Sequence[Implication], rows: Rows | None) -> Scores:
@@ -130,12 +136,14 @@ def _logarithms(prices: Sequence[float | None]) -> Scores:
 
 
 def _within(log_prices: Scores, band: Implication) -> Scores:
-    """The band's probability inside it, falling to 0 outside; 0 for an unknown price."""
+    """The band's probability inside it, falling to 0 outside; 0 for an unknown price. A learned band may end
+    at or below 0, which has no logarithm: every price is above it."""
     beyond = np.zeros_like(log_prices)
-    if band.low:
+    if band.low is not None and band.low > 0:
         beyond = np.maximum(beyond, np.float32(np.log(band.low)) - log_prices)
-    if band.high:
-        beyond = np.maximum(beyond, log_prices - np.float32(np.log(band.high)))
+    if band.high is not None:
+        high = np.float32(np.log(band.high) if band.high > 0 else -np.inf)
+        beyond = np.maximum(beyond, log_prices - high)
     inside = np.maximum(0, 1 - beyond / np.float32(PRICE_EDGE))
     scores: Scores = np.nan_to_num(inside, copy=False, nan=0.0) * np.float32(band.probability)
     return scores

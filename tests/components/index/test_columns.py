@@ -87,6 +87,26 @@ def test_a_mask_is_the_definition(make_items, first, later, asked):
         assert mask.tolist() == [passes(item, filters) for item in (*snapshot, *appended)]
 
 
+@given(ITEMS, ITEMS, st.fixed_dictionaries({}, optional=FILTERS), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_some_rows_alone_filter_as_before(first, later, asked, random):
+    """Also after more items; those that are left out take no text with them, and the first columns stay."""
+    items = [live(n, row) for n, row in enumerate(first)]
+    columns = Columns()
+    columns.append(items)
+    kept = [n for n in range(len(items)) if random.random() < 0.5]
+    fewer, filters = columns.kept(np.asarray(kept, dtype=np.int64)), Filters(**asked)
+    left = [items[n] for n in kept]
+    for numbers, column in ((fewer.categories, "category"), (fewer.brands, "brand")):
+        texts = {" > ".join(words(getattr(item, column))) for item in left} - {""}
+        assert numbers.max(initial=-1) + 1 == len(texts)
+    more = [live(n, row) for n, row in enumerate(later, start=len(items))]
+    fewer.append(more)
+    if asked:
+        assert fewer.mask(filters).tolist() == [passes(item, filters) for item in (*left, *more)]
+        assert columns.mask(filters).tolist() == [passes(item, filters) for item in items]
+
+
 @pytest.fixture(scope="module")
 def shop() -> tuple[Columns, list[LiveItem]]:
     rows = [(c, None, None, None, True) for c in CATEGORIES]

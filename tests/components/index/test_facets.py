@@ -56,6 +56,17 @@ def test_a_price_matches_inside_its_band_and_less_outside() -> None:
     assert cheap.tolist() == [1, 1, 0, 0]
 
 
+def test_a_band_may_end_at_or_below_zero() -> None:
+    """A learned one does where prices are low: no price is below such a lower end, none in a band that ends
+    there."""
+    facets = Facets.of(ITEMS)
+    for low in (-3.0, 0.0):
+        found = facets.match((told("price", None, low=low, high=20.0),))["price"]
+        assert found.tolist() == [1, 1, 0, 0]
+    for high in (-1.0, 0.0):
+        assert not facets.match((told("price", None, low=-3.0, high=high),))["price"].any()
+
+
 def test_rows_that_are_asked_about_get_the_scores_of_all() -> None:
     """A re-ranker asks about its proposals alone."""
     implied = (told("brand", "tresk"), told("price", None, 0.5, low=50.0), told("category", "garden", 0.2))
@@ -83,6 +94,27 @@ def test_appended_and_compacted_rows_match_as_built_ones() -> None:
     fewer.append([LiveItem(item_id="f", title="", brand="newest")])
     assert fewer.match(implied)["brand"].tolist() == [0, 0, 1, 0]
     assert len(facets.match(implied)["brand"]) == 5 and "newest" not in facets.labels("brand")
+
+
+def test_texts_of_items_that_are_gone_are_forgotten() -> None:
+    """An item whose attributes change by the minute does not fill the memory until the next release; the older
+    rows, where they are still held, keep their matches."""
+    facets = Facets.of(ITEMS)
+    implied = (told("attributes", "colour: red"), told("category", "home"), told("brand", "orvane"))
+    before = {name: scores.tolist() for name, scores in facets.match(implied).items()}
+    fewer = facets.kept(np.arange(4))
+    for number in range(3):
+        texts = [f"colour: red; stock: {number * 5 + one}" for one in range(5)]
+        fewer.append([LiveItem(item_id="p", title="", attributes=text, brand=text) for text in texts])
+        rows = len(fewer.match(implied)["brand"])
+        fewer = fewer.kept(np.asarray([0, 1, 2, 3, rows - 1]))
+    assert sorted(fewer.labels("attributes")) == ["colour: red", "size: 5", "stock: 14"]
+    assert sorted(fewer.labels("brand")) == ["colour: red; stock: 14", "orvane", "tresk"]
+    assert {name: scores[:4].tolist() for name, scores in fewer.match(implied).items()} == before
+    assert fewer.match(implied)["attributes"][4] == 1
+    assert {name: scores.tolist() for name, scores in facets.match(implied).items()} == before
+    fewer = fewer.kept(np.asarray([2]))
+    assert list(fewer.labels("attributes")) == [] and fewer.match(implied)["brand"].tolist() == [1]
 
 
 def test_facets_that_nobody_weighs_are_not_kept() -> None:
