@@ -23,6 +23,8 @@ from components.index.history_encoder import HistoryEncoder
 from components.index.topk import Scores
 
 TOP: dict[HistoryScoring, int] = {"top3": 3, "top10": 10, "centred_top10": 10, "gru": 10, "attention": 10}
+BLOCK = 32
+"""Past items that are compared with all rows at once: 14 MB at 54,667 rows, however long the past is."""
 Wide = NDArray[np.float64]
 
 
@@ -49,6 +51,17 @@ def top_mean(cosines: Scores, count: int) -> Scores:
     best = np.partition(cosines, cut, axis=0)[cut:] if cut else cosines
     means: Scores = np.sort(best, axis=0).mean(axis=0)  # sorted: the sum depends on the values alone
     return means
+
+
+def keep_largest(best: Scores, cosines: Scores) -> None:
+    """best: (count, m) the largest so far, descending per item, -inf: none yet; cosines: (h, m), inserted row by
+    row, which takes half the time of a partition along the first axis. Changes both."""
+    passed = np.empty_like(best[0])
+    for row in cosines:
+        for place in best:
+            np.minimum(place, row, out=passed)
+            np.maximum(place, row, out=place)
+            row, passed = passed, row
 
 
 class Histories:
@@ -81,10 +94,7 @@ class Histories:
             direction = unit(vectors[past].mean(axis=0, dtype=np.float64))
             scores: Scores = coded.cosines(direction[None].astype(np.float32))[0]
             return scores
-        cosines = coded.cosines(vectors[past])  # (h, n)
-        if is_centred(self._scoring):
-            self._centre(cosines, vectors, past)
-        scores = top_mean(cosines, TOP[self._scoring])
+        scores = self._scan_top(vectors, coded, past)
         if self._encoder is not None:
             scores += self._scan_encoded(vectors, coded, self.user_vector(vectors[past]))
         return scores
@@ -112,20 +122,35 @@ class Histories:
         found = unit(wide.mean(axis=0)) if self._encoder is None else self._encoder.encode(wide)
         return found.astype(np.float32)
 
+    def _scan_top(self, vectors: Vectors, coded: CodedVectors, past: list[int]) -> Scores:
+        """(n,) approximate means of the largest cosines; to the last bit what `top_mean` makes of all (h, n) of
+        them at once."""
+        count = TOP[self._scoring]
+        best = np.full((count, len(vectors)), -np.inf, dtype=np.float32)
+        on_mean, lengths = self._from_mean(vectors) if is_centred(self._scoring) else (None, None)
+        for start in range(0, len(past), BLOCK):
+            some = past[start : start + BLOCK]
+            cosines = coded.cosines(vectors[some])
+            if on_mean is not None and lengths is not None:
+                self._centre(cosines, on_mean, lengths, some)
+            keep_largest(best, cosines)
+        return top_mean(best[: len(past)], count)
+
     def _scan_encoded(self, vectors: Vectors, coded: CodedVectors, user: Vectors) -> Scores:
         """(n,) cosines of a user's vector with all rows less the mean."""
-        on_mean = (vectors @ self._mean.astype(np.float32)).astype(np.float32)
-        lengths = np.sqrt(np.maximum(1 - 2 * on_mean + np.float32(self._mean @ self._mean), 1e-9))
+        _, lengths = self._from_mean(vectors)
         cosines: Scores = (coded.cosines(user[None])[0] - np.float32(user @ self._mean)) / lengths
         return cosines
 
-    def _centre(self, cosines: Scores, vectors: Vectors, past: list[int]) -> None:
-        """Turns cosines of unit vectors a, b, in place, into those of a − m and b − m:
-        (a·b − a·m − b·m + m·m) / (|a − m| |b − m|)."""
+    def _from_mean(self, vectors: Vectors) -> tuple[Scores, Scores]:
+        """(n, d) unit vectors a, and the mean m → (n,) products a·m and lengths |a − m|."""
         on_mean = (vectors @ self._mean.astype(np.float32)).astype(np.float32)
-        square = np.float32(self._mean @ self._mean)
-        lengths = np.sqrt(np.maximum(1 - 2 * on_mean + square, 1e-9))
+        return on_mean, np.sqrt(np.maximum(1 - 2 * on_mean + np.float32(self._mean @ self._mean), 1e-9))
+
+    def _centre(self, cosines: Scores, on_mean: Scores, lengths: Scores, past: list[int]) -> None:
+        """Turns (h, n) cosines of unit vectors a, b, in place, into those of a − m and b − m:
+        (a·b − a·m − b·m + m·m) / (|a − m| |b − m|)."""
         cosines -= on_mean
-        cosines -= (on_mean[past] - square)[:, None]
+        cosines -= (on_mean[past] - np.float32(self._mean @ self._mean))[:, None]
         cosines /= lengths
         cosines /= lengths[past][:, None]

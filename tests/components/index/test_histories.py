@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
+from components.index import histories as module
 from components.index.coded_vectors import CodedVectors
-from components.index.histories import Histories, centred, top_mean, unit
+from components.index.histories import BLOCK, Histories, centred, top_mean, unit
 from components.index.history_encoder import HistoryEncoder
 from components.training.histories import HistoryModule
 
@@ -64,6 +65,28 @@ def test_scores_are_the_definitions(vectors, scoring, past):
     scanned = histories.scan(vectors, coded, past)
     assert scanned.dtype == np.float32
     assert np.abs(scanned - expected).max() < (0.06 if encoder_of(scoring, 24) else 0.03)
+
+
+@pytest.mark.parametrize("scoring", ["top3", "top10", "centred_top10", "gru"])
+@pytest.mark.parametrize("past", [[7], [3, 4, 9, 12], list(range(0, 180, 5)), list(range(250))])
+def test_a_scan_compares_a_few_past_items_at_once(vectors, monkeypatch, scoring, past):
+    """A thousand at once would take hundreds of MB of the thread that serves; to the last bit, the scores do
+    not depend on how many they are."""
+    compared = []
+
+    class Coded(CodedVectors):
+        def cosines(self, queries):
+            compared.append(len(queries))
+            return super().cosines(queries)
+
+    histories, coded = histories_of(scoring, vectors), Coded(vectors)
+    found = histories.scan(vectors, coded, past)
+    assert max(compared) <= BLOCK
+    for block in (1, 7, 1_000):
+        monkeypatch.setattr(module, "BLOCK", block)
+        assert histories.scan(vectors, coded, past).tobytes() == found.tobytes()
+    if scoring in ("top3", "top10"):
+        assert found.tobytes() == top_mean(coded.cosines(vectors[past]), int(scoring[3:])).tobytes()
 
 
 @pytest.mark.parametrize("scoring", get_args(HistoryScoring))
