@@ -54,8 +54,8 @@ def top_mean(cosines: Scores, count: int) -> Scores:
 
 
 def keep_largest(best: Scores, cosines: Scores) -> None:
-    """best: (count, m) the largest so far, descending per item, -inf: none yet; cosines: (h, m), inserted row by
-    row, which takes half the time of a partition along the first axis. Changes both."""
+    """best: (count, m) the largest so far, descending per item, -inf: none yet; cosines: (h, m), inserted row
+    by row, which takes half the time of a partition along the first axis. Changes both."""
     passed = np.empty_like(best[0])
     for row in cosines:
         for place in best:
@@ -123,8 +123,8 @@ class Histories:
         return found.astype(np.float32)
 
     def _scan_top(self, vectors: Vectors, coded: CodedVectors, past: list[int]) -> Scores:
-        """(n,) approximate means of the largest cosines; to the last bit what `top_mean` makes of all (h, n) of
-        them at once."""
+        """(n,) approximate means of the largest cosines; to the last bit what `top_mean` makes of all (h, n)
+        of them at once."""
         count = TOP[self._scoring]
         best = np.full((count, len(vectors)), -np.inf, dtype=np.float32)
         on_mean, lengths = self._from_mean(vectors) if is_centred(self._scoring) else (None, None)

@@ -97,8 +97,8 @@ def test_appended_and_compacted_rows_match_as_built_ones() -> None:
 
 
 def test_texts_of_items_that_are_gone_are_forgotten() -> None:
-    """An item whose attributes change by the minute does not fill the memory until the next release; the older
-    rows, where they are still held, keep their matches."""
+    """An item whose attributes change by the minute does not fill the memory until the next release; the
+    older rows, where they are still held, keep their matches."""
     facets = Facets.of(ITEMS)
     implied = (told("attributes", "colour: red"), told("category", "home"), told("brand", "orvane"))
     before = {name: scores.tolist() for name, scores in facets.match(implied).items()}
