@@ -155,6 +155,19 @@ def test_no_secret_is_written_down_or_has_a_default() -> None:
     assert seen > 10
 
 
+def test_each_process_gets_the_secrets_that_its_own_part_asks_for() -> None:
+    """Runs post to Slack and write queries; chats ask the service, it writes answers and seals its log."""
+    given = {name: set(compose()["services"][name]["environment"]) for name in ("worker", "service")}
+    assert {"DEBUT_SLACK_BOT_TOKEN", "DEBUT_WRITER_KEY", "DEBUT_SIGNING_PASSWORD"} <= given["worker"]
+    assert {
+        "DEBUT_SLACK_BOT_TOKEN",
+        "DEBUT_SLACK_SIGNING_SECRET",
+        "DEBUT_MATTERMOST_TOKEN",
+        "DEBUT_ANSWERS_KEY",
+        "DEBUT_LOG_SECRET",
+    } <= given["service"]
+
+
 def test_the_example_of_variables_names_all_that_have_no_default() -> None:
     """And gives none a value."""
     needed = set(re.findall(r"\$\{(\w+):\?", (DOCKER / "compose.yaml").read_text()))

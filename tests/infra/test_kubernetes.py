@@ -90,6 +90,18 @@ def test_secrets_come_by_reference(name: str) -> None:
     assert one["image"].rpartition(":")[2] not in ("", "latest")
 
 
+def test_slacks_bot_token_belongs_to_a_secret_that_worker_and_service_read() -> None:
+    """Runs post their results and the buttons of a review; the service answers commands."""
+    rows = [
+        line
+        for line in (BASE.parents[1] / "README.md").read_text().splitlines()
+        if line.startswith("| `debut-")
+    ]
+    [secret] = [row.split("`")[1] for row in rows if "DEBUT_SLACK_BOT_TOKEN" in row]
+    for name in ("worker", "service"):
+        assert {"secretRef": {"name": secret}} in container(name)["envFrom"]
+
+
 def test_worker_and_service_share_the_workspace() -> None:
     """The service serves what the worker builds."""
     (claim,) = documents("storage")
