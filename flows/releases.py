@@ -1,6 +1,7 @@
 """The second half of the retrain flow: judging, the gate, registration and the decision."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from rich.markup import escape
@@ -68,7 +69,7 @@ def judged(run: Run, data: Data, release: Candidate, name: str) -> Scorecard:
         "judged",
         [
             *(data.prepared.digest, release.digest, settings, run.shop.settings.tasks, data.task_digest),
-            run.fingerprint["labels"],
+            _label_inputs(run),
         ],
         candidate=run.shop.candidates / release.digest,
         vectors=building.encoded_by(run, data, release, name),
@@ -151,7 +152,7 @@ def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) 
         "bm25",
         [
             *(data.prepared.digest, run.shop.settings.judge, fields, run.shop.settings.tasks),
-            *(data.task_digest, run.fingerprint["labels"]),
+            *(data.task_digest, _label_inputs(run)),
         ],
         split_folder=data.split,
         prepared=data.prepared,
@@ -199,6 +200,13 @@ def labels_of(run: Run) -> Labels | None:
     """People's own judgements, where there are any."""
     shop = run.shop
     return Labels(shop.labels, shop.settings.split.relevant_grade) if run.fingerprint["labels"] else None
+
+
+def _label_inputs(run: Run) -> Any:
+    """For a stage's key: with the labels the grade from which they make an item relevant. The split's digest
+    need not tell of it: a split of events is the same for every grade."""
+    labels = labels_of(run)
+    return labels and [run.fingerprint["labels"], labels.relevant_grade]
 
 
 def register_challenger(

@@ -94,13 +94,14 @@ def _study_name(run: Run, data: Data, miner: Miner) -> str:
     searched: set[str] = set(settings.tune.space)
     return sha256_json(
         [
-            [data.prepared.digest, data.prepared.entrances[0], miner.digest],
+            [data.prepared.digest, data.prepared.entrances[0], miner.digest, data.task_digest],
             [run.fingerprint[part] for part in ("base_weights", "code", "versions")],
             settings.encoder.model_dump(mode="json"),
             settings.training.model_dump(mode="json", exclude=searched),
             settings.augment.model_dump(mode="json", exclude=searched),
             settings.retrieval.model_dump(mode="json", include={"lexical_weight", "grams_share"}),
             settings.tune.model_dump(mode="json", include={"space"}),
+            settings.knowledge and settings.knowledge.model_dump(mode="json"),
             [task.model_dump(mode="json") for task in settings.tasks],
         ]
     )[:12]

@@ -5,11 +5,20 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from mlflow import MlflowClient
+
+from components.contract.knowledge import KnowledgeSettings
+from components.contract.settings import Settings
+from flows.run import Run
+from flows.shop import Shop
+from flows.training_spec import Miner
+from flows.tune import _study_name
 
 SPACE = {"learning_rate": {"low": 0.0005, "high": 0.01, "log": True}, "hard_negatives": {"low": 0, "high": 1}}
 
@@ -40,6 +49,21 @@ def test_an_unknown_parameter_is_told_with_its_line(tiny_shop: Any, debut: Any) 
     assert outcome.code == 1
     assert "debut.yaml, line " in outcome.sentence
     assert "`tune.space.learning_rte`" in outcome.sentence and "'learning_rate'" in outcome.sentence
+
+
+def test_what_decides_the_examples_begins_another_study(tmp_path: Path) -> None:
+    """Trials of other synonyms, or other rows of a task, do not compare."""
+    settings = Settings(shop="tiny", tables={"items": "SELECT 1"})
+    known = settings.model_copy(update={"knowledge": KnowledgeSettings(synonyms=(("mug", "beaker"),))})
+    prepared = SimpleNamespace(digest="p", entrances=("search",))
+
+    def name(of: Settings, task: str | None) -> str:
+        data: Any = SimpleNamespace(prepared=prepared, task_digest=task)
+        run = Run(Shop(of, tmp_path, tmp_path), "run", {"base_weights": "b", "code": "c", "versions": "v"})
+        return _study_name(run, data, Miner("m", tmp_path, tmp_path))
+
+    names = {name(of, task) for of in (settings, known) for task in (None, "one", "another")}
+    assert len(names) == 6
 
 
 @pytest.mark.slow
