@@ -30,11 +30,14 @@ def tell_drift(shop: Shop, report: DriftReport, page: Path) -> bool:
     now, told = datetime.now(UTC), _since_last_change(shop, drift_told_at(shop))
     if not due(told, now, shop.settings.monitoring):
         return False
-    because = f"drift of {', '.join(report.raised)} up to {report.end:%Y-%m-%d %H:%M} UTC"
-    if has_server():
-        payload = {"because": because, "requested_by": DRIFT, "release": report.release}
-        PrefectOrchestrator(shop.settings.shop).emit(DRIFT_EVENT, f"debut.shop.{shop.settings.shop}", payload)
-    write_json(_told_file(shop), {"at": [at.isoformat() for at in (*told, now)]})
+    # The note comes first: on a full disk events without one would start a retrain every hour. A kill between
+    # the two costs less: drift that lasts is told of after the pause.
+    _write_told(shop, [*told, now])
+    try:
+        _emit(shop, report)
+    except BaseException:
+        _write_told(shop, told)  # the next window tells of it
+        raise
     notifications.drifted(
         shop, Drift(at=report.end, drifted=True, sentence=report.sentence, report=str(page))
     )
@@ -47,15 +50,25 @@ def drift_told_at(shop: Shop) -> list[datetime]:
 
 
 def tell_problem(shop: Shop, sentence: str) -> None:
-    """Tells that the monitor does not work: once, until it says something else or works again."""
+    """Tells that the monitor does not work: once, until it says something else or works again. Raises
+    StorageError, after people were told, where this cannot be noted."""
     file = shop.workspace / "monitoring" / PROBLEM
     if _read(file).get("sentence") != sentence:
-        write_json(file, {"sentence": sentence})
+        # People first: a full disk may be the very problem, and to hear of one twice is better than never.
         notifications.monitor_failed(shop, sentence)
+        write_json(file, {"sentence": sentence})
 
 
 def forget_problem(shop: Shop) -> None:
     (shop.workspace / "monitoring" / PROBLEM).unlink(missing_ok=True)
+
+
+def _emit(shop: Shop, report: DriftReport) -> None:
+    if not has_server():
+        return
+    because = f"drift of {', '.join(report.raised)} up to {report.end:%Y-%m-%d %H:%M} UTC"
+    payload = {"because": because, "requested_by": DRIFT, "release": report.release}
+    PrefectOrchestrator(shop.settings.shop).emit(DRIFT_EVENT, f"debut.shop.{shop.settings.shop}", payload)
 
 
 def _since_last_change(shop: Shop, told: list[datetime]) -> list[datetime]:
@@ -67,6 +80,10 @@ def _since_last_change(shop: Shop, told: list[datetime]) -> list[datetime]:
 
 def _told_file(shop: Shop) -> Path:
     return shop.workspace / "monitoring" / TOLD
+
+
+def _write_told(shop: Shop, told: list[datetime]) -> None:
+    write_json(_told_file(shop), {"at": [at.isoformat() for at in told]})
 
 
 def _read(file: Path) -> dict[str, Any]:

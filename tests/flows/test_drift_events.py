@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from components.contract.errors import OrchestrationError, StorageError
 from components.monitoring.drift_report import DriftReport
 from flows import drift_events, notifications
 from flows.shop import open_shop
@@ -85,3 +86,57 @@ def test_what_stops_the_monitor_is_told_once_until_it_changes(shop, told):
     drift_events.tell_problem(shop, "no log")
     drift_events.forget_problem(shop)
     assert told == ["no log", "no reference", "no log"]
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    def fail(path, _):
+        raise StorageError(f"{path}: No space left on device.")
+
+    monkeypatch.setattr(drift_events, "write_json", fail)
+
+
+@pytest.fixture
+def sent(monkeypatch):
+    """The events that reach the server."""
+    events = []
+
+    class Server:
+        def __init__(self, shop):
+            pass
+
+        def emit(self, event, subject, payload):
+            events.append(event)
+
+    monkeypatch.setattr(drift_events, "has_server", lambda: True)
+    monkeypatch.setattr(drift_events, "PrefectOrchestrator", Server)
+    return events
+
+
+def test_on_a_full_disk_people_are_told_of_the_problem(shop, told, full_disk):
+    """It may be the very problem."""
+    with pytest.raises(StorageError):
+        drift_events.tell_problem(shop, "windows: No space left on device.")
+    assert told == ["windows: No space left on device."]
+
+
+def test_on_a_full_disk_drift_starts_no_retrain(shop, told, full_disk, sent, tmp_path):
+    """The pause could not be kept: each hour would start another one."""
+    with pytest.raises(StorageError):
+        drift_events.tell_drift(shop, report(shop), tmp_path / "drift.html")
+    assert (sent, told) == ([], [])
+
+
+def test_drift_that_did_not_reach_the_server_is_due_again(shop, told, sent, tmp_path, monkeypatch):
+    """Noted before it is sent, but not as told."""
+
+    def away(*_):
+        raise OrchestrationError("Prefect's server is away.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drift_events.PrefectOrchestrator, "emit", away)
+        with pytest.raises(OrchestrationError):
+            drift_events.tell_drift(shop, report(shop), tmp_path / "drift.html")
+    assert (drift_events.drift_told_at(shop), told) == ([], [])
+    assert drift_events.tell_drift(shop, report(shop), tmp_path / "drift.html")
+    assert (sent, told) == ([drift_events.DRIFT_EVENT], ["Drift in language."])
