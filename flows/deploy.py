@@ -18,6 +18,7 @@ from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow, load_flow_from_entrypoint
+from pydantic import TypeAdapter, ValidationError
 
 from components.contract.errors import ConfigError, OrchestrationError
 from components.contract.files import disk_errors
@@ -36,12 +37,15 @@ WEBHOOK_URL = "DEBUT_MLFLOW_WEBHOOK_URL"
 def deploy_shop(shop: Shop, config: str, root: str | None, infra: Path, pool: str) -> dict[str, list[str]]:
     """Names of what is now on the server, by kind. Raises OrchestrationError, ConfigError, TrackingError."""
     values = _values(shop, config, root, pool)
+    template, specs = _template(infra, pool), _automations(infra, values)  # before anything is changed
     with prefect_client("deploy") as client:
         off = {one.name for one in client.read_automations() if not one.enabled}
-        work_pool = _work_pool(client, values["DEBUT_POOL"], pool, infra)
-        _deploy(infra, values)
-        automations = [_automation(client, spec) for spec in _automations(infra, values)]
-        _keep_off(client, off)
+        work_pool = _work_pool(client, values["DEBUT_POOL"], pool, template)
+        try:
+            _deploy(infra, values)
+            automations = [_automation(client, spec) for spec in specs]
+        finally:  # some are made anew, enabled, even where others fail; nothing else knows that they were off
+            _keep_off(client, off)
     return {
         "work pool": [work_pool],
         "deployments": _deployed(infra, values),
@@ -79,8 +83,19 @@ def _zombie_seconds(text: str) -> str:
     return text
 
 
-def _work_pool(client: SyncPrefectClient, name: str, kind: str, infra: Path) -> str:
-    template = json.loads(_read(infra / "pools" / f"{kind}.json"))
+def _template(infra: Path, kind: str) -> dict[str, Any]:
+    """The base job template of a kind of work pool: there is one file per kind."""
+    kinds = sorted(path.stem for path in (infra / "pools").glob("*.json"))
+    if kinds and kind not in kinds:
+        raise ConfigError(
+            f"--pool is {kind!r}: give one of {', '.join(kinds)}; infra/worker.sh takes it from "
+            f"DEBUT_POOL_KIND."
+        )
+    found: dict[str, Any] = json.loads(_read(infra / "pools" / f"{kind}.json"))
+    return found
+
+
+def _work_pool(client: SyncPrefectClient, name: str, kind: str, template: dict[str, Any]) -> str:
     try:
         known = client.read_work_pool(name)
     except ObjectNotFound:
@@ -108,16 +123,21 @@ def _deploy(infra: Path, values: dict[str, str]) -> None:
         raise OrchestrationError(f"{file} was not deployed: {told[-1] if told else 'Prefect says nothing'}.")
 
 
-def _automations(infra: Path, values: dict[str, str]) -> list[dict[str, Any]]:
+def _automations(infra: Path, values: dict[str, str]) -> list[AutomationCore]:
     path = infra / "automations.yaml"
     # safe_substitute: Prefect's own {{ … }} and any other $ stay as they are.
     text = string.Template(_read(path)).safe_substitute(os.environ | values)
-    found: list[dict[str, Any]] = yaml.safe_load(text)
-    return found
+    try:
+        return TypeAdapter(list[AutomationCore]).validate_python(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    raise ConfigError(f"{path} holds what Prefect takes for no automation ({reason}): correct it there.")
 
 
-def _automation(client: SyncPrefectClient, spec: dict[str, Any]) -> str:
-    wanted = AutomationCore.model_validate(spec)
+def _automation(client: SyncPrefectClient, wanted: AutomationCore) -> str:
     known = client.read_automations_by_name(wanted.name)
     if known:
         client.update_automation(known[0].id, wanted)

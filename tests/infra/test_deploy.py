@@ -1,14 +1,20 @@
 """`debut deploy`, as a team runs it, against a Prefect server on loopback."""
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from components.contract.errors import ConfigError
+from components.contract.errors import ConfigError, OrchestrationError
+from components.contract.settings import Settings
 from flows import deploy
+from flows.shop import Shop
 
 ROOT = Path(__file__).parents[2]
 SHOP = """
@@ -61,6 +67,86 @@ def test_a_time_that_would_end_healthy_runs_is_refused(prefect_server: Any, tmp_
     done = debut_deploy(prefect_server, tmp_path, DEBUT_ZOMBIE_SECONDS="89")
     assert done.returncode == 1
     assert "DEBUT_ZOMBIE_SECONDS is '89'" in done.stderr
+
+
+class Server:
+    """What `debut deploy` asks of Prefect's server."""
+
+    def __init__(self) -> None:
+        self.automations = [SimpleNamespace(id=1, name=DRIFT, enabled=False)]
+
+    def read_automations(self) -> list[Any]:
+        return list(self.automations)
+
+    def pause_automation(self, automation: int) -> None:
+        for one in self.automations:
+            one.enabled = one.enabled and one.id != automation
+
+    def read_work_pool(self, name: str) -> Any:
+        return SimpleNamespace(name=name, base_job_template=None)
+
+    def update_work_pool(self, name: str, update: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Server, Shop]:
+    """Its deployments' triggers are made anew, enabled, before a later deployment fails."""
+    server = Server()
+
+    @contextmanager
+    def client(_: str) -> Iterator[Server]:
+        yield server
+
+    def fail(*_: Any) -> None:
+        server.automations = [SimpleNamespace(id=2, name=DRIFT, enabled=True)]
+        raise OrchestrationError("not deployed")
+
+    monkeypatch.setattr(deploy, "prefect_client", client)
+    monkeypatch.setattr(deploy, "_deploy", fail)
+    return server, Shop(Settings(shop="bowls", tables={"items": "SELECT 1"}), tmp_path, tmp_path)
+
+
+def test_what_was_switched_off_stays_off_where_the_deployment_fails(shop: tuple[Server, Shop]) -> None:
+    """The next call could not know that it was off."""
+    server, bowls = shop
+    with pytest.raises(OrchestrationError, match="not deployed"):
+        deploy.deploy_shop(bowls, "debut.yaml", None, ROOT / "infra", "process")
+    assert [(one.id, one.enabled) for one in server.automations] == [(2, False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "automations.yaml is missing: run `debut deploy` in a checkout, or give --infra"),
+        ("- {", "automations.yaml holds what Prefect takes for no automation"),
+        ("- {name: one, actions: []}", r"takes for no automation \(0\.trigger"),
+    ],
+)
+def test_automations_that_cannot_be_read_are_told_before_anything_is_changed(
+    shop: tuple[Server, Shop], tmp_path: Path, text: str | None, told: str
+) -> None:
+    server, bowls = shop
+    infra = tmp_path / "infra"
+    shutil.copytree(ROOT / "infra", infra)
+    (infra / "automations.yaml").unlink()
+    if text is not None:
+        (infra / "automations.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        deploy.deploy_shop(bowls, "debut.yaml", None, infra, "process")
+    assert [one.id for one in server.automations] == [1]
+
+
+def test_an_unknown_kind_of_pool_is_told_with_the_known_ones(
+    shop: tuple[Server, Shop], tmp_path: Path
+) -> None:
+    """Where there are no pools at all, it is --infra that is wrong."""
+    for infra, told in (
+        (ROOT / "infra", "--pool is 'dockr': give one of docker, kubernetes, process; .* DEBUT_POOL_KIND"),
+        (tmp_path / "nowhere", "give --infra"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            deploy.deploy_shop(shop[1], "debut.yaml", None, infra, "dockr")
 
 
 @pytest.mark.parametrize("seconds", ["89", "soon", "-540", "", "५४०"])
