@@ -5,6 +5,7 @@ Each task of the retrain flow is one or two calls into components, with its retr
 what can fail for a passing reason is retried: reading from S3, and MLflow.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 from prefect import task
@@ -41,9 +42,9 @@ def load_data(
 
 
 @task(name="check data quality")
-def check_quality(folder: Path, loaded: Path, settings: QualitySettings) -> CheckedData:
+def check_quality(folder: Path, loaded: Path, settings: QualitySettings, now: datetime) -> CheckedData:
     with stage_folder(folder) as out:
-        return inspect(loaded, settings, out).model_copy(update={"path": folder.name})
+        return inspect(loaded, settings, out, now).model_copy(update={"path": folder.name})
 
 
 @task(name="split and check for leakage")

@@ -16,6 +16,7 @@ from components.contract.tables import TABLES, TableName
 from components.quality import parquet, quarantine, report
 from components.quality.facts import Catalogue, last_of_key
 from components.quality.inspection import Inspection, inspect_rows
+from components.quality.suites import DATES
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,19 @@ def inspect(loaded: Path, settings: QualitySettings, out: Path, now: datetime | 
     parquet.write(out / quarantine.FILE, pl.concat(quarantines))
     report.write(out, {"tables": summaries, "coverage": None})
     return _record(out, summaries)
+
+
+def dated_ahead(loaded: Path, now: datetime) -> dict[str, int]:
+    """Rows per table that `inspect` refuses at `now` (naive UTC) for a date too far ahead; tables without any
+    are left out. Of the same rows they only become fewer, so that these numbers are all that the clock
+    changes in the outcome."""
+    counts = {}
+    for table, (column, lead) in DATES.items():
+        path = loaded / f"{table}.parquet"
+        if path.is_file():
+            late = pl.scan_parquet(path).filter(pl.col(column) > now + lead)
+            counts[table] = late.select(pl.len()).collect().item()
+    return {table: count for table, count in counts.items() if count}
 
 
 def enforce(stage: Path, settings: QualitySettings, shown: Path | None = None) -> None:

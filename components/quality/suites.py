@@ -25,6 +25,14 @@ EVENT_LEAD = timedelta(days=1)
 LISTING_LEAD = timedelta(days=366)
 """A shop may announce a product a year ahead."""
 
+DATES: dict[TableName, tuple[str, timedelta]] = {
+    "items": ("listed_at", LISTING_LEAD),
+    "events": ("at", EVENT_LEAD),
+    "reviews": ("at", EVENT_LEAD),
+    "dialogues": ("at", EVENT_LEAD),
+}
+"""The column that the clock bounds, and how far ahead of it a date may be."""
+
 # A helper column beside the expectation says "every row keeps this rule once".
 Expectation = Any
 
@@ -84,14 +92,14 @@ def _items(settings: QualitySettings, now: datetime) -> list[Expectation]:
             above=0.0,
             to=settings.max_price,
         ),
-        _dated("listed_at", now + LISTING_LEAD, "a year ahead"),
+        _dated("items", now, "a year ahead"),
     ]
 
 
 def _events(settings: QualitySettings, now: datetime) -> list[Expectation]:
     return [
         _given("at"),
-        _dated("at", now + EVENT_LEAD, "today"),
+        _dated("events", now, "today"),
         _given("kind"),
         _one_of("kind", EVENT_KINDS),
         *_known_item(settings),
@@ -120,7 +128,7 @@ def _reviews(settings: QualitySettings, now: datetime) -> list[Expectation]:
         *_known_item(settings),
         *_prose("text", settings),
         *_grade("rating", settings),
-        _dated("at", now + EVENT_LEAD, "today"),
+        _dated("reviews", now, "today"),
     ]
 
 
@@ -128,7 +136,7 @@ def _dialogues(settings: QualitySettings, now: datetime) -> list[Expectation]:
     return [
         *_prose("question", settings),
         *_prose("answer", settings),
-        _dated("at", now + EVENT_LEAD, "today"),
+        _dated("dialogues", now, "today"),
     ]
 
 
@@ -221,11 +229,12 @@ def _one_of(column: str, values: tuple[str, ...]) -> Expectation:
     )
 
 
-def _dated(column: str, latest: datetime, words: str) -> Expectation:
+def _dated(table: TableName, now: datetime, words: str) -> Expectation:
+    column, lead = DATES[table]
     return gxe.ExpectColumnValuesToBeBetween(
         column=column,
         min_value=EARLIEST,
-        max_value=latest,
+        max_value=now + lead,
         meta=_meta(column, f"{column} is between {EARLIEST:%Y} and {words}"),
     )
 

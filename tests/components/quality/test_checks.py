@@ -1,5 +1,5 @@
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +13,7 @@ from components.contract.settings import QualitySettings
 from components.contract.tables import KEY_COLUMNS
 from components.quality import checks, quarantine, report
 
+NOW = datetime(2024, 6, 1)
 OPEN = QualitySettings(tolerance=1.0)
 KEYS = ["table", *KEY_COLUMNS]
 
@@ -126,6 +127,25 @@ def test_counts_in_json(loaded, table, tmp_path) -> None:
     assert (first["rows"], first["share"], first["values"]) == (2, 0.5, [["refund", 2]])
     assert first["examples"][0]["source_row"] == 2
     assert [each["rows"] for each in events["expectations"][1:]] == [0] * (len(events["expectations"]) - 1)
+
+
+def test_the_clock_changes_what_is_dated_ahead_alone(loaded, table, tmp_path) -> None:
+    """Rows whose day has not come are counted as they are refused: the same number, the same outcome."""
+    soon, never = NOW + timedelta(days=3), datetime(2990, 1, 1)
+    folder = loaded(
+        items=table("items", {"listed_at": NOW + timedelta(days=300)}, {"item_id": "B2", "listed_at": never}),
+        events=table("events", {}, {"at": soon}, {"at": never}),
+        reviews=table("reviews", {"at": NOW + timedelta(hours=20)}),
+    )
+    for days, ahead, clean in ((0, 2, 1), (1, 2, 1), (2, 1, 2), (99, 1, 2)):
+        now = NOW + timedelta(days=days)
+        assert checks.dated_ahead(folder, now) == {"items": 1, "events": ahead}
+        assert checks.inspect(folder, OPEN, tmp_path / "out", now).rows == {
+            "items": 1,
+            "events": clean,
+            "reviews": 1,
+        }
+    assert checks.dated_ahead(loaded(events=table("events", {})), NOW) == {}
 
 
 def test_silent(loaded, table, tmp_path, capfd, recwarn) -> None:
