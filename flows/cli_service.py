@@ -85,8 +85,9 @@ def signing_keys(
     from components.release.signature import make_keys
     from flows.signing import password
 
-    private, public = make_keys(folder, password())
-    console.say(f"In debut.yaml:\nsigning:\n  private_key: {private}\n  public_key: {public}")
+    private, public = make_keys(folder.absolute(), password())
+    console.say("In debut.yaml:")
+    console.verbatim(f"signing:\n  private_key: {private}\n  public_key: {public}")
 
 
 @release.command("verify")

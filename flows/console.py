@@ -51,6 +51,11 @@ def say(text: str) -> None:
     _console.print(text)
 
 
+def verbatim(text: str) -> None:
+    """For pasting: a long path stays one line."""
+    _console.print(Text(text), soft_wrap=True)
+
+
 def show(table: Table) -> None:
     _console.print(table)
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from components.pretraining.corpus import Corpus
-from flows.console import chapter, counted, fact, say, show
+from flows.console import chapter, counted, fact, say, show, verbatim
 
 _ROWS = {
     "before": "encoder as it was",
@@ -23,10 +23,8 @@ def corpus(found: Corpus) -> None:
 
 
 def yaml_lines(encoder: Path) -> str:
-    """What makes later retrains begin with it; the path as short as where we are allows."""
-    here = Path.cwd()
-    path = encoder.relative_to(here) if encoder.is_relative_to(here) else encoder
-    return f"encoder:\n  name: {path}"
+    """What makes later retrains begin with it, wherever debut.yaml lies and whoever runs them."""
+    return f"encoder:\n  name: {encoder.absolute()}"
 
 
 def result(found: dict[str, Any]) -> None:
@@ -49,4 +47,4 @@ def result(found: dict[str, Any]) -> None:
     trained = counted(found["texts"], "text")
     fact("took", f"{found['training_seconds']:.0f} s for {found['steps']} steps over {trained}")
     say("\nLines for debut.yaml, where it pays:\n")
-    say(found["yaml"])
+    verbatim(found["yaml"])

@@ -11,6 +11,8 @@ from typing import Any
 
 import components
 from components.contract.digests import sha256_file, sha256_json, sha256_tree
+from components.contract.learning import EncoderSettings
+from components.contract.paths import at_home
 from components.contract.settings import OPERATING
 from components.encoder.base import base_digest
 from flows.shop import Shop
@@ -30,14 +32,23 @@ def installed_versions_digest() -> str:
     return sha256_json(installed)
 
 
+def encoder_digestible(settings: EncoderSettings) -> dict[str, Any]:
+    """The section as JSON values, for a digest that the base weights' own goes into as well: it says what a
+    local folder holds, and where that lies decides nothing."""
+    local = at_home(settings.name).is_absolute()
+    return settings.model_dump(mode="json", exclude={"name"} if local else None)
+
+
 def run_fingerprint(shop: Shop) -> dict[str, Any]:
     """The parts of the fingerprint, each a digest or a dictionary of them."""
     replayed = sorted((shop.workspace / "replayed").glob("*.parquet"))
+    configuration = shop.settings.model_dump(mode="json", exclude=OPERATING)
+    configuration["encoder"] = encoder_digestible(shop.settings.encoder)
     return {
         "data": shop.source_digests(),
         "replayed": {path.name: sha256_file(path) for path in replayed},
         "labels": sha256_file(shop.labels) if shop.labels.is_file() else None,
-        "configuration": sha256_json(shop.settings.model_dump(mode="json", exclude=OPERATING)),
+        "configuration": sha256_json(configuration),
         "code": code_digest(),
         "versions": installed_versions_digest(),
         "base_weights": base_digest(shop.settings.encoder),

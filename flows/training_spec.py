@@ -64,8 +64,8 @@ def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, Enc
     differing = [
         name
         for name, value in settings.encoder.model_dump(exclude=ignored).items()
-        if getattr(own, name) != value
-    ]
+        if getattr(own, name) != value and not (name == "name" and value.endswith(f"/{own.name}"))
+    ]  # an earlier version kept a relative path as it was written
     if differing:
         raise ConfigError(
             f"training.start is champion, but the champion was made with another encoder.{differing[0]}: "

@@ -62,7 +62,7 @@ class AugmentSettings(Section):
 
 class EncoderSettings(Section):
     name: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """A hub name, or a local folder with config.json and safetensors."""
+    """A hub name, or a local folder (relative to that of debut.yaml) with config.json and safetensors."""
     revision: str | None = None
     pooling: Literal["mean", "cls", "last_token"] = "mean"
     query_prefix: str = ""

@@ -40,7 +40,8 @@ class ServingRankingSettings(Section):
 
 
 class ServingSettings(Section):
-    """`debut serve`. Paths not given are folders of the workspace; replicas need shared ones."""
+    """`debut serve`. Paths are relative to the folder of debut.yaml; those not given are in the workspace;
+    replicas need shared ones."""
 
     live: str | None = None
     """LanceDB table of the live items: a folder or s3://bucket/prefix."""

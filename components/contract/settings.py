@@ -98,7 +98,8 @@ class Settings(Section):
     workspace: str = ".debut"
     """Folder for caches, runs and candidates; relative to the current folder."""
     decisions: str | None = None
-    """Folder or s3:// prefix of the decision log; None: in the workspace."""
+    """Folder or s3:// prefix of the decision log; None: in the workspace. Relative paths,
+    here and in the sections, are taken from the folder of debut.yaml."""
     sources: dict[str, Source] = Field(default_factory=dict)
     tables: dict[TableName, str]
     """Per table a SELECT over the sources' names whose columns are the contract's."""

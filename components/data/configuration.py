@@ -14,6 +14,7 @@ from components.contract.knowledge import KnowledgeSettings
 from components.contract.paths import at_home
 from components.contract.settings import Settings
 from components.contract.task import Task
+from components.data.setting_paths import with_whole_paths
 
 Model = TypeVar("Model", bound=BaseModel)
 Location = tuple[int | str, ...]
@@ -38,12 +39,12 @@ def _packaged(folder: str) -> list[str]:
 def load_settings(config: str) -> tuple[Settings, Path]:
     """Settings of an example (by its name) or of a YAML file (by its path), and the default root.
 
-    The root, relative to which sources are found, is the file's folder; for an example the current
-    folder. Raises ConfigError: unknown name, missing file, bad YAML, unknown or duplicate key, wrong type.
+    The root, relative to which sources and all other paths are found, is the file's folder; for an example
+    the current folder. Raises ConfigError: unknown name, missing file, bad YAML, unknown or duplicate key,
+    wrong type.
     """
     text, name, root = _read(config)
-    settings = parse_settings(text, name, root)
-    return settings, root
+    return with_whole_paths(parse_settings(text, name, root), root), root
 
 
 def parse_settings(text: str, name: str, root: Path | None = None) -> Settings:

@@ -2,13 +2,15 @@
 
 import io
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from rich.console import Console
 
 from components.monitoring.opinions import OpinionReport, TopicCount, TopicSurge
-from flows import console, console_operations
+from flows import console, console_operations, console_pretrain
 
 
 @pytest.fixture
@@ -17,6 +19,16 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     text = io.StringIO()
     monkeypatch.setattr(console, "_console", Console(file=text, width=120, highlight=False))
     return text
+
+
+def test_lines_to_paste_mean_the_same_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: io.StringIO
+) -> None:
+    """A whole path, on one line however long it is."""
+    monkeypatch.chdir(tmp_path)
+    encoder = Path("pretrained") / ("x" * 150)
+    console.verbatim(console_pretrain.yaml_lines(encoder))
+    assert yaml.safe_load(shown.getvalue()) == {"encoder": {"name": str(tmp_path / encoder)}}
 
 
 def gate(name: str, kind: str) -> dict[str, Any]:

@@ -74,5 +74,18 @@ def test_data_configuration_and_weights_are_told_apart(tiny_shop: Any, tmp_path:
     assert _changed(after_data, after_settings) == {"configuration"}
 
 
+def test_an_encoder_in_another_place_is_no_other_configuration(tiny_shop: Any, tmp_path: Path) -> None:
+    """What its folder holds is in the fingerprint already."""
+
+    def parts() -> dict[str, Any]:
+        return fingerprint.run_fingerprint(open_shop(str(tiny_shop.config), None, str(tmp_path)))
+
+    before = parts()
+    encoder = open_shop(str(tiny_shop.config), None, str(tmp_path)).settings.encoder
+    shutil.copytree(encoder.name, tiny_shop.folder / "mini")
+    tiny_shop.configure(encoder=encoder.model_dump(mode="json") | {"name": "mini"})
+    assert _changed(before, parts()) == set()
+
+
 def _changed(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
     return {part for part in old if old[part] != new[part]}

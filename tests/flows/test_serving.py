@@ -265,12 +265,16 @@ def test_undiscoverable_items_are_listed_and_exported(retrained: Any, debut: Any
         assert json.loads((run / name).with_suffix(".json").read_text())["undiscoverable"] == counts[role]
 
 
-def test_a_release_is_verified_and_a_changed_byte_named(retrained: Any, debut: Any, finished: Any) -> None:
+def test_a_release_is_verified_and_a_changed_byte_named(
+    retrained: Any, debut: Any, finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By D alone; with a public key configured, an unsigned release is refused too."""
     champion = finished[1].json["champion_digest"]
     assert "every file is as it was built" in debut("release", "verify", *retrained.arguments).out
     keys = retrained.folder / "team"
-    assert debut("keys", "signing", keys).code == 0
+    monkeypatch.chdir(retrained.folder)
+    made = debut("keys", "signing", "team")
+    assert made.code == 0 and f"  public_key: {keys / 'signing.pub'}\n" in made.out
     assert (keys / "signing.key").stat().st_mode & 0o777 == 0o600
     retrained.configure(signing={"public_key": str(keys / "signing.pub")})
     assert champion[:12] in debut("release", "verify", *retrained.arguments).sentence

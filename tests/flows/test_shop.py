@@ -64,6 +64,33 @@ def test_a_path_may_begin_with_the_home_folder(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "secret").is_file()
 
 
+def test_a_deployed_run_finds_what_lies_beside_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker runs in a temporary folder; decision log, live items, traffic log and keys are the same."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    (home / "debut.yaml").write_text(
+        "shop: a\ntables: {items: SELECT 1}\nworkspace: work\ndecisions: log\n"
+        "serving: {live: live, traffic: ../traffic, key_file: keys.json, log_secret: secret}\n"
+        "signing: {private_key: keys/signing.key, public_key: keys/signing.pub}\n"
+    )
+    monkeypatch.chdir(home)
+    shop = open_shop("debut.yaml", None, None)
+    shop.decision_log().append("role_change", release=None, actor="me", reason="for a test")
+    values = _values(shop, "debut.yaml", None, "process")
+    monkeypatch.chdir(elsewhere)
+    there = open_shop(values["DEBUT_CONFIG"], values["DEBUT_ROOT"], values["DEBUT_WORKSPACE"])
+    assert len(there.decision_log().records()) == 1
+    assert there.settings == shop.settings
+    assert there.decisions == str(home / "log") and there.live_items == str(home / "live")
+    assert there.traffic.resolve() == tmp_path / "traffic"
+    shop_keys(there).add("till", "read")
+    assert (home / "keys.json").is_file() and not list(elsewhere.iterdir())
+    assert there.settings.signing.public_key == str(home / "keys/signing.pub")
+
+
 def test_the_demo_generates_its_files_once_and_needs_no_root(tmp_path: Path) -> None:
     """`debut check | retrain --config demo`, as `debut demo` itself."""
     shop = open_shop("demo", None, str(tmp_path))

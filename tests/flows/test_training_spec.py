@@ -1,5 +1,6 @@
 """What a retrain fine-tunes: the base, or the champion's encoder."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,16 @@ def test_it_begins_with_the_base_or_with_the_champion(
     run = _run(settings, tmp_path)
     assert start_of(run, settings, miner) == (tiny_encoder, "of the base", settings.encoder)
     assert start_of(run, _warm(settings), miner) == (miner.encoder, miner.digest, settings.encoder)
+
+
+def test_a_champion_may_note_the_relative_path_of_its_base(
+    settings: Settings, miner: Miner, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    """An earlier version kept `encoder.name` as debut.yaml has it."""
+    file = miner.encoder / "encoder.json"
+    short = f"{tiny_encoder.parent.name}/{tiny_encoder.name}"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"name": short}))
+    assert start_of(_run(settings, tmp_path), _warm(settings), miner)[0] == miner.encoder
 
 
 @pytest.mark.parametrize("changes", [{"pooling": "cls"}, {"item_fields": ("title", "brand")}])

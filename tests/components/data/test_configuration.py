@@ -39,6 +39,53 @@ def test_a_file_gives_settings_and_its_folder_as_root(tmp_path: Path) -> None:
     assert root == tmp_path
 
 
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    """Not to the current folder; addresses, whole paths and ~ stay as they are."""
+    path = tmp_path / "debut.yaml"
+    path.write_text(
+        f"{MINIMAL}decisions: s3://bucket/log\n"
+        "serving: {live: live, traffic: /var/traffic, key_file: ~/keys}\n"
+        "signing: {public_key: ../signing.pub}\n"
+    )
+    settings, _ = load_settings(str(path))
+    assert settings.decisions == "s3://bucket/log"
+    assert (settings.serving.live, settings.serving.traffic) == (str(tmp_path / "live"), "/var/traffic")
+    assert (settings.serving.key_file, settings.serving.log_secret) == ("~/keys", None)
+    assert settings.signing.public_key == str(tmp_path / "../signing.pub")
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        *(("pretrained/here", True), ("here", True), ("./gone", True), ("a/b/c", True)),
+        *(("org/name", False), ("bert-base-uncased", False)),
+    ],
+)
+def test_an_encoder_is_a_folder_beside_the_file_or_a_hubs(tmp_path: Path, name: str, whole: bool) -> None:
+    """What no hub's name can be is a path even where nothing lies there: the error names the whole of it."""
+    for folder in ("pretrained/here", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    path = tmp_path / "debut.yaml"
+    path.write_text(f"{MINIMAL}encoder: {{name: {name}}}\n")
+    assert load_settings(str(path))[0].encoder.name == (str(tmp_path / name) if whole else name)
+
+
+@pytest.mark.parametrize("key", ["decisions: it", "encoder: {name: it}", "serving: {traffic: it}"])
+def test_what_lies_in_the_current_folder_alone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Earlier versions looked there; another log or encoder is not taken in silence."""
+    here = tmp_path / "here"
+    (here / "it").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    path = tmp_path / "debut.yaml"
+    path.write_text(f"{MINIMAL}{key}\n")
+    with pytest.raises(ConfigError, match=rf"there is no {tmp_path}/it; but there is {here}/it"):
+        load_settings(str(path))
+    (tmp_path / "it").mkdir()
+    load_settings(str(path))
+
+
 def test_every_example_is_found_by_name_and_valid() -> None:
     """All names that are listed load, and are named after their shop."""
     assert {"home_depot", "online_retail", "best_buy", "womens_clothing"} <= set(example_names())
