@@ -10,10 +10,15 @@ from typing import Any
 from prefect import Task
 
 from components.contract.digests import sha256_json
+from components.contract.files import disk_errors
+from components.contract.learning import EncoderSettings
 from components.contract.records import CheckedData, LoadedData, PreparedData, TaskData
 from flows import console
-from flows.fingerprint import run_fingerprint
+from flows.fingerprint import encoder_digestible, run_fingerprint
 from flows.shop import Shop
+
+RECORDS = "stage_records"
+"""Folder of the workspace with the record of each folder in `stages`, by its key."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,25 @@ class Run:
         """Runs a stage's task, or takes its result from the cache.
 
         The key is what decides the stage's outcome: `inputs`, the components' code and the installed
-        versions. The task gets `folder`, where it leaves its files; a result whose folder is gone is made
-        again.
+        versions. The task gets `folder`, where it leaves its files. Its record is in the workspace, too, not
+        in the storage of whichever Prefect runs it; one whose folder is gone is dropped before the stage is
+        made again, so that it never stands for another run's folder, even after a kill.
         """
         code = (self.fingerprint["code"], self.fingerprint["versions"])
         key = f"{stage}-{sha256_json([_plain(inputs), code])}"
         folder = self.shop.workspace / "stages" / key[: len(stage) + 13]
-        keyed = task.with_options(
-            cache_key_fn=_constant(key), persist_result=True, refresh_cache=not folder.exists()
-        )
+        record = self.shop.workspace / RECORDS / key
         if not folder.exists():
+            with disk_errors(record):
+                record.unlink(missing_ok=True)
+        if not record.exists():
             console.step(_name(task, arguments))
+        keyed = task.with_options(
+            cache_key_fn=_constant(key),
+            persist_result=True,
+            result_storage=record.parent,
+            refresh_cache=False,
+        )
         self.used[folder] = stage
         return keyed(folder=folder, **arguments), folder
 
@@ -90,6 +103,8 @@ def _name(task: Task[..., Any], arguments: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:
     """Records and settings as plain JSON values, also inside lists and tuples."""
+    if isinstance(value, EncoderSettings):  # where the base's weights matter, their digest is a further input
+        return encoder_digestible(value)
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

@@ -215,13 +215,12 @@ def test_where_releases_are_signed_version_0_is_promoted_only_signed(retrained: 
 
 @pytest.mark.slow
 def test_forced_on_a_server_the_stages_come_from_the_cache(
-    finished: Any, retrained: Any, prefect_url: str, debut_process: Callable[..., Any]
+    finished: Any, retrained: Any, prefect_url: str, debut_process: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """With PREFECT_API_URL and --force every stage is as before, the decision is taken anew, and the server
-    shows tasks by readable names and the report, table and plot as artifacts."""
+    """With PREFECT_API_URL, a home of its own and --force every stage is as before, the decision is taken
+    anew, and the server shows tasks by readable names and the report, table and plot as artifacts."""
     shop, first = finished
-    # Results lie beside the embedded server's database; the run itself is another server's.
-    environment = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(shop.workspace / "prefect")}
+    environment = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(tmp_path / "another home")}
     stages = _stages(retrained)
     forced = debut_process("retrain", *retrained.arguments, "--json", "--force", **environment)
     assert forced.code == 0, forced.err
