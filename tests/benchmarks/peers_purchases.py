@@ -12,10 +12,11 @@ from typing import Any
 
 import hybrid
 import numpy as np
+import peers_search
 import polars as pl
 import rankings
-from peer import Peer, Run
-from peers_search import encoder_of, recall, say
+from peer import FusedPeer, Peer, Run
+from peers_search import encoder_of, recall, say, tuned_bm25
 from rankings import ScoredIndex
 from scipy.sparse import csr_array, diags_array
 
@@ -23,7 +24,7 @@ from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
 from components.contract.retrieving import HistoryScoring
 from components.encoder.base import resolve_base
-from components.index import exact, histories, topk
+from components.index import exact, histories, postings, topk
 from components.index.exact import ExactIndex
 from components.index.topk import Scores, catalogue_rows
 
@@ -150,7 +151,7 @@ def _content_knn(run: Run) -> Retriever:
 
 _CODE = (sys.modules[__name__], rankings, topk)
 
-PEERS = (
+PEERS: tuple[Peer | FusedPeer, ...] = (
     Peer(
         "popularity",
         "number of buyers before the cut-off",
@@ -173,6 +174,13 @@ PEERS = (
         modules=_CODE,
     ),
     Peer(
+        "bm25",
+        "bm25s over the titles of the history; stemmer, k1 and b by validation",
+        tuned_bm25,
+        packages=("bm25s", "PyStemmer"),
+        modules=(peers_search, rankings, postings, topk),
+    ),
+    Peer(
         "content_knn",
         "all-MiniLM-L6-v2, untrained; mean of the highest cosines to the history, or cosine to its mean, by "
         "validation",
@@ -189,4 +197,7 @@ PEERS = (
         packages=("torch",),
         modules=(*_CODE, hybrid),
     ),
+    FusedPeer("rrf_bm25_content_knn", ("bm25", "content_knn")),
+    FusedPeer("rrf_bm25_item_knn", ("bm25", "item_knn")),
+    FusedPeer("rrf_bm25_hybrid", ("bm25", "hybrid")),
 )

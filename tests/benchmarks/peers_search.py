@@ -26,6 +26,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.index import exact, postings, topk
 from components.index.exact import ExactIndex
 from components.index.postings import Postings
+from components.index.topk import catalogue_rows
 from components.training.pairs import SEARCH, read_pairs
 from components.training.validation import Validation, recall_of, stopping_recall
 
@@ -40,10 +41,14 @@ RATES = (2e-5, 1e-4, 3e-4)
 def bm25(
     name: str, item_ids: Sequence[str], cut: list[list[str]], stem: bool, k1: float, b: float
 ) -> Retriever:
-    index = Postings.build(cut, k1, b)
+    """A query is its text, a history the words of all its items."""
+    index, row_of = Postings.build(cut, k1, b), catalogue_rows(item_ids)
 
     def score(request: Request) -> Any:
-        (words,) = _words([str(request.text)], stem)
+        if request.text is not None:
+            (words,) = _words([request.text], stem)
+        else:
+            words = [word for item in request.history if item in row_of for word in cut[row_of[item]]]
         scores = index.scores(words)
         return None if scores is None else np.where(scores > 0, scores, -np.inf)
 
@@ -63,7 +68,7 @@ def _default_bm25(run: Run) -> Retriever:
     return bm25("bm25_defaults", run.bench.item_ids, _words(run.bench.texts, False), False, 1.5, 0.75)
 
 
-def _tuned_bm25(run: Run) -> Retriever:
+def tuned_bm25(run: Run) -> Retriever:
     """By recall@10 on validation: the stemmer with bm25s's own k1 and b, then k1 and b."""
     validation = run.bench.validation
     cut = {stem: _words(validation.texts, stem) for stem in (False, True)}
@@ -156,7 +161,7 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
     Peer(
         "bm25",
         "bm25s; stemmer, k1 and b by validation",
-        _tuned_bm25,
+        tuned_bm25,
         packages=("bm25s", "PyStemmer"),
         modules=_INDEX,
     ),
