@@ -9,6 +9,7 @@ from typing import Self
 import polars as pl
 
 from components.contract.records import Record
+from components.contract.tables import EVENT_GRADES
 from components.profiles.priors import Priors
 
 SHOWN = "impression"
@@ -33,7 +34,7 @@ class Activity(Record):
 @dataclass(frozen=True, eq=False)
 class Behaviour:
     acts: pl.DataFrame
-    """user_id, at, kind, item_id, sorted by user and time."""
+    """user_id, at, kind, item_id, grade, sorted by user and time."""
     items: pl.DataFrame
     """item_id, category, brand, price as the shop's data has them."""
 
@@ -41,7 +42,8 @@ class Behaviour:
     def of(cls, events: pl.DataFrame, items: pl.DataFrame) -> Self:
         """events, items: checked tables; rows without a user and what a user was only shown are left out."""
         acts = events.select("user_id", "at", "kind", "item_id").drop_nulls()
-        acts = acts.filter(pl.col("kind") != SHOWN).sort("user_id", "at", maintain_order=True)
+        acts = acts.filter(pl.col("kind") != SHOWN).sort("user_id", "at", "item_id", maintain_order=True)
+        acts = acts.with_columns(grade=pl.col("kind").replace_strict(EVENT_GRADES, default=0.0))
         return cls(acts, items.select("item_id", "category", "brand", "price"))
 
     @classmethod
@@ -64,9 +66,11 @@ class Behaviour:
         return newest if isinstance(newest, datetime) else None
 
     def past(self, user_id: str) -> list[str]:
-        """The user's distinct items in the order of the first acts on them; none for a user nobody knows."""
-        items = self._acts_of(user_id).get_column("item_id")
-        return list(items.unique(maintain_order=True))
+        """The user's distinct items by acts of the strongest kind that the user has, in the order of the
+        first of them: of one who bought the history that is judged (0005). None for a user nobody knows."""
+        own = self._acts_of(user_id)
+        strongest = own.filter(pl.col("grade") == pl.col("grade").max())
+        return list(strongest.get_column("item_id").unique(maintain_order=True))
 
     def past_items(self, user_id: str) -> pl.DataFrame:
         """category, brand and price of the user's distinct items, those that the shop's data has."""

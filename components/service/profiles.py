@@ -43,17 +43,18 @@ class ProfileRoutes:
         past = [] if behaviour is None else await asyncio.to_thread(behaviour.past, user_id)
         if behaviour is None or not past:
             raise ProblemError(404, UNKNOWN)
-        of_release = await self._of_release(past[-MOST_HISTORY:])
+        of_release = await self._of_release(past)
         found = await asyncio.to_thread(user_profile, behaviour, user_id, of_release)
         if found is None:
             raise ProblemError(404, UNKNOWN)
         return found
 
     async def _of_release(self, past: list[str]) -> OfRelease:
-        request = Request("profile", history=tuple(past), exclude=frozenset(past))
+        history = past[-MOST_HISTORY:]
+        request = Request("profile", history=tuple(history), exclude=frozenset(past))
         found = await asyncio.wrap_future(self._serving.search(request, DEPTH, Filters()))
         index = found.index
-        vector = await asyncio.wrap_future(self._serving.run(lambda: index.user_vector(past)))
+        vector = await asyncio.wrap_future(self._serving.run(lambda: index.user_vector(history)))
         items = [index.item(row) for row in found.rows]
         return OfRelease(
             digest=self._serving.release_of(index).digest,

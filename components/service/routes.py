@@ -19,7 +19,16 @@ from components.service.explaining import explain
 from components.service.index_thread import Found
 from components.service.problems import ProblemError, body_responses, request_id_of, responses
 from components.service.request_checks import json_body, known_parameters
-from components.service.schemas import Answer, Explanation, Hit, K, RecommendBody, SearchAnswer, UserId
+from components.service.schemas import (
+    MOST_HISTORY,
+    Answer,
+    Explanation,
+    Hit,
+    K,
+    RecommendBody,
+    SearchAnswer,
+    UserId,
+)
 from components.service.serving import Release, Serving
 
 RELEASE_HEADER = "X-Debut-Release"
@@ -100,11 +109,12 @@ class SearchRoutes:
 
     async def recommend(self, request: Request, body: RecommendBody) -> Response:
         """Items for a user's past items; what the user has is left out unless `exclude_history` is false."""
-        history = body.history or await self._known_history(body.user_id)
+        past = body.history or await self._known_history(body.user_id)
         asked = _asked(request, "recommendation", body.k, body.filters, user_id=body.user_id)
-        excluded = frozenset(history) if body.exclude_history else frozenset()
+        excluded = frozenset(past) if body.exclude_history else frozenset()
+        history = tuple(past[-MOST_HISTORY:])
         found, release = await self._found(
-            ports.Request("recommend", history=tuple(history), exclude=excluded), asked
+            ports.Request("recommend", history=history, exclude=excluded), asked
         )
         hits = self._answering.hits(asked, release, found)
         return _json(Answer(request_id=asked.request_id, release=release.digest, results=hits), release)
@@ -151,7 +161,7 @@ class SearchRoutes:
         history = await asyncio.to_thread(self._serving.releases.history_of, user_id)
         if not history:
             raise ProblemError(404, "Nothing is known of this user: send past items as history.")
-        return history[-1_000:]
+        return history
 
     async def _debug(
         self, query: str, hits: Sequence[Hit], filters: Filters, release: Release, found: Found

@@ -43,10 +43,19 @@ def profile_of(behaviour: Behaviour, user: str, ranked: Any = ()) -> UserProfile
 
 
 def test_a_past_is_what_the_user_did(behaviour: Behaviour) -> None:
-    """Each item once, in the order of first acts; what was only shown is no act."""
-    assert behaviour.past("ann") == ["3", "1", "2"]
-    assert behaviour.past("bob") == ["3", "4", "gone"]
+    """Each item once, in the order of first acts, by the strongest kind, as it is judged: what was only
+    looked at may be recommended."""
+    assert behaviour.past("ann") == ["1"]
+    assert behaviour.past("bob") == ["3"]
     assert behaviour.past("an") == behaviour.past("zoe") == []
+
+
+def test_who_never_bought_has_a_past_too() -> None:
+    """By the strongest acts that there are."""
+    acts = [(1, "2", "view"), (2, "4", "cart"), (3, "1", "cart"), (4, "4", "cart")]
+    rows = [(datetime(2026, 1, day), "cat", item, kind) for day, item, kind in acts]
+    events = pl.DataFrame(rows, schema=["at", "user_id", "item_id", "kind"], orient="row")
+    assert Behaviour.of(events, ITEMS).past("cat") == ["4", "1"]
 
 
 def test_activity_counts_acts_and_days(behaviour: Behaviour) -> None:
