@@ -21,8 +21,16 @@ from components.release.plan import choose_plan, export_graphs, weigh_implied
 from components.release.ranker import choose_rankers
 from components.split.purchases import read_purchases
 from components.split.split import cutoff_of
-from components.split.statistics import read_reviews, read_traffic
+from components.split.statistics import read_traffic
+from components.tasks.sentiment import read_opinions, write_read_reviews
 from flows import console
+
+
+@task(name="read reviews by their words")
+def read_reviews(folder: Path, reader: ShopTask, rows: Path, split_folder: Path) -> str:
+    with stage_folder(folder) as out:
+        write_read_reviews(reader, rows, split_folder, out)
+    return folder.name
 
 
 @task(name="encode the catalogue", task_run_name="encode the catalogue: {model}")
@@ -32,10 +40,17 @@ def encode_items(
     split_folder: Path,
     model: str,  # noqa: ARG001 – shown in the run's name
     index: Path | None = None,
+    ranked: bool = False,
+    opinions: Path | None = None,
 ) -> str:
-    """index: one that the same encoder made; its vectors hold for the items that have the same text still."""
+    """index: one that the same encoder made; its vectors hold for the items that have the same text still.
+    ranked: with what a second stage reads; opinions: the reviews as they were read for it."""
     items = pl.read_parquet(split_folder / "items.parquet")
     loaded = TransformerEncoder.load_saved(encoder)
+    known_of_items = None
+    if ranked:
+        reviews = read_opinions(split_folder, opinions)
+        known_of_items = observed(items, read_traffic(split_folder), reviews, cutoff_of(split_folder))
     with stage_folder(folder) as out:
         settings = loaded.settings
         known = KnownVectors(index, settings.item_fields, loaded.encode_catalogue) if index else None
@@ -46,7 +61,7 @@ def encode_items(
             out,
             settings.language,
             read_purchases(split_folder, "statistics"),
-            observed(items, read_traffic(split_folder), read_reviews(split_folder), cutoff_of(split_folder)),
+            known_of_items,
         )
     if known is not None:
         console.fact("item vectors", f"{known.taken:,} as they were, {known.encoded:,} texts encoded")
@@ -93,11 +108,14 @@ def fit_second_stage(
     heads: Path | None,
     settings: Settings,
     histories: Path | None,
+    opinions: Path | None,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
     """The plan with the entrances that have a ranker; the folder holds them and what validation said."""
     with stage_folder(folder) as out:
-        return choose_rankers(plan, encoder, graph, vectors, split_folder, heads, settings, out, histories)
+        return choose_rankers(
+            plan, encoder, graph, vectors, split_folder, heads, settings, out, histories, opinions
+        )
 
 
 @task(name="try encoders of histories", task_run_name="try encoders of histories: {model}")

@@ -14,11 +14,13 @@ from components.pretraining.spec import read_pretrained
 from components.release import candidate as candidates
 from components.release.fingerprint import Fingerprint
 from components.release.plan import graph_of
+from components.split.judged import read_judged
 from components.split.trained_on import trained_on
 from components.tasks.rows import trained_items, trained_queries
+from components.tasks.sentiment import READ
 from components.training.written import written_rows
-from flows import build_stages, training_stages
-from flows.console_ranking import second_stage
+from flows import build_stages, second_stage, training_stages
+from flows.console_ranking import second_stage as tell_second_stage
 from flows.run import Data, Run
 from flows.signing import sign_release
 
@@ -93,6 +95,9 @@ def _fingerprint(
     if not baseline:
         of_written = written_rows([folder for folder, stage in run.used.items() if stage == "written"])
         requests, items = [*requests, *of_written[0]], [*items, *of_written[1]]
+    if run.shop.settings.ranking.learner != "none":  # fitted on the validation part's lists
+        judged = read_judged(data.split, "validation", reader="second stage").values()
+        requests = [*requests, *(request.request_id for one in judged for request in one.requests)]
     pretrained = read_pretrained(resolve_base(run.shop.settings.encoder))
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
@@ -255,9 +260,10 @@ def _with_rankers(
         plan=plan,
         settings=settings,
         histories=histories,
+        opinions=second_stage.opinions(run, data),
         model=model.name,
     )
-    second_stage(model.name, folder)
+    tell_second_stage(model.name, folder)
     return ranked, folder
 
 
@@ -279,18 +285,25 @@ def exported(run: Run, model: Model) -> Path:
 
 
 def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None = None) -> Path:
-    """Folder of a split's catalogue as an encoder sees it, with what was bought and observed before its
-    cut-off; splits with other requests share it, and encoders that differ in how queries are mapped. index: a
-    release's of the same encoder, whose vectors are used again."""
+    """Folder of a split's catalogue as an encoder sees it, with what was bought before its cut-off and, for a
+    second stage, observed; splits with other requests share it, and encoders that differ in how queries are
+    mapped. index: a release's of the same encoder, whose vectors are used again."""
     read = [data.split / "items.parquet", *sorted((data.split / "statistics").glob("*.parquet"))]
+    ranked = second_stage.asked(run)
+    opinions = second_stage.opinions(run, data) if ranked else None
+    if opinions is not None:
+        read.append(opinions / READ)
+    digests = [sha256_file(path) for path in read if path.is_file()]
     _, folder = run.cached(
         build_stages.encode_items,
         "vectors",
-        [*(sha256_file(path) for path in read if path.is_file()), items_digest(encoder)],
+        [*digests, str(data.prepared.cutoff), ranked, items_digest(encoder)],
         encoder=encoder,
         split_folder=data.split,
         model=model,
         index=index,
+        ranked=ranked,
+        opinions=opinions,
     )
     return folder
 

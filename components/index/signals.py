@@ -21,10 +21,10 @@ from components.index.columns import Columns
 from components.index.growing import GrowingArray
 from components.ranking.credibility import Credibility, Floats
 from components.ranking.features import ItemValues
-from components.ranking.observations import Observed
+from components.ranking.observations import OF_REVIEWS, Observed
 
 SIGNALS_FILE = "signals.safetensors"
-KINDS = ("demand", "attraction", "rating")
+KINDS = ("demand", "attraction", *OF_REVIEWS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +57,12 @@ class Signals:
     @classmethod
     def build(cls, vectors: Vectors, observed: Observed) -> Self:
         """vectors: (n, d) of the same items."""
-        noise = {"rating": observed.rating_noise}
         kinds = {}
         for name in KINDS:
             total, exposure = (
                 values.astype(np.float32).astype(np.float64) for values in observed.kinds[name]
             )
-            expected = Credibility.fit(vectors, total, exposure, noise.get(name))
+            expected = Credibility.fit(vectors, total, exposure, observed.noise.get(name))
             kinds[name] = Signal(total, exposure, expected)
         return cls(kinds)
 
@@ -101,6 +100,10 @@ class Signals:
             arrays = load_file(path)
         kinds = {}
         for name in KINDS:
+            if f"{name}.total" not in arrays:  # of an earlier version: not observed
+                none = np.zeros(len(arrays["demand.total"]))
+                kinds[name] = Signal(none, none, Credibility.nothing())
+                continue
             total, exposure = (arrays[f"{name}.{part}"].astype(np.float64) for part in ("total", "exposure"))
             mean, strength = arrays[f"{name}.scalars"].tolist()
             expected = Credibility(arrays[f"{name}.coefficients"], arrays[f"{name}.centre"], mean, strength)
@@ -144,6 +147,6 @@ class LiveSignals:
 
     def _values(self, vectors: Vectors, own: Rows) -> dict[str, NDArray[np.float32]]:
         return {
-            name: signal.values(vectors, own, logarithm=name != "rating")
+            name: signal.values(vectors, own, logarithm=name not in OF_REVIEWS)
             for name, signal in self._snapshot.kinds.items()
         }

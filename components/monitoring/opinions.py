@@ -24,10 +24,8 @@ from components.contract.records import Record
 from components.monitoring.surges import Chart, calibrated, surges
 from components.monitoring.topics import FACTORS, Topics
 from components.tasks.heads import Head, prompted
+from components.tasks.sentiment import NEGATIVE, POSITIVE, SENTIMENT, tells_sentiment
 
-SENTIMENT = "sentiment"
-"""The task whose head says so; its labels are NEGATIVE and POSITIVE, others are neither."""
-NEGATIVE, POSITIVE = "negative", "positive"
 REVIEWS, ITEMS, REPORT = "reviews.parquet", "items.parquet", "opinions.json"
 EXAMPLES, EXAMPLE_CHARACTERS = 3, 160
 _MOST_PRIOR = 1_000.0
@@ -287,4 +285,4 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
 def sentiment_head(heads: Mapping[str, Head]) -> Head | None:
     """The champion's head of that task, where its labels tell negative from positive."""
     head = heads.get(SENTIMENT)
-    return head if head is not None and {NEGATIVE, POSITIVE} <= set(head.labels) else None
+    return head if head is not None and tells_sentiment(head.labels) else None

@@ -18,6 +18,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from components.contract.ports import Vectors
 
@@ -47,18 +48,23 @@ class Credibility:
         (None) the mean rate, as Poisson's is."""
         seen = exposure > 0
         if total[seen].sum() <= 0:
-            zero = np.zeros(vectors.shape[1])
-            return cls(zero, zero, 0.0, 1.0)
+            return cls.nothing()
         weights = exposure[seen] / exposure[seen].mean()
         rates = total[seen] / exposure[seen]
         mean = float(np.average(rates, weights=weights))
         centre = np.average(vectors[seen], axis=0, weights=weights).astype(np.float64)
-        coefficients, left_out = _ridge(vectors[seen] - centre, rates - mean, weights)
+        with threadpool_limits(1):  # the same bytes, whatever the number of cores: they are under D
+            coefficients, left_out = _ridge(vectors[seen] - centre, rates - mean, weights)
         noise = mean if noise is None else noise
         # Left-out errors hold an item's own noise and what the prior misses of its rate.
         spread = np.average((rates - mean - left_out) ** 2, weights=weights)
         between = max(spread - noise / exposure[seen].mean(), 1e-3 * spread, 1e-12)
         return cls(coefficients, centre, mean, max(float(noise / between), LEAST_STRENGTH))
+
+    @classmethod
+    def nothing(cls) -> Self:
+        """Of a kind that was never observed."""
+        return cls(np.zeros(0), np.zeros(0), 0.0, 1.0)
 
     def prior(self, vectors: Vectors) -> Floats:
         """(m, d) → (m,) m."""
@@ -78,16 +84,19 @@ def _ridge(moved: Floats, targets: Floats, weights: Floats) -> tuple[Floats, Flo
     """Coefficients (d,) and what each item's prediction is without it (n,), by the penalty with the least
     weighted squared error of the latter."""
     root = np.sqrt(weights)
-    left, singular, right = np.linalg.svd(moved * root[:, None], full_matrices=False)
-    shown = left.T @ (targets * root)
+    scaled = moved * root[:, None]
+    values, basis = np.linalg.eigh(scaled.T @ scaled)
+    rotated = scaled @ basis
+    shown = rotated.T @ (targets * root)
     best: tuple[float, Floats, Floats] | None = None
     for penalty in PENALTIES:
-        shrunk = singular**2 / (singular**2 + penalty)
-        fitted = (left * shrunk) @ shown / root
-        own = np.minimum((left**2) @ shrunk, 0.99)  # an item's share in its own prediction
+        shrunk = 1.0 / (np.maximum(values, 0.0) + penalty)
+        fitted = rotated @ (shrunk * shown) / root
+        # An item's share in its own prediction.
+        own = np.minimum(np.einsum("nd,nd,d->n", rotated, rotated, shrunk), 0.99)
         without = (fitted - own * targets) / (1 - own)
         error = float(np.average((targets - without) ** 2, weights=weights))
         if best is None or error < best[0]:
-            best = error, right.T @ (singular / (singular**2 + penalty) * shown), without
+            best = error, basis @ (shrunk * shown), without
     assert best is not None
     return best[1], best[2]

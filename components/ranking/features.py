@@ -25,15 +25,16 @@ FEATURES = (
     "demand",
     "attraction",
     "rating",
+    "sentiment",
 )
 """score: of the first stage. text: cosine to the query, or similarity to the past items' texts. shared: words
 that query and item share, or what the same users bought. implied: match with what a query implies. These four
 in standard deviations from the list's mean: their level depends on how long a history or a query is, and says
 nothing of an item. category_share, brand_share: share of the profile with the item's. price_fit: distance of
 the logarithms of its price and of the profile's median. price: its logarithm. demand: who took it per day.
-attraction: clicks per look at it. rating: stars. The last three by credibility.py, the first two of them as
-logarithms of their ratio to the mean."""
-RISING = ("text", "shared", "implied", "category_share", "brand_share", "rating")
+attraction: clicks per look at it. rating: stars. sentiment: what its reviews say, from 0 to 1. The last four
+by credibility.py, the first two of them as logarithms of their ratio to the mean."""
+RISING = ("text", "shared", "implied", "category_share", "brand_share", "rating", "sentiment")
 """Features that never lower a score as they rise."""
 
 Floats = NDArray[np.float32]
@@ -87,6 +88,7 @@ class ItemValues:
     demand: Floats
     attraction: Floats
     rating: Floats
+    sentiment: Floats
 
 
 def best(score: Floats, rows: Rows, count: int = FEEDBACK) -> Rows:
@@ -111,6 +113,7 @@ def features(proposed: Proposed, items: ItemValues) -> Floats:
         items.demand[rows],
         items.attraction[rows],
         items.rating[rows],
+        items.sentiment[rows],
     )
     return np.stack(columns, axis=1).astype(np.float32)
 

@@ -65,8 +65,10 @@ class Ranker:
             raise DataError(
                 f"The ranker's model cannot be read ({error}): build the release again."
             ) from error
-        if tuple(self._booster.feature_name()) != FEATURES:
+        names = self._booster.feature_name()
+        if not set(names) <= set(FEATURES):
             raise DataError("The ranker reads other features than this version of Debut has; retrain.")
+        self._columns = [FEATURES.index(name) for name in names]  # an earlier version had fewer
         self.text = text
 
     @classmethod
@@ -103,21 +105,24 @@ class Ranker:
 
     def scores(self, features: Floats, trees: int | None = None) -> Floats:
         """(m, F) → (m,) in standard deviations of the first stage's score; trees: only so many."""
-        added = self._booster.predict(features, num_iteration=trees, num_threads=1)
+        added = self._booster.predict(features[:, self._columns], num_iteration=trees, num_threads=1)
         scores: Floats = (features[:, 0] + added / SCALE).astype(np.float32)
         return scores
 
     def contributions(self, features: Floats) -> NDArray[np.float64]:
         """(m, F + 1): what each feature adds to a score, and last what all items get (TreeSHAP: Lundberg,
         Erion and Lee, 2018). The first stage's score counts to the feature of that name."""
-        found: NDArray[np.float64] = self._booster.predict(features, pred_contrib=True, num_threads=1) / SCALE
+        own = self._booster.predict(features[:, self._columns], pred_contrib=True, num_threads=1) / SCALE
+        found = np.zeros((len(features), len(FEATURES) + 1))
+        found[:, [*self._columns, -1]] = own
         found[:, 0] += features[:, 0]
         return found
 
     def importance(self) -> dict[str, float]:
         """Per feature its share of the gain of all splits."""
         gains = self._booster.feature_importance("gain")
-        return dict(zip(FEATURES, (gains / max(gains.sum(), 1e-12)).tolist(), strict=True))
+        names = self._booster.feature_name()
+        return dict(zip(names, (gains / max(gains.sum(), 1e-12)).tolist(), strict=True))
 
 
 def _lightgbm() -> Any:

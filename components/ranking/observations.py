@@ -1,4 +1,4 @@
-"""What was observed of each item before a moment: who took it, who clicked it when looking, its stars.
+"""What was observed of each item before a moment: who took it, who clicked it when looking, its reviews.
 
 Shapes: n items.
 """
@@ -16,6 +16,7 @@ from components.ranking.propensity import with_looks
 
 HALF_LIFE_DAYS = 30.0
 """Of an act's weight in the demand: what is wanted changes with the season."""
+OF_REVIEWS = ("rating", "sentiment")
 _DECAY = np.log(2.0) / HALF_LIFE_DAYS
 _SECONDS = 86_400.0
 
@@ -25,32 +26,35 @@ class Observed:
     """Per kind of observation the totals and exposures of a catalogue's items (n,)."""
 
     kinds: Mapping[str, tuple[Floats, Floats]]
-    rating_noise: float
-    """Variance of one review's stars."""
+    noise: Mapping[str, float]
+    """Of kinds that are no counts: variance of one observation."""
 
 
 def observed(
     items: pl.DataFrame, traffic: pl.DataFrame | None, reviews: pl.DataFrame | None, until: datetime | None
 ) -> Observed:
-    """items: item_id ascending, first_seen; traffic, reviews: the split's (split.statistics); rows at or
-    after `until` are left out, None: nothing is dated.
-    - demand: first acts of users on the item, each halved every HALF_LIFE_DAYS; days it was there, likewise;
+    """items: item_id ascending, listed_at; traffic, reviews: the split's (split.statistics), the latter with
+    `sentiment` where they were read (tasks.sentiment); rows at or after `until` are left out, None: nothing
+    is dated.
+    - demand: first acts of users on the item, each halved every HALF_LIFE_DAYS; days it was there, likewise,
+      from its listing or else its first event, and none where neither is known;
     - attraction: clicks; looks, on pages whose impressions were logged;
-    - rating: stars; reviews.
+    - rating: stars; reviews. sentiment: what their texts say, from 0 to 1; reviews.
     """
     nothing = np.zeros(len(items)), np.zeros(len(items))
-    found = {"demand": nothing, "attraction": nothing, "rating": nothing}
+    found = dict.fromkeys(("demand", "attraction", *OF_REVIEWS), nothing)
+    noise = {}
     if traffic is not None and until is not None:
         before = traffic.filter(pl.col("at") < until)
         found["demand"] = _demand(items, before, until)
         found["attraction"] = _attraction(items, before)
-    noise = 1.0
-    if reviews is not None:
-        rated = reviews.drop_nulls("rating")
-        if until is not None:
-            rated = rated.filter(pl.col("at") < until)
-        found["rating"] = _sums(items, rated, pl.col("rating"), pl.col("rating").is_not_null())
-        noise = _noise(rated)
+    for name in OF_REVIEWS:
+        if reviews is not None and name in reviews.columns:
+            told = reviews.drop_nulls(name)
+            if until is not None:
+                told = told.filter(pl.col("at") < until)
+            found[name] = _sums(items, told, pl.col(name), pl.col(name).is_not_null())
+            noise[name] = _noise(told, name)
     return Observed(found, noise)
 
 
@@ -74,12 +78,13 @@ def _demand(items: pl.DataFrame, traffic: pl.DataFrame, until: datetime) -> tupl
     taken = acts.group_by("item_id", who=who).agg(pl.col("at").min())
     age = (pl.lit(until) - pl.col("at")).dt.total_seconds() / _SECONDS
     total, _ = _sums(items, taken, (-_DECAY * age).exp(), pl.lit(0.0))
-    days = items.select(
-        (pl.lit(until) - pl.col("first_seen").fill_null(first).clip(first, until)).dt.total_seconds()
-        / _SECONDS
+    # Not `first_seen`: where nothing is listed it is an event of any date, also one that is judged.
+    seen = traffic.group_by("item_id").agg(seen=pl.col("at").min())
+    there = items.join(seen, on="item_id", how="left", maintain_order="left").select(
+        pl.coalesce("listed_at", "seen").fill_null(until).clip(first, until)
     )
-    exposure = (1.0 - np.exp(-_DECAY * days.to_series().to_numpy().astype(np.float64))) / _DECAY
-    return total, exposure
+    days = (until - there.to_series()).dt.total_seconds().to_numpy().astype(np.float64) / _SECONDS
+    return total, (1.0 - np.exp(-_DECAY * days)) / _DECAY
 
 
 def _attraction(items: pl.DataFrame, traffic: pl.DataFrame) -> tuple[Floats, Floats]:
@@ -89,11 +94,11 @@ def _attraction(items: pl.DataFrame, traffic: pl.DataFrame) -> tuple[Floats, Flo
     return _sums(items, shown, pl.col("clicked").fill_null(0.0), pl.col("look"))
 
 
-def _noise(rated: pl.DataFrame) -> float:
-    """Variance of stars around their item's mean."""
-    within = rated.select(
-        (pl.col("rating") - pl.col("rating").mean().over("item_id")) ** 2, items=pl.len().over("item_id")
+def _noise(told: pl.DataFrame, name: str) -> float:
+    """Variance of reviews around their item's mean."""
+    within = told.select(
+        square=(pl.col(name) - pl.col(name).mean().over("item_id")) ** 2, items=pl.len().over("item_id")
     ).filter(pl.col("items") > 1)
-    squares, items = (within.get_column(name).to_numpy().astype(np.float64) for name in ("rating", "items"))
+    squares, items = (within.get_column(one).to_numpy().astype(np.float64) for one in ("square", "items"))
     freedom = float((1 - 1 / items).sum())
     return float(squares.sum()) / freedom if freedom else 1.0

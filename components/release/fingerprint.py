@@ -43,6 +43,12 @@ class Fingerprint(Record):
         return self.model_copy(update=update | {"starts_cutoff": max(later, default=None)})
 
     @property
+    def has_learned_parts(self) -> bool:
+        """Whether a ranker or an encoder of histories may be in it, also of version 0."""
+        learner = self.settings.get("ranking", {}).get("learner", "none")
+        return learner != "none" or bool(self.settings.get("retrieval", {}).get("history_encoders"))
+
+    @property
     def learned_until(self) -> datetime | None:
         """Where its training rows end; None: it had none, or undated ones."""
         split = SplitSettings.model_validate(self.settings.get("split", {}))
@@ -60,7 +66,7 @@ def overlap(
     or before this cut-off; the same query or user at an earlier time is no overlap. Undated data: no judged
     request may be among its training requests. In both, no new item may be among its training items.
     """
-    if not champion.requests and not champion.items:
+    if not champion.requests and not champion.items and not champion.has_learned_parts:
         return None
     until = champion.starts_cutoff or champion.cutoff
     dated = cutoff is not None and until is not None

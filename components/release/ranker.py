@@ -35,7 +35,8 @@ from components.release.plan import understanding_of, whole_validation
 from components.split.judged import JudgedSet
 from components.split.purchases import read_purchases
 from components.split.split import learned_until
-from components.split.statistics import read_reviews, read_traffic
+from components.split.statistics import read_traffic
+from components.tasks.sentiment import read_opinions
 
 K = 10
 FOLDS = 5
@@ -183,17 +184,18 @@ def choose_rankers(
     settings: Settings,
     out: Path,
     histories: Path | None = None,
+    opinions: Path | None = None,
 ) -> RetrievalPlan:
     """Fits what `settings.ranking` asks for into `out` and returns the plan with the entrances that have one.
 
     The arguments are those of `release.plan.weigh_implied`, and the plan that it gave; histories: those of
-    `choose_plan`. Writes <entrance>.txt
-    of those that are carried and, always, ranker.json with what validation said.
+    `choose_plan`; opinions: reviews that tasks.sentiment has read. Writes <entrance>.txt of those that are
+    carried and, always, ranker.json with what validation said.
     """
     ranking = settings.ranking
     validation, snapshot = whole_validation(split, vectors, settings)
     traffic, since = read_traffic(split), learned_until(split)
-    known = observed(snapshot.items, traffic, read_reviews(split), since)
+    known = observed(snapshot.items, traffic, read_opinions(split, opinions), since)
     purchases = read_purchases(split, "train")
     bought = None
     if plan.co_purchase_weight and purchases is not None:

@@ -17,7 +17,7 @@ from components.split.parts import SplitParts
 TRAFFIC_COLUMNS = (
     "at", "kind", "item_id", "user_id", "session_id", "request_id", "query", "position", "propensity",
 )  # fmt: skip
-REVIEW_COLUMNS = ("at", "item_id", "rating")
+REVIEW_COLUMNS = ("at", "item_id", "rating", "text")
 
 
 def traffic_rows(events: pl.DataFrame, known: pl.DataFrame, until: datetime) -> pl.DataFrame | None:

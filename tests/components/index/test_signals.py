@@ -5,7 +5,7 @@ import pytest
 
 from components.contract.errors import DataError
 from components.index.columns import Columns
-from components.index.signals import SIGNALS_FILE, LiveSignals, Signals
+from components.index.signals import KINDS, SIGNALS_FILE, LiveSignals, Signals
 from components.ranking.observations import Observed
 
 ITEMS, DIMENSIONS = 60, 8
@@ -19,7 +19,7 @@ def vectors() -> np.ndarray:
 
 def observed(**kinds) -> Observed:
     nothing = np.zeros(ITEMS), np.zeros(ITEMS)
-    return Observed({name: kinds.get(name, nothing) for name in ("demand", "attraction", "rating")}, 1.0)
+    return Observed({name: kinds.get(name, nothing) for name in KINDS}, {})
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,18 @@ def test_parts_of_two_catalogues_are_refused(signals, tmp_path):
     save_file(arrays | {"rating.total": np.zeros(3, np.float32)}, tmp_path / SIGNALS_FILE)
     with pytest.raises(DataError, match="different catalogues"):
         Signals.load(tmp_path)
+
+
+def test_what_an_earlier_version_did_not_observe_is_not_known(signals, vectors, make_items, tmp_path):
+    """Its release is judged, and served, as it was."""
+    from safetensors.numpy import load_file, save_file
+
+    signals.save(tmp_path)
+    arrays = load_file(tmp_path / SIGNALS_FILE)
+    earlier = {name: values for name, values in arrays.items() if not name.startswith("sentiment")}
+    save_file(earlier, tmp_path / SIGNALS_FILE)
+    items = LiveSignals(Signals.load(tmp_path), vectors, columns(make_items)).items
+    assert np.isnan(items.sentiment).all() and np.isfinite(items.demand).all()
 
 
 def test_an_appended_item_keeps_what_was_observed_of_its_id_and_a_new_one_gets_the_prior(

@@ -15,6 +15,7 @@ def items(**changes) -> ItemValues:
         "demand": nothing,
         "attraction": nothing,
         "rating": nothing,
+        "sentiment": nothing,
     }
     return ItemValues(**(known | changes))
 
@@ -35,7 +36,7 @@ def test_a_category_counts_by_its_share_of_the_profile():
 
 def test_what_the_profile_does_not_know_is_no_number():
     values = features(proposed([0, 1], [3]), items())
-    for name in ("category_share", "brand_share", "price_fit", "demand", "attraction", "rating"):
+    for name in ("category_share", "brand_share", "price_fit", "demand", "attraction", "rating", "sentiment"):
         assert np.isnan(column(name, values)).all(), name
 
 

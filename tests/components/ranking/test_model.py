@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.contract.errors import ConfigError, DataError
+from components.ranking import model
 from components.ranking.features import FEATURES
 from components.ranking.model import GAIN_STEP, Growth, Lists, Ranker
 from components.ranking.ranker_files import REPORT_FILE, carried, open_rankers
@@ -127,3 +128,18 @@ def test_a_damaged_description_is_named(tmp_path):
     (tmp_path / REPORT_FILE).write_text("{}")
     with pytest.raises(DataError, match="damaged"):
         open_rankers(tmp_path)
+
+
+def test_a_ranker_of_an_earlier_versions_features_reads_its_own(monkeypatch):
+    """It serves, and is judged, as it was; what it does not read adds nothing."""
+    of = lists()
+    fewer = Lists(of.features[:, :-1], of.gains, of.sizes)
+    monkeypatch.setattr(model, "FEATURES", FEATURES[:-1])
+    earlier = Ranker.fit(fewer, SMALL)
+    before = earlier.scores(fewer.features)
+    monkeypatch.undo()
+    loaded = Ranker(earlier.text)
+    assert loaded.scores(of.features).tolist() == before.tolist()
+    told = loaded.contributions(of.features[:5])
+    assert told.shape == (5, len(FEATURES) + 1) and not told[:, -2].any()
+    assert told.sum(axis=1) == pytest.approx(before[:5], abs=1e-4)

@@ -11,9 +11,9 @@ UNTIL = datetime(2025, 6, 1)
 ITEMS = pl.DataFrame(
     {
         "item_id": ["a", "b", "c"],
-        "first_seen": [UNTIL - timedelta(days=1_000), UNTIL - timedelta(days=30), UNTIL + timedelta(days=1)],
+        "listed_at": [UNTIL - timedelta(days=1_000), UNTIL - timedelta(days=30), UNTIL + timedelta(days=1)],
     },
-    schema_overrides={"first_seen": pl.Datetime("us")},
+    schema_overrides={"listed_at": pl.Datetime("us")},
 )
 COLUMNS = {
     "at": pl.Datetime("us"), "kind": pl.String, "item_id": pl.String, "user_id": pl.String,
@@ -50,13 +50,25 @@ def test_an_item_is_exposed_from_its_listing_on_but_not_before_the_log_begins():
     assert days[1] / days[0] == pytest.approx(0.5 / 0.75)  # 30 of the log's 60 days, at a half-life of 30
 
 
+def test_an_unlisted_item_is_exposed_from_its_first_event_before_the_moment():
+    """What happens to it later, or never, is not known yet: both have their prior."""
+    log = events(
+        (60, "purchase", "c", "u", None, None, None),
+        (30, "impression", "a", "u", "r", 1, 1.0),
+        (-1, "purchase", "b", "u", None, None, None),
+    )
+    items = ITEMS.with_columns(listed_at=pl.lit(None, pl.Datetime("us")))
+    total, days = observed(items, log, None, UNTIL).kinds["demand"]
+    assert days[0] / days[2] == pytest.approx(0.5 / 0.75) and days[1] == total[1] == 0.0
+
+
 def test_nothing_at_or_after_the_moment_counts():
     log = events(*((days, "purchase", "a", f"u{days}", None, None, None) for days in (-1, 0)))
     reviews = pl.DataFrame(
         {"at": [UNTIL], "item_id": ["a"], "rating": [5.0]}, schema_overrides={"at": pl.Datetime("us")}
     )
     kinds = observed(ITEMS, log, reviews, UNTIL).kinds
-    assert [kinds[name][0].sum() for name in kinds] == [0.0, 0.0, 0.0]
+    assert all(total.sum() == 0.0 for total, _ in kinds.values())
 
 
 def test_clicks_are_counted_by_looks_on_pages_whose_impressions_were_logged():
@@ -77,4 +89,21 @@ def test_stars_and_how_much_one_review_of_an_item_differs_from_the_next():
     )
     found = observed(ITEMS, None, reviews, None)
     assert [values.tolist() for values in found.kinds["rating"]] == [[6.0, 8.0, 0.0], [2.0, 2.0, 0.0]]
-    assert found.rating_noise == pytest.approx(2.0)  # of two values that differ by 2
+    assert found.noise == {"rating": pytest.approx(2.0)}  # of two values that differ by 2
+
+
+def test_what_reviews_say_counts_beside_their_stars():
+    """Also of a review that gives none."""
+    reviews = pl.DataFrame(
+        {
+            "at": [UNTIL, *[UNTIL - timedelta(days=1)] * 3],
+            "item_id": ["a", "a", "a", "b"],
+            "rating": [1.0, None, 5.0, 3.0],
+            "sentiment": [0.0, 1.0, 0.0, 0.5],
+        },
+        schema_overrides={"at": pl.Datetime("us")},
+    )
+    found = observed(ITEMS, None, reviews, UNTIL)
+    assert [values.tolist() for values in found.kinds["sentiment"]] == [[1.0, 0.5, 0.0], [2.0, 1.0, 0.0]]
+    assert [values.tolist() for values in found.kinds["rating"]] == [[5.0, 3.0, 0.0], [1.0, 1.0, 0.0]]
+    assert found.noise["sentiment"] == pytest.approx(0.5)

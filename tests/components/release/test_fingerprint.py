@@ -33,6 +33,18 @@ def test_baseline_overlaps_nothing(fingerprint):
     assert overlap(fingerprint, cutoff=None, requests=["q"], new_items=["i"]) is None
 
 
+@pytest.mark.parametrize(
+    "settings", [{"ranking": {"learner": "lambdarank"}}, {"retrieval": {"history_encoders": ["gru"]}}]
+)
+def test_what_version_0_has_learned_beside_its_encoder_is_an_overlap(fingerprint, settings):
+    """Of later rows than those of this test."""
+    plain = fingerprint.model_copy(update={"baseline": True, "cutoff": LATER})
+    learned = plain.model_copy(update={"settings": plain.settings | settings})
+    assert overlap(plain, cutoff=T, requests=["q"], new_items=["i"]) is None
+    assert "past this cut-off" in overlap(learned, cutoff=T, requests=["q"], new_items=["i"])
+    assert overlap(learned, cutoff=LATER, requests=["q"], new_items=["i"]) is None
+
+
 def test_dated_champion_may_know_the_query_from_earlier(fingerprint):
     """Before the cut-off the same query or user is fair; rows past the cut-off are not."""
     champion = trained(fingerprint, T, ["q"], ["old"])

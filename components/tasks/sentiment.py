@@ -1,0 +1,60 @@
+"""What reviews say of their items: the task `sentiment`, and its reading of them for the second stage.
+
+The second stage reads reviews by the task's counted words, not by a release's head: what was observed of an
+item is then the same for champion and challenger, and no review is encoded for it.
+"""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from components.contract.files import disk_errors
+from components.contract.task import Task
+from components.split.statistics import read_reviews
+from components.tasks.baselines import baseline_answers
+from components.tasks.heads import prompted
+from components.tasks.rows import read_rows
+
+SENTIMENT = "sentiment"
+"""Name of the task; its labels are NEGATIVE and POSITIVE, others are neither."""
+NEGATIVE, POSITIVE = "negative", "positive"
+READ = "reviews.parquet"
+_VALUES = {NEGATIVE: 0.0, POSITIVE: 1.0}
+_NEITHER = 0.5
+
+
+def tells_sentiment(labels: Collection[str]) -> bool:
+    return {NEGATIVE, POSITIVE} <= set(labels)
+
+
+def sentiment_task(tasks: Sequence[Task]) -> Task | None:
+    """The one that reads a text as positive or negative, as far as its declaration shows."""
+    named = [task for task in tasks if task.name == SENTIMENT and task.head == "classification"]
+    return named[0] if named and not named[0].of_queries else None
+
+
+def write_read_reviews(task: Task, rows: Path, split: Path, out: Path) -> None:
+    """Writes READ into `out`: the split's reviews (split.statistics: of before the cut-off) without their
+    text, and where the task tells positive from negative `sentiment`, from 0 (negative) to 1. Learned from
+    the task's training rows in `rows`."""
+    reviews = read_reviews(split)
+    assert reviews is not None
+    train = read_rows(rows, task, "train", reader="second stage")
+    read = reviews.drop("text")
+    if tells_sentiment(train.get_column("target").unique()):
+        texts = reviews.get_column("text").unique().sort().to_list()
+        answers = baseline_answers(task, train, [prompted(task, text) for text in texts])[:, 0]
+        values = [_VALUES.get(answer, _NEITHER) for answer in answers]
+        of_text = pl.DataFrame({"text": texts, "sentiment": values})
+        read = reviews.join(of_text, on="text", how="left", maintain_order="left").drop("text")
+    with disk_errors(out):
+        read.write_parquet(out / READ)
+
+
+def read_opinions(split: Path, folder: Path | None) -> pl.DataFrame | None:
+    """The split's reviews; with `sentiment` where `folder` has them read. None where it has none."""
+    if folder is None:
+        return read_reviews(split)
+    with disk_errors(folder / READ):
+        return pl.read_parquet(folder / READ)

@@ -1,0 +1,35 @@
+"""What a second stage asks of a run beside the first: item observations, and reviews that were read."""
+
+from pathlib import Path
+
+from components.contract.digests import sha256_file
+from components.index.retrieval import RANKER
+from components.tasks.sentiment import sentiment_task
+from flows import build_stages
+from flows.run import Data, Run
+
+
+def asked(run: Run) -> bool:
+    """Whether the challenger may have one, or the champion it is judged beside has."""
+    if run.shop.settings.ranking.learner != "none":
+        return True
+    champion = run.shop.decision_log().champion()
+    return champion is not None and (run.shop.candidates / champion / RANKER).is_dir()
+
+
+def opinions(run: Run, data: Data) -> Path | None:
+    """Folder of the reviews before the cut-off as the task `sentiment` reads their words; None where the shop
+    has no reviews or no such task."""
+    reviews = data.split / "statistics" / "reviews.parquet"
+    reader = sentiment_task(run.shop.settings.tasks)
+    if reader is None or not reviews.is_file():
+        return None
+    _, folder = run.cached(
+        build_stages.read_reviews,
+        "opinions",
+        [reader, data.task_digest, sha256_file(reviews)],
+        reader=reader,
+        rows=data.task_rows,
+        split_folder=data.split,
+    )
+    return folder
