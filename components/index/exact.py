@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from components.contract.ports import Encoder, Ranking, Request, Vectors
 from components.contract.retrieving import HistoryEncoderKind, HistoryScoring
-from components.index.histories import TOP, Wide, centred, is_centred, top_mean, unit
+from components.index.histories import NEWEST, TOP, Wide, centred, is_centred, top_mean, unit
 from components.index.topk import Scores, candidate_rows, catalogue_rows, empty_ranking, place
 from components.index.vectors import check_finite
 
@@ -109,7 +109,10 @@ class ExactIndex:
         return self._last_queries[1]
 
     def _history_rows(self, request: Request) -> Rows:
-        known = {self._row_of[item_id] for item_id in request.history if item_id in self._row_of}
+        past = (self._row_of[item_id] for item_id in request.history if item_id in self._row_of)
+        known = list(dict.fromkeys(past))
+        if self.history_scoring != "mean":
+            known = known[-NEWEST:]
         return np.asarray(sorted(known), dtype=np.int64)
 
     def _score_histories(self, histories: list[Rows], items: Wide) -> Scores:

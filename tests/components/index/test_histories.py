@@ -67,6 +67,20 @@ def test_scores_are_the_definitions(vectors, scoring, past):
     assert np.abs(scanned - expected).max() < (0.06 if encoder_of(scoring, 24) else 0.03)
 
 
+@pytest.mark.parametrize("scoring", get_args(HistoryScoring))
+def test_a_long_past_is_its_newest_items(vectors, monkeypatch, scoring):
+    """In every scoring that compares one by one, by scan and exact. The direction of all is as cheap, and a
+    learned encoder takes its own share of them."""
+    monkeypatch.setattr(module, "NEWEST", 20)
+    histories, coded = histories_of(scoring, vectors).of_texts, CodedVectors(vectors)
+    whole, newest = list(range(70)), list(range(50, 70))
+    for of_whole, of_newest in (
+        (histories.scan(vectors, coded, whole), histories.scan(vectors, coded, newest)),
+        (histories.exact(vectors, vectors[whole]), histories.exact(vectors, vectors[newest])),
+    ):
+        assert (of_whole.tobytes() == of_newest.tobytes()) is (scoring != "mean")
+
+
 @pytest.mark.parametrize("scoring", ["top3", "top10", "centred_top10", "gru"])
 @pytest.mark.parametrize("past", [[7], [3, 4, 9, 12], list(range(0, 180, 5)), list(range(250))])
 def test_a_scan_compares_a_few_past_items_at_once(vectors, monkeypatch, scoring, past):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from components.contract.errors import EncoderError
 from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
-from components.index import live
+from components.index import exact as exact_index
+from components.index import histories, live
 from components.index.analysis import Analyzer
 from components.index.columns import Filters
 from components.index.exact import ExactIndex
@@ -87,6 +88,16 @@ def test_without_changes_it_ranks_as_the_exact_index(build, seed, k, scoring, ma
     ours, theirs = index.search(asked, k, among), exact.search(asked, k, among)
     assert ours.rows.tolist() == theirs.rows.tolist()
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_the_exact_index_leaves_out_the_same_past_items(build, monkeypatch, scoring):
+    """Of a past that is longer than what items are compared with."""
+    monkeypatch.setattr(histories, "NEWEST", 3)
+    monkeypatch.setattr(exact_index, "NEWEST", 3)
+    index, exact, requests = build(seed=1, scoring=scoring)
+    assert max(len(request.history) for request in requests) > 6
+    assert index.search(requests, 10).rows.tolist() == exact.search(requests, 10).rows.tolist()
 
 
 @pytest.mark.parametrize("scoring", SCORINGS)
