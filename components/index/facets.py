@@ -5,7 +5,8 @@ and looks them up for all rows.
 """
 
 from array import array
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from typing import Self, get_args
 
@@ -102,10 +103,8 @@ class _Labels:
         fewer._numbers, codes = renumbered(self._numbers, self._codes.values[rows])
         fewer._codes = GrowingArray(codes)
         new = {self._numbers[text]: number for text, number in fewer._numbers.items()}
-        having = {
-            label: array("i", [new[number] for number in numbers if number in new])
-            for label, numbers in self.having.items()
-        }
+        same = sum(before == now for before, now in new.items())  # the first ones: a snapshot's rows all stay
+        having = {label: _renumbered(numbers, new, same) for label, numbers in self.having.items()}
         fewer.having = {label: numbers for label, numbers in having.items() if numbers}
         return fewer
 
@@ -127,6 +126,14 @@ class _Labels:
             for label in labels_of(self._facet, text):
                 self.having.setdefault(label, array("i")).append(number)
         return self._numbers[text]
+
+
+def _renumbered(numbers: "array[int]", new: Mapping[int, int], same: int) -> "array[int]":
+    """Ascending numbers that have a new one; those below `same` keep theirs."""
+    changed = bisect_left(numbers, same)
+    found = numbers[:changed]
+    found.extend(new[number] for number in numbers[changed:] if number in new)
+    return found
 
 
 def _logarithms(prices: Sequence[float | None]) -> Scores:
