@@ -8,7 +8,7 @@ import polars as pl
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from components.contract.errors import ConfigError, DebutError, MonitoringError
+from components.contract.errors import ConfigError, DataError, DebutError, MonitoringError
 from components.index.catalogue import catalogue_now
 from components.index.retrieval import INDEX, open_candidate
 from components.monitoring.alarms import Alarms
@@ -152,25 +152,32 @@ def _undiscoverable(shop: Shop, digest: str) -> Undiscoverable | None:
 def _online(shop: Shop, digest: str, items: pl.DataFrame, window: Window) -> tuple[OnlineRecall, ...]:
     """How new items fare on live behaviour: by exploration in the window, and by purchases through other
     entrances since the champion's cut-off, as far as the shop's newest export reaches."""
-    folder = shop.candidates / digest
-    cutoff = load_fingerprint(folder).cutoff
+    cutoff = load_fingerprint(shop.candidates / digest).cutoff
     new = window.items.filter("is_new").get_column("item_id").to_list()
     drawn = items.filter(drawable(items, cutoff)).get_column("item_id").to_list()
     both = sorted(set(new) & set(drawn))
     explored = explored_recall(
         shop.traffic, both, window.start, window.end, shop.settings.serving.exploration, digest
     )
-    events = _events(shop)
+    return explored, _outside(shop, digest, new, cutoff)
+
+
+def _outside(shop: Shop, digest: str, new: list[str], cutoff: datetime | None) -> OnlineRecall:
+    """The half by purchases; no value, and why, where the events are unknown."""
+    events, reason = pl.DataFrame(), "the shop's events are undated or there are none"
+    try:
+        events = _events(shop)
+    except DataError as error:
+        reason = f"the shop's events are not read ({str(error).rstrip('.')})"
     if cutoff is None or not len(events):
-        reason = "the shop's events are undated or there are none: other entrances are not known."
-        return explored, OnlineRecall(
-            source="other entrances", value=None, low=None, high=None, acts=0, reason=reason
-        )
+        reason = f"{reason}: other entrances are not known."
+        return OnlineRecall(source="other entrances", value=None, low=None, high=None, acts=0, reason=reason)
+    folder = shop.candidates / digest
     index = open_candidate(folder, digest[:12], folder / INDEX)
     newest = events.get_column("at").max()
     assert isinstance(newest, datetime)
     end = newest + timedelta(microseconds=1)
-    return explored, outside_recall(events, index, new, cutoff, end, shop.settings.judge.k)
+    return outside_recall(events, index, new, cutoff, end, shop.settings.judge.k)
 
 
 def _events(shop: Shop) -> pl.DataFrame:

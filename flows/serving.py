@@ -44,6 +44,8 @@ from flows.reviews import read_mlflow_tag
 from flows.shop import Shop
 from flows.signing import verify_release
 
+logger = logging.getLogger(__name__)
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOG_SECRET = "DEBUT_LOG_SECRET"
 SWITCH_SECONDS = 50e-6
@@ -61,6 +63,7 @@ class ShopReleases:
         self._champion: tuple[list[str], str | None] | None = None
         self._runs = JudgedRuns(shop.runs)
         self._checked: tuple[Path, Behaviour | None] | None = None
+        self._told = ""
         self._reading = Lock()
 
     def champion(self) -> str | None:
@@ -120,15 +123,23 @@ class ShopReleases:
         return known.past(user_id) if known is not None else ()
 
     def behaviour(self) -> Behaviour | None:
-        """Of the newest check, read again when there is a newer one; None where releases came here alone."""
+        """Of the newest check, read again when there is a newer one. Where there is none – releases came here
+        alone – None; where its folder is gone, what was read of it. The log says so once."""
         try:
             check = self._shop.newest_check(passed=True)
-        except (DataError, QualityError):
-            return None
+        except (DataError, QualityError) as error:
+            return self._behaviour_without(str(error))
         with self._reading:  # many may ask at once after a start
             if self._checked is None or self._checked[0] != check:
                 self._checked = check, Behaviour.read(check)
             return self._checked[1]
+
+    def _behaviour_without(self, reason: str) -> Behaviour | None:
+        with self._reading:
+            if reason != self._told:
+                logger.warning("No newer histories of users are read: %s", reason)
+                self._told = reason
+            return self._checked[1] if self._checked else None
 
 
 def _of(result: Path, *names: str) -> dict[str, Any]:

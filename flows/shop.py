@@ -101,8 +101,8 @@ class Shop:
         write_json(self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK), {"folder": folder.name})
 
     def newest_check(self, *, passed: bool = False) -> Path:
-        """Raises DataError before the first check; passed: QualityError where the only one is an earlier
-        version's, and refused."""
+        """Raises DataError before the first check and where its folder is gone; passed: QualityError where
+        the only one is an earlier version's, and refused."""
         path = self.workspace / (_NEWEST_PASSED if passed else _NEWEST_CHECK)
         if passed and not path.is_file() and (self.workspace / _NEWEST_CHECK).is_file():
             from components.quality.checks import enforce
@@ -112,7 +112,10 @@ class Shop:
             self.remember_check(newest, passed=True)
         if not path.is_file():
             raise DataError(f"{path} is missing: run `debut check` or `debut retrain` first.")
-        return self.workspace / "stages" / str(json.loads(path.read_text())["folder"])
+        folder = self.workspace / "stages" / str(json.loads(path.read_text())["folder"])
+        if not folder.is_dir():
+            raise DataError(f"{folder}, the newest check of the data, is gone: run `debut check`.")
+        return folder
 
     def review_store(self) -> ObjectStore:
         """Challengers that wait, or waited, for a review."""

@@ -45,5 +45,6 @@ def split_of(shop: Shop, digest: str) -> Path:
         if sha256_tree(folder) == digest:
             return folder
     raise DataError(
-        f"{shop.workspace / 'stages'}: the split that this is about is gone; `debut retrain` makes it again."
+        f"{shop.workspace / 'stages'}: the split that this is about is gone; `debut retrain --force` makes "
+        f"it again where data and settings are as they were."
     )

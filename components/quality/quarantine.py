@@ -33,7 +33,7 @@ def read(stage: Path) -> pl.DataFrame:
     """
     path = stage / FILE
     if not path.is_file():
-        raise DataError(f"{path}: there is no quarantine yet; run `debut retrain` first.")
+        raise DataError(f"{path}: there is no quarantine; run `debut check` first.")
     return pl.read_parquet(path)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,8 @@ from components.contract.operations import MonitoringSettings
 from components.monitoring.alarms import Alarms, calibrate
 from components.monitoring.reference import ITEMS_FILE, REFERENCE_FILE, REQUESTS_FILE, Reference
 from flows import building, releases
-from flows.monitor import _given, monitor
-from flows.shop import REFERENCE
+from flows.monitor import _given, _outside, monitor
+from flows.shop import REFERENCE, open_shop
 from tests.components.monitoring.conftest import RELEASE, invented_reference, invented_requests
 
 SETTINGS = MonitoringSettings(min_rows=20, resamples=100, false_alarm_rate=0.2)
@@ -121,6 +122,15 @@ def test_what_cannot_be_calibrated_ends_no_run(made: Made, monkeypatch: pytest.M
     made.failure = JudgeError("[no] query was made.")
     made.run()
     assert shown == [("monitor", r"will not watch aaaaaaaaaaaa: \[no] query was made.")]
+
+
+def test_events_that_were_deleted_keep_no_window_from_being_judged(tmp_path: Path) -> None:
+    """The report says what is missing, and what makes it again."""
+    shop = open_shop("demo", None, str(tmp_path))
+    shop.remember_check(shop.workspace / "stages" / "check-x", passed=True)
+    found = _outside(shop, "d", [], datetime(2026, 1, 5))
+    assert found.value is None and found.reason is not None
+    assert "is gone: run `debut check`): other entrances are not known." in found.reason
 
 
 def test_reviews_that_cannot_be_read_keep_no_window_from_being_judged(

@@ -1,5 +1,6 @@
 """Opinions by the shop's champion: read by the monitor, told of once, answered by the service."""
 
+import shutil
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from fastapi.testclient import TestClient
 
+from components.contract.errors import DataError
 from components.contract.settings import Settings
 from components.contract.task import Task
 from components.index.retrieval import (
@@ -111,6 +113,9 @@ def test_without_reviews_or_a_head_nothing_is_watched(shop: Shop) -> None:
     log.append("rollback", release=with_head, actor="tester", reason="back", expected_champion=without)
     (shop.newest_check() / "reviews.parquet").unlink()
     assert opinions.watch(shop) is None
+    shutil.rmtree(shop.newest_check())
+    with pytest.raises(DataError, match="is gone: run `debut check`"):  # not as if nobody had written any
+        opinions.watch(shop)
 
 
 def test_opinions_change_no_release() -> None:

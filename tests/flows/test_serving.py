@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -197,8 +198,9 @@ def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
     assert _ask(f"{url}/recommend", "POST", {"user_id": "nobody"})[0] == 404
 
 
-def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
-    """Without a restart of the service; and where there is no check, nobody is known."""
+def test_a_newer_check_brings_newer_histories(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a restart of the service; and where there is no check, nobody is known. Where its folder was
+    deleted, what was read of it still is, and the log says so once."""
     shop = open_shop("demo", None, str(tmp_path))
     releases = ShopReleases(shop)
     assert releases.history_of("u") == ()
@@ -215,6 +217,13 @@ def test_a_newer_check_brings_newer_histories(tmp_path: Path) -> None:
         shop.remember_check(check, passed=True)
         assert list(releases.history_of("u")) == list(dict.fromkeys(items))
     assert not releases.history_of("nobody")
+    shutil.rmtree(shop.workspace / "stages")
+    caplog.clear()
+    for _ in range(2):
+        assert list(releases.history_of("u")) == ["c", "a", "b"]
+    [told] = caplog.messages
+    assert "check-1, the newest check of the data, is gone: run `debut check`" in told
+    assert ShopReleases(shop).history_of("u") == ()
 
 
 def test_a_refused_check_of_an_earlier_version_is_nobodys_history(tmp_path: Path) -> None:
