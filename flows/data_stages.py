@@ -29,15 +29,23 @@ from flows.shop import Shop
 
 @task(name="load data", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=failed_in_passing)
 def load_data(
-    folder: Path, settings: Settings, root: Path, workspace: Path, sources: dict[str, str]
+    folder: Path,
+    settings: Settings,
+    root: Path,
+    workspace: Path,
+    sources: dict[str, str],
+    replayed: dict[str, str],
 ) -> LoadedData:
-    """sources: digests by which the run asked for this stage, before it waited for its turn."""
+    """sources, replayed: digests by which the run asked for this stage, before it waited for its turn."""
     with stage_folder(folder) as out:
         loaded = load(settings, root, workspace, out)
         for name, digest in sources.items():
             # An object in S3 is told apart by its ETag there, which the file that was read does not have.
             if not settings.sources[name].path.startswith(S3_SCHEME) and loaded.input_digests[name] != digest:
                 raise DataError(f"source {name}: the file changed after this run began; run again.")
+        for table in settings.tables:
+            if loaded.input_digests.get(f"replayed/{table}") != replayed.get(f"{table}.parquet"):
+                raise DataError(f"{table}: rows were replayed after this run began; run again.")
         return loaded.model_copy(update={"path": folder.name})
 
 

@@ -26,6 +26,7 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
         root=shop.root,
         workspace=shop.workspace,
         sources=run.fingerprint["data"],
+        replayed=run.fingerprint["replayed"],
     )
     now = run.began.astimezone(UTC).replace(tzinfo=None)
     checked = run.cached(

@@ -8,6 +8,7 @@ from components.contract.errors import ConfigError
 from components.contract.tables import TABLES
 from components.quality import quarantine
 from components.quality.replay import ReplayResult, replay
+from flows.lease import retrain_lease
 from flows.shop import Shop
 
 
@@ -27,11 +28,18 @@ def export_rows(rows: pl.DataFrame, path: Path) -> int:
 
 
 def replay_rows(shop: Shop, fixed: Path, actor: str) -> ReplayResult:
-    """Takes corrected rows in and records the act in the decision log."""
-    result = replay(fixed, shop.workspace, shop.newest_check(), shop.settings.quality)
-    if any(result.accepted.values()):
-        accepted = ", ".join(f"{count} {table}" for table, count in result.accepted.items() if count)
-        shop.decision_log().append(
-            "replay", release=None, actor=actor, reason=f"Corrected rows from {fixed.name}: {accepted}"
+    """Takes corrected rows in and records the act in the decision log. Raises DataError where the file cannot
+    be read, OrchestrationError while a retrain runs."""
+
+    def record(result: ReplayResult) -> None:
+        if any(result.accepted.values()):
+            accepted = ", ".join(f"{count} {table}" for table, count in result.accepted.items() if count)
+            shop.decision_log().append(
+                "replay", release=None, actor=actor, reason=f"Corrected rows from {fixed.name}: {accepted}"
+            )
+
+    with retrain_lease(shop, "replay"):  # a running retrain loads one state of them
+        # The record first: one without rows does no harm, but rows without a record would.
+        return replay(
+            fixed, shop.workspace, shop.newest_check(), shop.settings.quality, before_writing=record
         )
-    return result

@@ -1,5 +1,6 @@
 """Takes corrected rows back: those that now pass join the next run, the others are refused with a reason."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,19 +38,26 @@ class ReplayResult(Record):
 
 
 def replay(
-    fixed: Path, workspace: Path, checked: Path, settings: QualitySettings, now: datetime | None = None
+    fixed: Path,
+    workspace: Path,
+    checked: Path,
+    settings: QualitySettings,
+    now: datetime | None = None,
+    *,
+    before_writing: Callable[[ReplayResult], object] = lambda _: None,
 ) -> ReplayResult:
     """Checks the rows of `fixed` – a file that `quarantine.export` made, with corrected cells – against
     the same suites, beside the clean rows of the check stage `checked`.
 
     Rows that pass go to `workspace`/replayed/<table>.parquet under the key of the row they correct;
     the load stage puts them in its place. A row replayed again replaces itself. Items come first, so
-    that an item and its events can return together. Raises DataError where the file cannot be read,
-    lacks a column or names an unknown table.
+    that an item and its events can return together. before_writing: told the outcome before any row is
+    written; where it raises, none is. Raises DataError where the file cannot be read, lacks a column or
+    names an unknown table.
     """
     now = datetime.now(UTC).replace(tzinfo=None) if now is None else now
     found = quarantine.read(checked)
-    accepted: dict[TableName, int] = {}
+    accepted: dict[TableName, pl.DataFrame] = {}
     refused: list[Refusal] = []
     for table, corrected in corrections.read(fixed).items():
         pending = _pending(table, workspace, checked, found)
@@ -59,15 +67,19 @@ def replay(
             candidates,
             settings,
             now,
-            catalogue=_catalogue(table, workspace, checked, found),
+            catalogue=_catalogue(table, workspace, checked, found, accepted),
             earlier=pl.concat([_read(table, checked / f"{table}.parquet"), pending]).join(
                 candidates, on=KEY_COLUMNS, how="anti"
             ),
         )
         refused += _refusals(table, problems) + _refusals(table, inspection.quarantine)
-        accepted[table] = inspection.clean.height
-        _append(inspection.clean, _replayed(table, workspace))
-    return ReplayResult(accepted=accepted, refused=tuple(refused))
+        accepted[table] = inspection.clean
+    counts = {table: rows.height for table, rows in accepted.items()}
+    result = ReplayResult(accepted=counts, refused=tuple(refused))
+    before_writing(result)
+    for table, rows in accepted.items():
+        _append(rows, _replayed(table, workspace))
+    return result
 
 
 def _candidates(
@@ -90,11 +102,20 @@ def _problem(rows: pl.DataFrame, expectation: str) -> pl.DataFrame:
     return rows.select(*KEY_COLUMNS, pl.lit(expectation).alias("expectation"))
 
 
-def _catalogue(table: TableName, workspace: Path, checked: Path, found: pl.DataFrame) -> Catalogue | None:
+def _catalogue(
+    table: TableName,
+    workspace: Path,
+    checked: Path,
+    found: pl.DataFrame,
+    accepted: dict[TableName, pl.DataFrame],
+) -> Catalogue | None:
     if table == "items":
         return None
     clean = _read("items", checked / "items.parquet")["item_id"]
-    clean = pl.concat([clean, _pending("items", workspace, checked, found)["item_id"]])
+    pending = _pending("items", workspace, checked, found)
+    if "items" in accepted:  # in the same file
+        pending = _replacing(accepted["items"], pending)
+    clean = pl.concat([clean, pending["item_id"]])
     return Catalogue(listed=pl.concat([clean, quarantine.item_ids(found)]), clean=clean)
 
 
@@ -121,10 +142,11 @@ def _replayed(table: TableName, workspace: Path) -> Path:
 def _append(rows: pl.DataFrame, path: Path) -> None:
     if rows.is_empty():
         return
-    if path.is_file():
-        older = pl.read_parquet(path).join(rows, on=KEY_COLUMNS, how="anti", maintain_order="left")
-        rows = pl.concat([older, rows])
-    parquet.write(path, rows)
+    parquet.write(path, _replacing(rows, pl.read_parquet(path)) if path.is_file() else rows)
+
+
+def _replacing(rows: pl.DataFrame, older: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([older.join(rows, on=KEY_COLUMNS, how="anti", maintain_order="left"), rows])
 
 
 def _refusals(table: TableName, problems: pl.DataFrame) -> list[Refusal]:

@@ -186,6 +186,16 @@ def test_within_the_tolerance_the_check_goes_on(tiny_shop: Any, connected: Any) 
     assert "quality.html" in outcome.out
 
 
+def test_a_deleted_check_is_told_and_made_again_as_the_sentence_says(tiny_shop: Any, connected: Any) -> None:
+    """The folder of stages may be deleted."""
+    assert connected("check", *tiny_shop.arguments).code == OK
+    shutil.rmtree(tiny_shop.workspace / "stages")
+    told = connected("quarantine", "list", *tiny_shop.arguments)
+    assert told.code == 1 and "is gone: run `debut check`" in told.sentence
+    assert connected("check", *tiny_shop.arguments).code == OK
+    assert connected("quarantine", "list", *tiny_shop.arguments).code == OK
+
+
 def test_a_plain_select_names_the_files_rows_and_takes_corrections_once(
     tiny_shop: Any, connected: Any, tmp_path: Path
 ) -> None:
@@ -329,8 +339,33 @@ def test_a_file_that_is_replaced_before_it_is_read_is_not_cached_as_the_old_one(
     feed = shop.root / shop.settings.sources["feed"].path
     feed.write_bytes(feed.read_bytes().replace(b"oak", b"ash"))
     with pytest.raises(DataError, match="source feed: the file changed after this run began; run again"):
-        load_data.fn(shop.workspace / "stages/load-x", shop.settings, shop.root, shop.workspace, digests)
+        load_data.fn(shop.workspace / "stages/load-x", shop.settings, shop.root, shop.workspace, digests, {})
     assert not list(shop.workspace.glob("stages/load*"))
+
+
+def test_rows_that_are_replayed_before_they_are_read_are_not_cached_as_none(
+    tiny_shop: Any, tmp_path: Path
+) -> None:
+    """They came, or changed, after the run asked for the stage."""
+    from components.data.sources import load
+    from flows.data_stages import load_data
+    from flows.fingerprint import run_fingerprint
+    from flows.shop import open_shop
+
+    shop = open_shop(str(tiny_shop.config), None, str(tmp_path))
+    load(shop.settings, shop.root, shop.workspace, tmp_path / "loaded")
+    asked = run_fingerprint(shop)
+    rows = pl.read_parquet(tmp_path / "loaded" / "items.parquet").head(1)
+    replayed = shop.workspace / "replayed" / "items.parquet"
+    replayed.parent.mkdir()
+    for changed in (rows, rows.with_columns(title=pl.lit("new"))):
+        changed.write_parquet(replayed)
+        given = (shop.settings, shop.root, shop.workspace, asked["data"], asked["replayed"])
+        with pytest.raises(DataError, match="items: rows were replayed after this run began; run again"):
+            load_data.fn(shop.workspace / "stages/load-x", *given)
+        asked = run_fingerprint(shop)
+    given = (shop.settings, shop.root, shop.workspace, asked["data"], asked["replayed"])
+    assert load_data.fn(shop.workspace / "stages/load-x", *given).corrected == {"items": 1}
 
 
 @pytest.fixture

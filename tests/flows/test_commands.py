@@ -8,6 +8,8 @@ import polars as pl
 import pytest
 from mlflow import MlflowClient
 
+from components.contract.errors import StorageError
+
 
 @pytest.fixture
 def refused(finished: Any) -> str:
@@ -192,6 +194,33 @@ def test_quarantine_goes_out_and_corrected_rows_come_back(retrained: Any, debut:
     assert "1 items" in record["reason"]
     shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
     assert list(run_fingerprint(shop)["replayed"]) == ["items.parquet"]
+
+
+def test_nothing_is_replayed_while_a_retrain_runs_or_without_a_record(
+    retrained: Any, debut: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retrain read another state of the rows; and rows that no record names would count all the same."""
+    from flows.lease import retrain_lease
+    from flows.quarantine import replay_rows
+    from flows.shop import Shop, open_shop
+
+    class Unreachable:
+        def append(self, *_: object, **__: object) -> None:
+            raise StorageError("s3://bucket/decisions: cannot be reached.")
+
+    exported = tmp_path / "bad.csv"
+    debut("quarantine", "list", *retrained.arguments, "--export", exported)
+    rows = pl.read_csv(exported, infer_schema=False)
+    price = pl.when(pl.col("item_id") == "bad1").then(pl.lit("12.5")).otherwise("price").alias("price")
+    rows.with_columns(price).write_csv(exported)
+    shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
+    with retrain_lease(shop, "run-1"):
+        outcome = debut("quarantine", "replay", exported, *retrained.arguments)
+    assert outcome.code == 1 and "Another retrain of tiny runs (run run-1" in outcome.sentence
+    monkeypatch.setattr(Shop, "decision_log", lambda _: Unreachable())
+    with pytest.raises(StorageError):
+        replay_rows(shop, exported, "tester")
+    assert not (shop.workspace / "replayed").exists()
 
 
 @pytest.mark.parametrize(("verdict", "required"), [("PROMOTE", 0), ("REJECT", 3), ("INCONCLUSIVE", 4)])

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from components.contract.errors import DataError
+from components.contract.errors import DataError, StorageError
 from components.contract.settings import QualitySettings
 from components.quality import checks, quarantine, replay, report
 
@@ -115,6 +115,19 @@ def test_rows_that_moved_since_the_export_are_found(stage, table, write, tmp_pat
         ("Elm", "the SELECT's result (items.csv)", 42),
         ("the same id", "the SELECT's result (items.csv)", 43),
     ]
+
+
+def test_no_row_is_written_before_the_outcome_was_told(stage, tmp_path) -> None:
+    """Where that fails – the decision log is away – the rows are not taken, of no table."""
+
+    def refuse(result: replay.ReplayResult) -> None:
+        assert result.accepted == {"items": 1, "events": 1}
+        raise StorageError("s3://bucket/decisions: cannot be reached.")
+
+    fixed = corrected(stage, tmp_path / "bad.csv", {("items", 2): {"title": "Elm table"}})
+    with pytest.raises(StorageError):
+        replay.replay(fixed, tmp_path, stage, SETTINGS, before_writing=refuse)
+    assert not (tmp_path / "replayed").exists()
 
 
 def test_next_check_is_clean(stage, events, loaded, tmp_path) -> None:
