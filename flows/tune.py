@@ -27,6 +27,7 @@ from components.tuning.space import configured, yaml_lines
 from components.tuning.study import Finished, Proposal, Study
 from components.tuning.trial import INTERIM, Outcome, check_validation
 from flows import console, console_tune
+from flows.fingerprint import encoder_digestible
 from flows.lease import tune_lease
 from flows.preparation import prepare
 from flows.run import Data, Run, new_run
@@ -96,7 +97,7 @@ def _study_name(run: Run, data: Data, miner: Miner) -> str:
         [
             [data.prepared.digest, data.prepared.entrances[0], miner.digest, data.task_digest],
             [run.fingerprint[part] for part in ("base_weights", "code", "versions")],
-            settings.encoder.model_dump(mode="json"),
+            encoder_digestible(settings.encoder),
             settings.training.model_dump(mode="json", exclude=searched),
             settings.augment.model_dump(mode="json", exclude=searched),
             settings.retrieval.model_dump(mode="json", include={"lexical_weight", "grams_share"}),

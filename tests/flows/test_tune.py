@@ -62,19 +62,24 @@ def test_what_decides_the_examples_begins_another_study(tmp_path: Path) -> None:
         run = Run(Shop(of, tmp_path, tmp_path), "run", {"base_weights": "b", "code": "c", "versions": "v"})
         return _study_name(run, data, Miner("m", tmp_path, tmp_path))
 
+    place = {name(_at(settings, folder), None) for folder in ("/here/mini", "/there/mini")}
+    assert len(place) == 1  # what lies there is in the base weights' digest
     names = {name(of, task) for of in (settings, known) for task in (None, "one", "another")}
     assert len(names) == 6
 
 
+def _at(settings: Settings, folder: str) -> Settings:
+    return settings.model_copy(update={"encoder": settings.encoder.model_copy(update={"name": folder})})
+
+
 @pytest.mark.slow
 def test_a_killed_search_goes_on_and_ends_in_lines_for_debut_yaml(
-    finished: Any, retrained: Any, prefect_url: str, debut_process: Any
+    retrained: Any, prefect_url: str, debut_process: Any, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of the first trial; the next call takes it up from its checkpoint, tries a second
     one at the same time, and leaves both in MLflow below its own run, with the plot. Nothing is decided and
     the configuration stays as it was."""
-    # The data stages' results lie beside the first run's own server.
-    server = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(finished[0].workspace / "prefect")}
+    server = {"PREFECT_API_URL": prefect_url, "PREFECT_HOME": str(tmp_path / "prefect")}
     training = yaml.safe_load(retrained.config.read_text())["training"]
     changes = {"max_epochs": EPOCHS, "patience": EPOCHS, "checkpoint_every_steps": 5, "learning_rate": 1e-3}
     retrained.configure(tune={"space": SPACE}, training=training | changes)
