@@ -31,7 +31,7 @@ class RetrievalSettings(Section):
     """How a user's history scores an item: similarity to its mean vector, or the mean of the three
     or ten most similar past items, or of ten after the catalogue's mean vector was taken out of all
     vectors, or that and similarity to a vector that one of `history_encoders` makes of the history; auto:
-    chosen on validation."""
+    chosen on validation. Past items are compared one by one up to the 256 newest."""
     history_encoders: tuple[HistoryEncoderKind, ...] = ()
     """Learned encoders of a history that are trained and stand for choice."""
     co_purchase_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = "auto"

@@ -14,7 +14,7 @@ from components.contract.ports import Vectors
 from components.contract.retrieving import HistoryEncoderKind
 from components.contract.settings import Settings
 from components.index.fusion import K, Populations
-from components.index.histories import TOP, Wide, centred, top_mean
+from components.index.histories import NEWEST, TOP, Wide, centred, top_mean
 from components.index.history_encoder import HistoryEncoder
 from components.index.topk import top_columns
 from components.index.vectors import read_vectors
@@ -81,7 +81,7 @@ def _held(judged: JudgedSet, new: frozenset[str], item_ids: Sequence[str], vecto
     known = [[row_of[i] for i in dict.fromkeys(r.history) if i in row_of] for r in judged.requests]
     users = [(r, np.asarray(rows)) for r, rows in zip(judged.requests, known, strict=True) if rows]
     users = users[:MOST_STOPPING_USERS]
-    similar = [top_mean(narrow[rows] @ narrow.T, TOP["centred_top10"]) for _, rows in users]
+    similar = [top_mean(narrow[rows[-NEWEST:]] @ narrow.T, TOP["centred_top10"]) for _, rows in users]
     barred = [[row_of[i] for i in r.exclude if i in row_of] for r, _ in users]
 
     def recall(encoded: Vectors) -> float:

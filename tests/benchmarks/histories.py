@@ -148,7 +148,7 @@ def _tested(bench: Any, index: Path, final: Path, weights: dict[str, float]) -> 
     from rankings import ScoredIndex
 
     from components.index.co_purchases import CoPurchaseScores
-    from components.index.histories import TOP, centred, top_mean, unit
+    from components.index.histories import NEWEST, TOP, centred, top_mean, unit
     from components.index.history_encoder import HistoryEncoder
     from components.index.retrieval import read_snapshot
     from components.index.topk import catalogue_rows
@@ -164,7 +164,8 @@ def _tested(bench: Any, index: Path, final: Path, weights: dict[str, float]) -> 
     knn = _item_knn(bench, len(plain))
     for request in bench.requests:
         past = list(dict.fromkeys(row_of[item] for item in request.history if item in row_of))
-        cosines, cosines_moved = narrow[past] @ narrow.T, narrow_moved[past] @ narrow_moved.T
+        newest = past[-NEWEST:]
+        cosines, cosines_moved = narrow[newest] @ narrow.T, narrow_moved[newest] @ narrow_moved.T
         of = {
             "mean": (plain @ unit(plain[past].mean(axis=0))).astype(np.float32),
             "top3": top_mean(cosines.copy(), TOP["top3"]),

@@ -55,6 +55,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / f"{chosen.dataset}.json").write_text(json.dumps(figures, indent=1) + "\n")
     (chosen.out / f"{chosen.dataset}.md").write_text(markdown(figures, what))
+    sys.stderr.write(markdown(figures, what))
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

@@ -1,7 +1,8 @@
 """One training run of `make bench-train`, in a process of its own: `python train_runs.py NAME RUN.json`.
 
-NAME is debut, sentence-transformers, gemm (the machine's matrix products) or gather (by torchrun). The last
-line of the output is one JSON object. A run of either trainer leaves its encoder in the run's `out` folder.
+NAME is debut, sentence-transformers (by torchrun: in so many processes), gemm (the machine's matrix products)
+or gather (by torchrun). The last line of the output is one JSON object. A run of either trainer leaves its
+encoder in the run's `out` folder.
 """
 
 import argparse
@@ -58,7 +59,8 @@ def debut(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentence_transformers(run: dict[str, Any]) -> dict[str, Any]:
-    """Its trainer with MultipleNegativesRankingLoss, as its documentation shows it."""
+    """Its trainer with MultipleNegativesRankingLoss, as its documentation shows it; of several processes each
+    takes its share of a batch, and all of its texts are compared, as ours does."""
     import torch
     from datasets import Dataset
     from sentence_transformers import (
@@ -76,18 +78,20 @@ def sentence_transformers(run: dict[str, Any]) -> dict[str, Any]:
             ends.append(time.perf_counter())
 
     training = run["spec"]["training"]
-    torch.set_num_threads(run["threads"])
-    model = SentenceTransformer(run["spec"]["base"], device="cpu")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    torch.set_num_threads(run["threads"] // processes)
+    on_cpu = not torch.cuda.is_available()
+    model = SentenceTransformer(run["spec"]["base"], device="cpu" if on_cpu else None)
     model.max_seq_length = run["spec"]["encoder"]["max_length"]
     pairs = pl.read_parquet(run["pairs"])
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(Path(run["out"]) / "checkpoints"),
-        per_device_train_batch_size=run["batch"],
+        per_device_train_batch_size=run["batch"] // processes,
         num_train_epochs=1,
         learning_rate=training["learning_rate"],
         warmup_steps=training["warmup_share"],
         seed=training["seed"],
-        use_cpu=True,
+        use_cpu=on_cpu,
         save_strategy="no",
         logging_strategy="no",
         report_to="none",
@@ -98,11 +102,13 @@ def sentence_transformers(run: dict[str, Any]) -> dict[str, Any]:
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict({name: pairs[name].to_list() for name in ("anchor", "positive")}),
-        loss=MultipleNegativesRankingLoss(model),
+        loss=MultipleNegativesRankingLoss(model, gather_across_devices=processes > 1),
         callbacks=[Clock()],
     )
     trainer.train()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * processes
+    if os.environ.get("RANK", "0") != "0":
+        return {}
     model.save_pretrained(str(Path(run["out"]) / "model"), safe_serialization=True)
     taken = len(ends) - WARM_UP
     speed = taken * run["batch"] / (ends[-1] - ends[WARM_UP - 1])
