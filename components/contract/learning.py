@@ -104,6 +104,9 @@ class TrainingSettings(Section):
     dimension (ia3) or tokens before every text (prompt): these want a higher learning rate. query_side: a map
     of the query's vector alone, from searches and in seconds; the champion's item vectors stay, so it needs
     start: champion. Learning rate, batch size and epochs are its own."""
+    frozen_layers: int = Field(default=0, ge=0)
+    """method full: so many of the lowest layers, and the embeddings, stay as they are. Each saves its
+    backward pass; what it costs in recall: decision 0013."""
     lora_rank: int = Field(default=16, ge=1)
     prompt_tokens: int = Field(default=16, ge=1, le=128)
     max_epochs: int = Field(default=1, ge=1)
@@ -155,6 +158,12 @@ class TrainingSettings(Section):
     def _a_prompt_averages_with_nothing(self) -> "TrainingSettings":
         if self.method == "prompt" and self.fine_tuned_share < 1.0:
             raise ValueError("method prompt adds words that the base has not: set fine_tuned_share to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_freeze_all_layers(self) -> "TrainingSettings":
+        if self.frozen_layers and self.method != "full":
+            raise ValueError(f"method {self.method} freezes all layers itself: leave frozen_layers out")
         return self
 
     @model_validator(mode="after")

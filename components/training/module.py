@@ -20,6 +20,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
 from components.training.batches import Batch
+from components.training.freezing import freeze_lowest
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, distillation_loss, symmetric_loss
 from components.training.packing import packed_vectors, packs
@@ -165,10 +166,12 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
 
 
 def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> None:
-    """Puts the encoder's model into training mode, with the settings' dropout and adapters, in place."""
+    """Puts the encoder's model into training mode, with the settings' dropout, adapters and frozen layers, in
+    place."""
     if settings.dropout is not None:
         _set_dropout(encoder.model, settings.dropout)
     add_adapters(encoder, settings)
+    freeze_lowest(encoder, settings.frozen_layers)
     encoder.model.train()
 
 

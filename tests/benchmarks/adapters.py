@@ -1,4 +1,5 @@
-"""Parameter-efficient tuning: recall, megabytes trained and seconds of each `training.method`, in one table.
+"""Parameter-efficient tuning: recall, megabytes trained and seconds of each `training.method`, and of full
+fine-tuning with frozen lower layers, in one table.
 
     python tests/benchmarks/adapters.py [--dataset demo] [--pairs N] [--seeds 1]
 
@@ -14,9 +15,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from commit import commit
+
 from flows.embedded import prepare_environment
 
-RATES = {"full": (2e-4, 1e-4), "lora": (2e-3, 5e-4), "ia3": (2e-2, 5e-3), "prompt": (5e-2, 1e-2)}
+FULL = (2e-4, 1e-4)
+VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, float]]] = {
+    "full": ({}, FULL),
+    "2 layers frozen": ({"frozen_layers": 2}, FULL),
+    "4 layers frozen": ({"frozen_layers": 4}, FULL),
+    "lora": ({"method": "lora"}, (2e-3, 5e-4)),
+    "ia3": ({"method": "ia3"}, (2e-2, 5e-3)),
+    "prompt": ({"method": "prompt"}, (5e-2, 1e-2)),
+}
 SLICES = ("new", "new_only", "established")
 
 
@@ -32,19 +43,26 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, help="at most so many training pairs")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--rates", type=int, default=2, help="learning rates that are tried, at most 2")
+    parser.add_argument("--only", help=f"these, by comma: {', '.join(VARIANTS)}")
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
     bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
     rows = {"untrained": _untrained(bench)}
-    for method in RATES:
+    for method in chosen.only.split(",") if chosen.only else VARIANTS:
+        changes, rates = VARIANTS[method]
         runs = [
-            _best(bench, method, RATES[method][: chosen.rates], seed, chosen.pairs)
-            for seed in range(chosen.seeds)
+            _best(bench, changes, rates[: chosen.rates], seed, chosen.pairs) for seed in range(chosen.seeds)
         ]
         rows[method] = {name: sum(run[name] for run in runs) / len(runs) for name in runs[0]}
         sys.stderr.write(f"{method}: {rows[method]}\n")
     sys.stdout.write(markdown(rows) + "\n")
-    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "seeds": chosen.seeds, "methods": rows}
+    figures = {
+        "dataset": chosen.dataset,
+        "pairs": chosen.pairs,
+        "seeds": chosen.seeds,
+        "methods": rows,
+        "commit": commit(),
+    }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
@@ -55,14 +73,14 @@ def _untrained(bench: Any) -> dict[str, float]:
 
 
 def _best(
-    bench: Any, method: str, rates: tuple[float, ...], seed: int, pairs: int | None
+    bench: Any, changes: dict[str, Any], rates: tuple[float, ...], seed: int, pairs: int | None
 ) -> dict[str, float]:
-    """The better learning rate of a method, by validation recall."""
+    """The better learning rate, by validation recall. changes: of the training settings."""
     from trainings import train_from_base
 
     found: list[tuple[float, dict[str, float]]] = []
     for rate in rates:
-        update = {"method": method, "learning_rate": rate, "seed": seed}
+        update = changes | {"learning_rate": rate, "seed": seed}
         settings = bench.settings.training.model_copy(update=update | ({"max_pairs": pairs} if pairs else {}))
         with tempfile.TemporaryDirectory() as folder:
             encoder, trained = train_from_base(bench, Path(folder), settings)

@@ -1,0 +1,32 @@
+"""Frozen lower layers: what is learned of language stays, and their backward pass is saved."""
+
+from itertools import takewhile
+
+from torch.nn import Module, ModuleList
+
+from components.contract.errors import ConfigError
+from components.encoder.transformer import TransformerEncoder
+
+
+def freeze_lowest(encoder: TransformerEncoder, count: int) -> None:
+    """Freezes the embeddings and the `count` lowest layers, in place; 0: nothing.
+
+    Raises ConfigError where no layer would be left to train.
+    """
+    if count == 0:
+        return
+    layers = _layers(encoder.model)
+    if count >= len(layers):
+        raise ConfigError(
+            f"training.frozen_layers: {count}, but the encoder has {len(layers)} layers; leave at least one "
+            f"to train."
+        )
+    first_trained = {id(weight) for weight in layers[count].parameters()}
+    # A model defines its parts in the order in which it uses them.
+    for weight in takewhile(lambda weight: id(weight) not in first_trained, encoder.model.parameters()):
+        weight.requires_grad_(False)
+
+
+def _layers(model: Module) -> ModuleList:
+    """The longest list of modules: what transformers' models of all types stack."""
+    return max((part for part in model.modules() if isinstance(part, ModuleList)), key=len)
