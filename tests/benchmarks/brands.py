@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
 PLACES = (1, 3, 5)
 
@@ -33,7 +34,9 @@ def main() -> None:
     newest = max(splits, key=lambda path: path.stat().st_mtime, default=None)
     if digest is None or newest is None:
         parser.error("the workspace has no champion, or no split with purchases: run `debut demo` first")
-    sys.stdout.write(json.dumps(measured(shop.candidates / digest, newest.parents[1])) + "\n")
+    sys.stdout.write(
+        json.dumps(measured(shop.candidates / digest, newest.parents[1]) | {"commit": commit()}) + "\n"
+    )
 
 
 def measured(candidate: Path, split: Path) -> dict[str, Any]:

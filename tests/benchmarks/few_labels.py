@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
 from flows.embedded import prepare_environment
 
@@ -59,7 +60,7 @@ def main() -> None:
         figures["labels"][str(count)] = {name: _spread([one[name] for one in drawn]) for name in systems}
     figures["seconds"] = round(time.monotonic() - began, 1)
     sys.stderr.write(markdown(figures, systems))
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(json.dumps(figures | {"commit": commit()}) + "\n")
 
 
 class _FewLabels:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
 from flows.embedded import prepare_environment
 
@@ -42,7 +43,7 @@ def main() -> None:
         bench = open_bench(name, chosen.root, chosen.cache / name)
         figures[name] = measured(bench, chosen.cache / "vectors", not chosen.validation_only)
         sys.stderr.write(table(name, figures[name]))
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(json.dumps(figures | {"commit": commit()}) + "\n")
 
 
 def measured(bench: Any, cache: Path, test: bool) -> dict[str, Any]:

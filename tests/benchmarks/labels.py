@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from commit import commit
 
 from components.contract.ports import Ranking, Request
 from components.data.sources import load
@@ -91,9 +92,9 @@ def main() -> None:
         order: {b: round(float(np.mean(e)), 3) for b, e in found.items()} for order, found in errors.items()
     }
     told = {"seeds": options.seeds, "mean absolute error in points": table}
-    sys.stdout.write(json.dumps(told, indent=1) + "\n")
+    sys.stdout.write(json.dumps(told | {"commit": commit()}, indent=1) + "\n")
     if options.out:
-        options.out.write_text(json.dumps(told))
+        options.out.write_text(json.dumps(told | {"commit": commit()}))
 
 
 def home_depot() -> tuple[pl.DataFrame, JudgedSet]:

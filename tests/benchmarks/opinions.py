@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from commit import commit
 
 from components.contract.learning import EncoderSettings
 from components.contract.operations import OpinionSettings
@@ -66,9 +67,9 @@ def main() -> None:
         ],
         "at": f"{datetime.now():%Y-%m-%d}",
     }
-    sys.stdout.write(json.dumps(found, indent=1) + "\n")
+    sys.stdout.write(json.dumps(found | {"commit": commit()}, indent=1) + "\n")
     if options.out:
-        options.out.write_text(json.dumps(found))
+        options.out.write_text(json.dumps(found | {"commit": commit()}))
 
 
 def reviews() -> pl.DataFrame:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
 from flows.embedded import prepare_environment
 
@@ -62,7 +63,7 @@ def main() -> None:
         sys.stderr.write(markdown(name, figures[name]))
         sys.stderr.flush()
     (chosen.out / "ranking.md").write_text("\n".join(markdown(*each) for each in figures.items()))
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(json.dumps(figures | {"commit": commit()}) + "\n")
 
 
 def measured(bench: Any, folder: Path) -> dict[str, Any]:

@@ -10,7 +10,10 @@ generated shop: three whole retrains by `debut retrain`: the tasks' losses train
 weight), they do not (weight 0), and version 0, which is the champion of both. Every figure is of the test
 rows, by the product's own judge. home_depot's file has neither category, brand nor price: nothing to answer.
 
-The last line is the JSON. Two cores: about four minutes for the real shops, five for the generated one.
+The last line is the JSON: per shop and task `metric`; `value` of what the shop would release – after training
+where there was one, else of the head on the encoder as it was – and `baseline_value`, each on all and on new
+items; `seconds`; and all systems in full. Two cores: about four minutes for the real shops, five for the
+generated one.
 """
 
 import argparse
@@ -66,6 +69,7 @@ def main() -> None:
         else:
             sys.stderr.write(f"{shop}: {chosen.data / shop} is absent; left out\n")
             continue
+        found["tasks"] = {name: _summed_up(of) for name, of in found["tasks"].items()}
         figures[shop] = found | {"seconds": round(time.monotonic() - began, 1)}
     if not figures:
         sys.exit("Nothing was measured: no shop's files are there.")
@@ -76,6 +80,19 @@ def main() -> None:
     (chosen.out / "tasks.json").write_text(told)
     sys.stderr.write(table)
     sys.stdout.write(told + "\n")
+
+
+def _summed_up(of: dict[str, Any]) -> dict[str, Any]:
+    """The task's own figures first, then all systems. seconds: of all tasks that ran together."""
+    ours = of["multi_task"] if "multi_task" in of else of["untrained"]
+    seconds = of["seconds"]
+    return {
+        "metric": of["metric"],
+        "value": {name: ours[name].get(of["metric"]) for name in ("all", "new")},
+        "baseline_value": {name: of["baseline"][name].get(of["metric"]) for name in ("all", "new")},
+        "seconds": sum(seconds.values()) if isinstance(seconds, dict) else seconds,
+        "systems": {name: value for name, value in of.items() if name not in ("metric", "seconds")},
+    }
 
 
 def generated(folder: Path) -> dict[str, Any]:
@@ -152,9 +169,10 @@ def markdown(figures: dict[str, Any]) -> str:
         for task, systems in found["tasks"].items():
             for population in ("new", "all"):
                 metric = systems["metric"]
-                values = [systems.get(name, {}).get(population, {}).get(metric) for name in names]
+                of = systems["systems"]
+                values = [of.get(name, {}).get(population, {}).get(metric) for name in names]
                 cells = ["–" if value is None else f"{value:.3f}" for value in values]
-                rows = systems["baseline"][population]["rows"]
+                rows = of["baseline"][population]["rows"]
                 lines.append(f"| {shop} | {task} | {metric} | {population} | {rows} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

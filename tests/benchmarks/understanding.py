@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commit import commit
 
 from flows.embedded import prepare_environment
 
@@ -56,7 +57,7 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     (chosen.out / "understanding.md").write_text(table)
     sys.stderr.write(table)
-    sys.stdout.write(json.dumps(figures) + "\n")
+    sys.stdout.write(json.dumps(figures | {"commit": commit()}) + "\n")
 
 
 def measured(name: str, root: Path, out: Path, pairs: int, trained: bool) -> dict[str, Any]:
