@@ -254,7 +254,7 @@ def main() -> None:
     end_by_signals()
     try:
         app(args=arguments, prog_name="debut")
-    except Exception as error:
+    except BaseException as error:  # Prefect's signals are no Exception
         ended_by = signal_behind(error)
         if ended_by is not None:
             _let_go(error)

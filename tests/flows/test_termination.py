@@ -83,3 +83,16 @@ def test_what_fails_while_it_is_being_ended_has_ended_by_the_signal() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
+
+
+def test_a_signal_of_prefects_that_escapes_its_flow_ends_the_command_without_a_word() -> None:
+    """So it is where the embedded server got the signal, too, and Prefect fails over it."""
+    program = (
+        "from flows import cli\n"
+        "from prefect.exceptions import TerminationSignal\n"
+        "def fails(**_):\n    raise TerminationSignal(signal=15)\n"
+        "cli.app = fails\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
