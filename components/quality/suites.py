@@ -119,6 +119,7 @@ def _judgements(settings: QualitySettings, now: datetime) -> list[Expectation]: 
         _worded("query"),
         _at_most("query", settings.max_title_characters),
         *_known_item(settings),
+        _given("grade", facts.is_number("grade")),
         *_grade("grade", settings),
     ]
 
@@ -175,7 +176,6 @@ def _known_item(settings: QualitySettings) -> list[Expectation]:
 
 def _grade(column: str, settings: QualitySettings) -> list[Expectation]:
     return [
-        _given(column, facts.is_number(column)),
         _finite(column),
         _between(
             column, f"{column} is between 0 and {settings.max_grade:g}", start=0.0, to=settings.max_grade

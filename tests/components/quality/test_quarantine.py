@@ -21,7 +21,7 @@ def found(loaded, table, tmp_path) -> pl.DataFrame:
 
 def test_read_without_a_run(tmp_path) -> None:
     """Before the first run there is no quarantine, and the message says what to do."""
-    with pytest.raises(DataError, match="run `debut retrain` first"):
+    with pytest.raises(DataError, match="run `debut check` first"):
         quarantine.read(tmp_path)
 
 

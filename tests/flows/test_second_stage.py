@@ -1,0 +1,64 @@
+"""A retrain with a second stage that reads reviews."""
+
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+
+from components.index.signals import Signals
+from tests.flows.conftest import COLOURS, START, item_rows
+
+REVIEWS_SQL = """
+SELECT sku AS item_id, review AS text, stars AS rating, posted AS at, source_file, source_row FROM opinions
+"""
+SAID = {"negative": (1.0, "broke after a day"), "positive": (5.0, "lovely and sturdy")}
+
+
+def reviews() -> pl.DataFrame:
+    """Of half of the items, five each: reds are liked, greens are not, and every fifth has no stars."""
+    rows = []
+    for number, item in enumerate(item_rows()[:60]):
+        for nth in range(5):
+            mood = "negative" if item["name"].startswith(COLOURS[2]) else "positive"
+            stars, words = SAID[mood]
+            rows.append(
+                {
+                    "sku": item["sku"],
+                    "review": f"{words}, the {item['name']} {nth}",
+                    "stars": None if nth == 4 else stars,
+                    "posted": START + timedelta(days=(number + nth) % 30, hours=nth),
+                }
+            )
+    return pl.DataFrame(rows)
+
+
+def test_where_no_second_stage_asks_nothing_is_observed(retrained: Any) -> None:
+    assert not list(retrained.workspace.glob("stages/vectors-*/signals.safetensors"))
+
+
+def test_what_reviews_say_is_known_of_items_where_a_second_stage_reads_it(
+    tiny_shop: Any, connected: Any
+) -> None:
+    """Also of reviews without stars."""
+    reviews().write_parquet(tiny_shop.folder / "opinions.parquet")
+    settings = yaml.safe_load(tiny_shop.config.read_text())
+    tiny_shop.configure(
+        sources=settings["sources"] | {"opinions": {"path": "opinions.parquet"}},
+        tables=settings["tables"] | {"reviews": REVIEWS_SQL},
+        tasks=["sentiment"],
+        ranking={"learner": "lambdarank"},
+    )
+    outcome = connected("retrain", *tiny_shop.arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    stages = tiny_shop.workspace / "stages"
+    [read] = stages.glob("opinions-*")
+    of = pl.read_parquet(read / "reviews.parquet")
+    assert of.filter(pl.col("rating").is_null()).get_column("sentiment").is_not_null().all()
+    agreed = of.drop_nulls("rating").select((pl.col("rating") / 5).round() == pl.col("sentiment"))
+    assert agreed.to_series().mean() == pytest.approx(1.0, abs=0.1)
+    observed = [Signals.load(path.parent) for path in stages.glob("vectors-*/signals.safetensors")]
+    assert len(observed) == 2  # for the champion and the challenger, alike
+    exposures = [signals.kinds["sentiment"].exposure for signals in observed if signals is not None]
+    assert exposures[0].sum() == len(of) and (exposures[0] == exposures[1]).all()
