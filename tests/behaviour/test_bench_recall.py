@@ -18,6 +18,7 @@ import peer_cache
 import peers_purchases
 import recall_table
 from peer_cache import PeerCache, key_of
+from peers_search import bm25
 from rankings import Fused, Recorded, ScoredIndex, reciprocal_ranks
 
 ITEMS = ["a", "b", "c", "d"]
@@ -118,3 +119,10 @@ def test_the_gain_is_paired_and_over_the_best_peer_in_new_item_recall() -> None:
 def test_a_request_counts_with_its_mean_over_the_seeds() -> None:
     seeds = [dict.fromkeys(recall_table.MEASURES.values(), np.asarray([v, np.nan])) for v in (0.0, 0.5, 1.0)]
     np.testing.assert_array_equal(recall_table.seed_means(seeds)["all_recall@10"], [0.5, np.nan])
+
+
+def test_bm25_answers_a_history_with_the_words_of_its_items() -> None:
+    cut = [["oak", "table"], ["oak", "chair"], ["red", "mug"], ["red", "lamp"]]
+    index = bm25("bm25", ITEMS, cut, False, 1.5, 0.75)
+    request = Request("user", history=("a", "gone"), exclude=frozenset({"a"}))
+    assert index.search([request], 4).rows[0].tolist() == [1, -1, -1, -1]
