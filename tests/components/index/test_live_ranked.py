@@ -11,7 +11,7 @@ from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.index.live import LiveIndex
 from components.index.ranked_by import ranked_by
-from components.index.signals import Signals
+from components.index.signals import KINDS, Signals
 from components.ranking.features import FEATURES, Proposed
 from components.ranking.model import Growth, Lists, Ranker
 from components.ranking.observations import Observed
@@ -43,7 +43,7 @@ def snapshot(make_snapshot, word_encoder):
     rows = [{"item_id": f"i{n:02}", "title": f"lamp {n}", "price": float(n + 1)} for n in range(ITEMS)]
     plain = make_snapshot(rows, encoder=word_encoder)
     ones = np.ones(ITEMS), np.ones(ITEMS)
-    observed = Observed(dict.fromkeys(("demand", "attraction", "rating"), ones), 1.0)
+    observed = Observed(dict.fromkeys(KINDS, ones), {})
     return replace(plain, signals=Signals.build(plain.vectors, observed))
 
 

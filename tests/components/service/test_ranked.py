@@ -11,6 +11,7 @@ from components.contract.ports import Request
 from components.contract.records import RetrievalPlan
 from components.contract.serving import ServingRankingSettings
 from components.index.retrieval import open_candidate
+from components.index.signals import KINDS
 from components.ranking.features import FEATURES
 from components.ranking.model import Growth, Lists, Ranker
 from components.ranking.observations import Observed
@@ -41,7 +42,7 @@ def digest(make_candidate: Callable[..., str], tmp_path_factory: pytest.TempPath
         for n, title in enumerate(TITLES)
     ]
     ones = np.ones(len(TITLES)), np.ones(len(TITLES))
-    observed = Observed(dict.fromkeys(("demand", "attraction", "rating"), ones), 1.0)
+    observed = Observed(dict.fromkeys(KINDS, ones), {})
     return make_candidate(rows, RetrievalPlan(rankers=("search",)), observed=observed, rankers=folder)
 
 
