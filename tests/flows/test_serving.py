@@ -188,10 +188,11 @@ def test_the_log_has_no_addresses_of_requests_sent(
 
 
 def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
-    """By the user's own acts in the checked events, none of which comes back; a stranger is a 404."""
+    """By what the user bought in the checked events, none of which comes back; a stranger is a 404."""
     shop, url = served
     events = pl.read_parquet(shop.folder / "events.parquet")
-    past = set(events.filter(pl.col("customer") == "u01").get_column("sku"))
+    own = events.filter(pl.col("customer") == "u01", pl.col("action") == "purchase")
+    past = set(own.get_column("sku"))
     status, found = _ask(f"{url}/recommend", "POST", {"user_id": "u01", "k": 5})
     assert status == 200 and len(found["results"]) == 5
     assert not past & {hit["item_id"] for hit in found["results"]}
