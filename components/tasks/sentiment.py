@@ -30,8 +30,10 @@ def tells_sentiment(labels: Collection[str]) -> bool:
 
 def sentiment_task(tasks: Sequence[Task]) -> Task | None:
     """The one that reads a text as positive or negative, as far as its declaration shows."""
-    named = [task for task in tasks if task.name == SENTIMENT and task.head == "classification"]
-    return named[0] if named and not named[0].of_queries else None
+    named = next((task for task in tasks if task.name == SENTIMENT), None)
+    if named is None or named.head != "classification" or named.of_queries:
+        return None
+    return named
 
 
 def write_read_reviews(task: Task, rows: Path, split: Path, out: Path) -> None:

@@ -91,10 +91,10 @@ def main() -> None:
     table = {
         order: {b: round(float(np.mean(e)), 3) for b, e in found.items()} for order, found in errors.items()
     }
-    told = {"seeds": options.seeds, "mean absolute error in points": table}
-    sys.stdout.write(json.dumps(told | {"commit": commit()}, indent=1) + "\n")
+    told = {"seeds": options.seeds, "mean absolute error in points": table, "commit": commit()}
+    sys.stdout.write(json.dumps(told, indent=1) + "\n")
     if options.out:
-        options.out.write_text(json.dumps(told | {"commit": commit()}))
+        options.out.write_text(json.dumps(told))
 
 
 def home_depot() -> tuple[pl.DataFrame, JudgedSet]:

@@ -66,10 +66,11 @@ def main() -> None:
             for odds in (2.0, 3.0, 4.0)
         ],
         "at": f"{datetime.now():%Y-%m-%d}",
+        "commit": commit(),
     }
-    sys.stdout.write(json.dumps(found | {"commit": commit()}, indent=1) + "\n")
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
     if options.out:
-        options.out.write_text(json.dumps(found | {"commit": commit()}))
+        options.out.write_text(json.dumps(found))
 
 
 def reviews() -> pl.DataFrame:

@@ -70,27 +70,22 @@ def test_other_errors_of_finalisers_are_shown_as_ever() -> None:
     assert "ValueError: of the finaliser" in done.stderr
 
 
-def test_what_fails_while_it_is_being_ended_has_ended_by_the_signal() -> None:
-    """As Prefect's engine does where the signal comes while it makes a task run."""
-    program = (
-        "import os, signal, sys\n"
-        "from flows import cli\n"
-        "def fails(**_):\n"
+@pytest.mark.parametrize(
+    "fails",
+    [
         "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    except SystemExit:\n        raise ValueError('a run that is not there')\n"
-        "cli.app = fails\n"
-        "cli.main()"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "")
-
-
-def test_a_signal_of_prefects_that_escapes_its_flow_ends_the_command_without_a_word() -> None:
-    """So it is where the embedded server got the signal, too, and Prefect fails over it."""
+        "    except SystemExit:\n        raise ValueError('a run that is not there')\n",
+        "    raise TerminationSignal(signal=15)\n",
+    ],
+    ids=["as Prefect's engine makes a task run", "a signal of Prefect's, its server ended first"],
+)
+def test_what_fails_while_it_is_being_ended_has_ended_by_the_signal(fails: str) -> None:
+    """Without a word: it is no failure."""
     program = (
+        "import os, signal\n"
         "from flows import cli\n"
         "from prefect.exceptions import TerminationSignal\n"
-        "def fails(**_):\n    raise TerminationSignal(signal=15)\n"
+        f"def fails(**_):\n{fails}"
         "cli.app = fails\n"
         "cli.main()"
     )
