@@ -22,25 +22,20 @@ def is_healthy(address: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
+def s3(moto_url: str) -> dict[str, str]:
     """Environment that reaches an S3 endpoint with the bucket `debut`."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
     boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
+        "s3", endpoint_url=moto_url, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x"
     ).create_bucket(Bucket="debut")
-    yield {
-        "MLFLOW_S3_ENDPOINT_URL": address,
-        "AWS_ENDPOINT_URL": address,
+    return {
+        "MLFLOW_S3_ENDPOINT_URL": moto_url,
+        "AWS_ENDPOINT_URL": moto_url,
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.contract.records import LoadedData
 from components.contract.settings import Settings
@@ -66,15 +65,6 @@ class Endpoint:
     def gets(self) -> list[dict[str, str]]:
         """Headers of the GETs of objects."""
         return [headers for method, path, headers in self.requests if method == "GET" and path.count("/") > 1]
-
-
-@pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import boto3
 import numpy as np
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.contract.ports import Encoder, Vectors
 from components.contract.tables import TABLES
@@ -107,15 +106,6 @@ def uri(tmp_path):
 @pytest.fixture
 def table(uri):
     return ItemsTable.open(uri)
-
-
-@pytest.fixture(scope="session")
-def moto_url():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from components.contract.errors import FencedError
 from components.data.storage import open_store
@@ -94,18 +93,14 @@ def test_writer_killed_before_its_record_has_a_name(tmp_path):
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """An empty bucket behind a real HTTP endpoint on a loopback port."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+def bucket(moto_url, monkeypatch, request):
+    """An empty prefix behind a real HTTP endpoint on a loopback port."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
     boto3.client("s3").create_bucket(Bucket="decisions")
-    yield "s3://decisions/shop"
-    server.stop()
+    return f"s3://decisions/{request.node.name}"
 
 
 def test_one_of_many_s3_writers_wins(bucket):
