@@ -1,11 +1,13 @@
 """What each part of the training brings: one change at a time, judged on the validation part.
 
     python tests/benchmarks/ablation.py [--dataset home_depot] [--pairs 6000] [--seeds 1] [--only a,b]
+        [--pretrained FOLDER]
 
 Every variant is trained by the product's own call on the same pairs, and ranks the validation requests among
 the validation's items (`training.validation_items` of them) by vectors alone, and with the lexical side at
 the weight that is best on those same requests. The test part is not read. Differences to "as set" are paired
-by request, with 95 % intervals. Finished variants are kept in --cache. The last line is the JSON.
+by request, with 95 % intervals. A variant of texts that a shop has not, or has set, is left out, and said so.
+Finished variants are kept in --cache. The last line is the JSON.
 """
 
 import argparse
@@ -18,41 +20,13 @@ from typing import Any
 
 import numpy as np
 from commit import commit
+from variants import AS_SET, MINED_AGAIN, PRETRAINED, UNTRAINED, VARIANTS, changed, named, why_not
 
 from components.contract.digests import sha256_json
 from components.contract.learning import DistillationSettings
 from flows.embedded import prepare_environment
 from flows.fingerprint import code_digest
 
-AS_SET, UNTRAINED, MINED_AGAIN = "as set", "untrained", "negatives mined again"
-VARIANTS: dict[str, dict[str, Any]] = {
-    AS_SET: {},
-    "no hard negatives": {"hard_negatives": 0},
-    "4 hard negatives": {"hard_negatives": 4},
-    "negatives whatever they score": {"positive_ceiling": 1.0},
-    MINED_AGAIN: {},
-    "no typing errors": {"typo_share": 0.0},
-    "typing errors in 30 %": {"typo_share": 0.3},
-    "temperature 0.02": {"temperature": 0.02},
-    "temperature 0.1": {"temperature": 0.1},
-    "learning rate 2e-4": {"learning_rate": 2e-4},
-    "learning rate 5e-5": {"learning_rate": 5e-5},
-    "batch of 64": {"batch_size": 64},
-    "batch of 512": {"batch_size": 512, "encode_chunk": 256},
-    "two epochs": {"max_epochs": 2},
-    "half of the base's weights": {"fine_tuned_share": 0.5},
-    "no logQ correction": {"logq_correction": False},
-    "no dropout": {"dropout": 0.0},
-    "lowest grade weighs half": {"lowest_grade_weight": 0.5},
-    "lowest grade weighs nothing": {"lowest_grade_weight": 0.0},
-    "Matryoshka": {"matryoshka_dimensions": (192, 96)},
-    "trained at 96 dimensions": {"dimensions": 96},
-    "a teacher": {
-        "distillation": DistillationSettings(weight=1.0, judgements=8_000, epochs=1, batch_size=32)
-    },
-}
-"""Settings of `training`, `augment` and `encoder` that differ. The teacher learns from about as many
-judgements as belong to 6,000 of home_depot's pairs: a quarter."""
 MEASURES = ("new/recall@10", "new_only/recall@10", "established/recall@10")
 SIZES = (192, 96)
 WAYS = {"vectors": "vectors alone", "fused": "with the lexical side"}
@@ -71,20 +45,23 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="folder of the data set's files")
     parser.add_argument("--pairs", type=int, default=6_000, help="at most so many training pairs")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--pretrained", type=Path, help="what `debut pretrain` left: one more variant")
     parser.add_argument("--only", help=f"these variants besides {AS_SET!r}, by comma")
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
-    names = (
-        [AS_SET, *(name for name in chosen.only.split(",") if name != AS_SET)] if chosen.only else VARIANTS
-    )
-    unknown = sorted(set(names) - set(VARIANTS))
-    if unknown:
-        parser.error(f"--only: {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+    variants = dict(VARIANTS)
+    if chosen.pretrained:
+        variants[PRETRAINED] = {"name": str(chosen.pretrained.resolve())}
+    names = [AS_SET, *(name for name in named(parser, chosen.only, variants) if name != AS_SET)]
     bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
     folder = chosen.cache / "ablation" / f"{chosen.dataset}-{chosen.pairs}"
-    ours = _Ablation(bench, folder, chosen.pairs)
+    ours = _Ablation(bench, folder, chosen.pairs, variants)
     found = {UNTRAINED: [ours.untrained()]}
     for name in names:
+        reason = why_not(variants[name], bench.settings, bench.catalogue)
+        if reason:
+            sys.stderr.write(f"{name}: left out, {reason}\n")
+            continue
         found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
     rows = {name: _row(of_seeds, found[AS_SET]) for name, of_seeds in found.items()}
     sys.stdout.write(f"{markdown(rows)}\n\n{markdown(rows, CUT)}\n\n")
@@ -101,12 +78,14 @@ def main() -> None:
 class _Ablation:
     """Judges encoders on the validation part; values per request of both ways of ranking."""
 
-    def __init__(self, bench: Any, folder: Path, pairs: int) -> None:
+    def __init__(
+        self, bench: Any, folder: Path, pairs: int, variants: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         import polars as pl
 
         from components.training.validation import read_validation
 
-        self._bench, self._folder, self._pairs = bench, folder, pairs
+        self._bench, self._folder, self._pairs, self._variants = bench, folder, pairs, variants
         found = read_validation(bench.split, bench.settings.encoder, bench.settings.training)
         known = frozenset(found.item_ids)
         judged = {entrance: _within(one, known) for entrance, one in found.judged.items()}
@@ -120,33 +99,43 @@ class _Ablation:
         return self._judged(base_encoder(self._bench)) | {"seconds": 0.0}
 
     def variant(self, name: str, seed: int) -> dict[str, Any]:
-        from trainings import train_from_base
-
-        from components.encoder.transformer import TransformerEncoder
-
-        place = self._place(name, seed)
+        change, place = self._variants[name], self._place(name, seed)
         kept = place / "judged.json"
         if not kept.is_file():
-            settings = self._bench.settings
-            training, augment, used = (
-                _changed(one, VARIANTS[name])
-                for one in (settings.training, settings.augment, settings.encoder)
-            )
-            training = training.model_copy(update={"max_pairs": self._pairs, "seed": seed})
-            miner = None
-            if name == MINED_AGAIN:
-                miner = TransformerEncoder.load_saved(self._place(AS_SET, seed) / "out" / "encoder")
-            encoder, trained = train_from_base(self._bench, place, training, augment, miner, used)
-            kept.write_text(json.dumps(self._judged(encoder) | {"seconds": trained.seconds}))
+            encoder, seconds = self._trained(name, seed)
+            kept.write_text(json.dumps(self._judged(encoder) | {"seconds": seconds}))
         judged: dict[str, Any] = json.loads(kept.read_text())
-        if "distillation" in VARIANTS[name]:
-            self._compare_teacher(VARIANTS[name]["distillation"], place / "out" / "encoder")
+        if "distillation" in change:
+            self._compare_teacher(change["distillation"], place / "out" / "encoder")
         sys.stderr.write(f"{name}, seed {seed}: {_means(judged)}\n")
         return judged
 
+    def _trained(self, name: str, seed: int) -> tuple[Any, float]:
+        """The encoder and its training's seconds; negatives are mined by the untrained encoder."""
+        from trainings import base_encoder, train_from_base, written_by
+
+        from components.encoder.transformer import TransformerEncoder
+
+        settings = self._bench.settings
+        training, augment, used = (
+            changed(one, self._variants[name])
+            for one in (settings.training, settings.augment, settings.encoder)
+        )
+        training = training.model_copy(update={"max_pairs": self._pairs, "seed": seed})
+        miner = base_encoder(self._bench, used if name != PRETRAINED else None)
+        if name == MINED_AGAIN:
+            miner = TransformerEncoder.load_saved(self._place(AS_SET, seed) / "out" / "encoder")
+        written = None
+        if augment.written_queries:
+            written, counts = written_by(self._bench, self._folder, augment)
+            sys.stderr.write(f"{name}: {counts}\n")
+        place = self._place(name, seed)
+        encoder, trained = train_from_base(self._bench, place, training, augment, miner, used, written)
+        return encoder, trained.seconds
+
     def _place(self, name: str, seed: int) -> Path:
         """Of a variant; another of its settings, of the data or of the code is another folder."""
-        key = sha256_json([repr(VARIANTS[name]), self._bench.prepared.digest, code_digest()])[:12]
+        key = sha256_json([repr(self._variants[name]), self._bench.prepared.digest, code_digest()])[:12]
         return self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}-{seed}-{key}"
 
     def _compare_teacher(self, settings: DistillationSettings, pupil: Path) -> None:
@@ -183,14 +172,16 @@ class _Ablation:
     def _judged(self, encoder: Any) -> dict[str, Any]:
         from components.contract.records import RetrievalPlan
         from components.contract.retrieving import RetrievalSettings
+        from components.encoder.texts import item_texts
         from components.index.fusion import best_fusion, fusions, scored_queries
         from components.index.lexical import LexicalSnapshot
         from components.index.live import LiveIndex
         from components.index.live_rows import Snapshot
 
         fields, language = encoder.settings.item_fields, encoder.settings.language
-        vectors = encoder.encode_items(self._validation.texts)
-        lexical = LexicalSnapshot.build(list(self._validation.texts), language)
+        texts = item_texts(self._items, fields)
+        vectors = encoder.encode_items(texts)
+        lexical = LexicalSnapshot.build(texts, language)
         snapshot = Snapshot(self._items, vectors, lexical)
         plan = RetrievalPlan()
         found = {"vectors": self._measures(LiveIndex("vectors", snapshot, encoder, plan, fields, exact=True))}
@@ -249,12 +240,6 @@ class _Cut:
 def _first(vectors: Any, size: int) -> Any:
     cut = vectors[:, :size]
     return np.ascontiguousarray(cut / np.linalg.norm(cut, axis=1, keepdims=True))
-
-
-def _changed(section: Any, change: Mapping[str, Any]) -> Any:
-    return section.model_copy(
-        update={key: value for key, value in change.items() if key in type(section).model_fields}
-    )
 
 
 def _means(judged: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from commit import commit
+from variants import named
 
 from flows.embedded import prepare_environment
 
@@ -46,9 +47,10 @@ def main() -> None:
     parser.add_argument("--only", help=f"these, by comma: {', '.join(VARIANTS)}")
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
+    methods = named(parser, chosen.only, VARIANTS)
     bench = open_bench(chosen.dataset, chosen.root, chosen.cache / chosen.dataset)
     rows = {"untrained": _untrained(bench)}
-    for method in chosen.only.split(",") if chosen.only else VARIANTS:
+    for method in methods:
         changes, rates = VARIANTS[method]
         runs = [
             _best(bench, changes, rates[: chosen.rates], seed, chosen.pairs) for seed in range(chosen.seeds)

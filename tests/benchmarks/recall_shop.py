@@ -43,6 +43,7 @@ DATASETS = {
     "home_depot": Dataset("home_depot", {}),
     "online_retail": Dataset("online_retail", {}),
     "online_retail_2011_07": Dataset("online_retail", SECOND_FOLD),
+    "best_buy": Dataset("best_buy", {}),
     "demo": Dataset("demo", {}),
 }
 

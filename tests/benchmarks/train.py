@@ -35,7 +35,7 @@ import polars as pl
 import torch
 from bench_release import HOME_DEPOT
 from commit import commit
-from numpy.typing import NDArray
+from train_figures import ONE_THREAD, OURS, THEIRS, figures, in_processes, table
 
 from components.contract.settings import Settings
 from components.data.demo_shop import generate
@@ -58,7 +58,6 @@ from flows.shop import open_shop
 
 RUNS = Path(__file__).with_name("train_runs.py")
 VALIDATION_ITEMS = 5_000
-OURS, THEIRS = "debut", "sentence-transformers"
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
 NO_DUPLICATES = {"batch_sampler": "no_duplicates"}
 
@@ -74,12 +73,12 @@ def main() -> None:
     if importlib.util.find_spec("datasets") is None:
         parser.error("the sentence-transformers trainer needs datasets: pip install -e .[bench]")
     with tempfile.TemporaryDirectory(prefix="debut-bench-") as folder:
-        figures = Bench(Path(folder), chosen).measured()
+        found = Bench(Path(folder), chosen).measured()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "train.json").write_text(json.dumps(figures, indent=1) + "\n")
-    (chosen.out / "train.md").write_text(table(figures))
-    sys.stderr.write(table(figures))
-    sys.stdout.write(json.dumps(figures) + "\n")
+    (chosen.out / "train.json").write_text(json.dumps(found, indent=1) + "\n")
+    (chosen.out / "train.md").write_text(table(found))
+    sys.stderr.write(table(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 @dataclass(frozen=True)
@@ -120,27 +119,17 @@ class Bench:
             else:
                 rows.append(self._run("best", THEIRS, here, options=fast) | {"round": number})
             for ranks in sorted({1, 2} - {here.spec.training.ranks}):
-                other = self._run(_in(ranks), OURS, here, precision="fp32", ranks=ranks)
+                other = self._run(in_processes(ranks), OURS, here, precision="fp32", ranks=ranks)
                 rows.append(other | {"round": number})
-            rows.append(self._run(_in(2), THEIRS, here, processes=2) | {"round": number})
-            alone = self._run("1 thread", OURS, here, threads=1, precision="fp32", ranks=1)
+            rows.append(self._run(in_processes(2), THEIRS, here, processes=2) | {"round": number})
+            alone = self._run(ONE_THREAD, OURS, here, threads=1, precision="fp32", ranks=1)
             rows.append(alone | {"round": number})
         return self._figures(rows, peaks) | {"gather_ms": round(self._gather(), 2)}
 
     def _figures(self, rows: list[dict[str, Any]], peaks: list[dict[str, float]]) -> dict[str, Any]:
-        def values(name: str, side: str, figure: str = "pairs_per_s") -> NDArray[np.float64]:
-            return np.asarray([row[figure] for row in rows if (row["name"], row["side"]) == (name, side)])
-
-        peak = {name: max(of[name] for of in peaks) for name in peaks[0]}
-        tokens, flops = self._work()
-        best = next(row for row in rows if (row["name"], row["side"]) == ("best", OURS))
-        used = {"fp32": "fp32", "best": "bf16" if best["precision"].startswith("bf16") else "fp32"}
-        recalls = {
-            side: np.concatenate([values(name, side, "recall") for name in used]) for side in (OURS, THEIRS)
-        }
         ranks = rank_count(self.settings.training)
-        ours = {count: values("fp32" if count == ranks else _in(count), OURS) for count in (1, 2)}
-        theirs = {1: values("fp32", THEIRS), 2: values(_in(2), THEIRS)}
+        tokens, flops = self._work()
+        measured = figures(rows, peaks, ranks, flops_of_pair=tokens * flops)
         return {
             "data": self.data,
             "commit": commit(),
@@ -150,34 +139,9 @@ class Bench:
             "batch": self.chosen.batch,
             "rounds": self.chosen.rounds,
             "ranks": ranks,
-            "pairs_per_s_ratio_same_precision": _spread(values("fp32", OURS) / values("fp32", THEIRS)),
-            "pairs_per_s_ratio_best": _spread(values("best", OURS) / values("best", THEIRS)),
-            "pairs_per_s_ratio_processes": {
-                str(count): _spread(ours[count] / theirs[count]) for count in (1, 2)
-            },
-            "recall_ratio": round(float(recalls[OURS].mean() / recalls[THEIRS].mean()), 4),
-            "gemm_share": {
-                name: round(float(np.median(values(name, OURS)) * tokens * flops / 1e9 / peak[used[name]]), 3)
-                for name in used
-            },
-            "peak_memory_mb": {
-                f"{side} {name}": round(float(np.median(values(name, side, "peak_memory_mb"))))
-                for side in (OURS, THEIRS)
-                for name in used
-            },
-            "ddp_efficiency_2_ranks": round(
-                float(np.median(ours[2]) / (2 * np.median(values("1 thread", OURS)))), 3
-            ),
-            "two_ranks_over_one_of_all_threads": round(float(np.median(ours[2]) / np.median(ours[1])), 3),
-            "recall@10": {side: round(float(found.mean()), 4) for side, found in recalls.items()},
-            "precision": best["precision"],
-            "gemm_gflops": {name: round(value) for name, value in peak.items()},
             "tokens_per_pair": round(tokens, 1),
             "mflop_per_token": round(flops / 1e6, 1),
-            "runs": [
-                {name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()}
-                for row in rows
-            ],
+            **measured,
         }
 
     def _round(self, seed: int) -> Round:
@@ -301,10 +265,6 @@ class Bench:
         return tokens / self.chosen.pairs, 6.0 * sum(layer.weight.numel() for layer in layers)
 
 
-def _in(processes: int) -> str:
-    return f"{processes} processes"
-
-
 def split_folder(folder: Path) -> tuple[str, Settings, Path]:
     """Data's name, settings and split of home_depot, or of the generated shop without its purchases, whose
     histories the other trainer knows nothing of."""
@@ -335,23 +295,6 @@ def recall(validation: Validation, encoder: TransformerEncoder, k: int = 10) -> 
         relevant = judged.relevant[request.request_id]
         shares.append(len(relevant & {validation.item_ids[row] for row in line if row >= 0}) / len(relevant))
     return float(np.mean(shares))
-
-
-def _spread(ratios: NDArray[np.float64]) -> dict[str, float]:
-    found = {"median": np.median(ratios), "min": ratios.min(), "max": ratios.max()}
-    return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def table(figures: dict[str, Any]) -> str:
-    rows = [(name, value) for name, value in figures.items() if name != "runs"]
-    head = "".join(f"| {name} | {value} |\n" for name, value in rows)
-    runs = "".join(
-        f"| {row['round']} | {row['name']} | {row['side']} | {row['pairs_per_s']:.1f} | "
-        f"{row['peak_memory_mb']:.0f} | {row['recall']:.4f} | {row['options'] or ''} |\n"
-        for row in figures["runs"]
-    )
-    columns = "| round | settings | trainer | pairs/s | peak MB | recall@10 | options |\n"
-    return f"| figure | value |\n|---|---|\n{head}\n{columns}|{'---|' * 7}\n{runs}"
 
 
 if __name__ == "__main__":
