@@ -99,6 +99,7 @@ def _fingerprint(
         judged = read_judged(data.split, "validation", reader="second stage").values()
         requests = [*requests, *(request.request_id for one in judged for request in one.requests)]
     pretrained = read_pretrained(resolve_base(run.shop.settings.encoder))
+    settings = run.shop.settings.model_copy(update={"encoder": run.shop.settings.encoder.without_place()})
     fingerprint = Fingerprint(
         data_digest=data.prepared.digest,
         encoder_digest=model.digest,
@@ -106,7 +107,7 @@ def _fingerprint(
         lock_digest=run.fingerprint["versions"],
         code_digest=run.fingerprint["code"],
         cutoff=data.prepared.cutoff,
-        settings=run.shop.settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
+        settings=settings.model_dump(mode="json", exclude=NOT_IN_A_RELEASE),
         requests=tuple(sorted({*hashed(requests), *((pretrained and pretrained.queries) or ())})),
         items=tuple(sorted({*hashed(items), *(pretrained.items if pretrained else ())})),
         baseline=baseline,

@@ -59,7 +59,7 @@ def _values(shop: Shop, config: str, root: str | None, pool: str) -> dict[str, s
     file = Path(config)
     return {
         "DEBUT_SHOP": shop.settings.shop,
-        "DEBUT_CONFIG": str(file.resolve()) if file.is_file() else config,
+        "DEBUT_CONFIG": str(file.absolute()) if file.is_file() else config,
         "DEBUT_ROOT": _root(shop, root),
         "DEBUT_WORKSPACE": str(shop.workspace.parent),
         "DEBUT_POOL": f"debut-{pool}",
@@ -71,7 +71,7 @@ def _root(shop: Shop, root: str | None) -> str:
     """Empty where the worker is to generate the example's files, as this command does."""
     if root is None and shop.generated:
         return ""
-    return str(Path(root).resolve() if root else shop.root.resolve())
+    return str((Path(root) if root else shop.root).absolute())
 
 
 def _zombie_seconds(text: str) -> str:

@@ -81,7 +81,7 @@ def import_answers(shop: Shop, path: Path, actor: str) -> Imported:
     count = len(answers.rows)
     if not count:
         return Imported(0, answers.blank, 0, 0)
-    with retrain_lease(shop, "label import"):  # a running judge reads one state of the labels
+    with retrain_lease(shop, None, "label import"):  # a running judge reads one state of the labels
         # The record first: one without labels does no harm, but labels without a record would.
         shop.decision_log().append(
             "labels",

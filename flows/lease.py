@@ -21,9 +21,10 @@ LEASE = "retrain.lock"
 TUNE_LEASE = "tune.lock"
 
 
-def retrain_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
-    """Around a retrain. Raises OrchestrationError, which names the holder, where another one runs."""
-    return _lease(shop, run_id, LEASE, "retrain")
+def retrain_lease(shop: Shop, run_id: str | None, what: str = "retrain") -> AbstractContextManager[None]:
+    """Around a retrain, or what else no retrain may run beside (`what`; an act by hand has no run). Raises
+    OrchestrationError, which names the holder."""
+    return _lease(shop, run_id, LEASE, what)
 
 
 def tune_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
@@ -32,7 +33,7 @@ def tune_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _lease(shop: Shop, run_id: str, name: str, what: str) -> Iterator[None]:
+def _lease(shop: Shop, run_id: str | None, name: str, what: str) -> Iterator[None]:
     path = shop.workspace / name
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,22 +42,25 @@ def _lease(shop: Shop, run_id: str, name: str, what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            holder = _holder(path.read_text(), shop.settings.shop)
             raise OrchestrationError(
-                f"Another {what} of {shop.settings.shop} runs ({_holder(path.read_text())}): wait for it, "
-                f"or stop that process; the lock goes with it."
+                f"{holder}: wait for it, or stop that process; the lock goes with it."
             ) from None
         file.truncate(0)
-        json.dump({"run": run_id, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()}, file)
+        holder_is = {"what": what, "run": run_id, "pid": os.getpid(), "host": socket.gethostname()}
+        json.dump(holder_is | {"since": _now()}, file)
         file.flush()
         yield
 
 
-def _holder(text: str) -> str:
+def _holder(text: str, shop: str) -> str:
     try:
         told = json.loads(text)
     except ValueError:  # it was just taken
-        return "its holder has not said who it is yet"
-    return f"run {told['run']}, process {told['pid']} on {told['host']}, since {told['since']}"
+        return f"Something else of {shop} runs (it was just begun)"
+    run = f"run {told['run']}, " if told["run"] else ""
+    who = f"{run}process {told['pid']} on {told['host']}, since {told['since']}"
+    return f"A {told.get('what', 'retrain')} of {shop} runs ({who})"
 
 
 def _now() -> str:

@@ -8,7 +8,7 @@ import polars as pl
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 
-from components.contract.errors import ConfigError, DataError, DebutError, MonitoringError
+from components.contract.errors import ConfigError, DataError, DebutError, MonitoringError, QualityError
 from components.index.catalogue import catalogue_now
 from components.index.retrieval import INDEX, open_candidate
 from components.monitoring.alarms import Alarms
@@ -167,7 +167,7 @@ def _outside(shop: Shop, digest: str, new: list[str], cutoff: datetime | None) -
     events, reason = pl.DataFrame(), "the shop's events are undated or there are none"
     try:
         events = _events(shop)
-    except DataError as error:
+    except (DataError, QualityError) as error:
         reason = f"the shop's events are not read ({str(error).rstrip('.')})"
     if cutoff is None or not len(events):
         reason = f"{reason}: other entrances are not known."

@@ -37,7 +37,7 @@ def pretrain(
     downstream: also fine-tunes from both, as a retrain would, and compares those on the validation part.
     """
     run = new_run(open_shop(config, root, workspace))
-    with retrain_lease(run.shop, run.run_id):
+    with retrain_lease(run.shop, run.run_id, "pretraining"):
         return _pretrain(run, downstream)
 
 

@@ -38,7 +38,7 @@ def replay_rows(shop: Shop, fixed: Path, actor: str) -> ReplayResult:
                 "replay", release=None, actor=actor, reason=f"Corrected rows from {fixed.name}: {accepted}"
             )
 
-    with retrain_lease(shop, "replay"):  # a running retrain loads one state of them
+    with retrain_lease(shop, None, "replay"):  # a running retrain loads one state of them
         # The record first: one without rows does no harm, but rows without a record would.
         return replay(
             fixed, shop.workspace, shop.newest_check(), shop.settings.quality, before_writing=record

@@ -44,9 +44,8 @@ def serving_release(run: Run, data: Data, tracker: Tracker) -> Candidate:
     trained."""
     shop = run.shop
     log = shop.decision_log()
-    digest = log.champion()
-    if digest is not None:
-        return candidates.read(shop.candidates, digest)
+    if run.champion is not None:
+        return candidates.read(shop.candidates, run.champion)
     baseline = building.build(run, data, building.version_0(run), baseline=True)
     check_signature(shop.settings.signing, shop.candidates / baseline.digest)
     scorecard = judged(run, data, baseline, "champion")
@@ -90,7 +89,7 @@ def undiscoverable(run: Run, data: Data, release: Candidate, name: str) -> tuple
     count, folder = run.cached(
         judge_stages.look_for_undiscoverable,
         "undiscoverable",
-        [data.prepared.digest, release.digest, k],
+        [data.prepared.digest, release.digest, k, run.shop.settings.tasks, data.task_digest],
         candidate=run.shop.candidates / release.digest,
         vectors=building.encoded_by(run, data, release, name),
         split_folder=data.split,
@@ -271,7 +270,7 @@ def card_of(
         summary=scorecard.summary(),
         report=report,
         cost=cost_of_run(run, report) if report else None,
-        encoder=settings.encoder.name,
+        encoder=settings.encoder.without_place().name,
         quarantined=data.checked.quarantined,
         tracking=without_secrets(tracker.connection.uri),
         plan=read_plan(folder),

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class Run:
     @property
     def folder(self) -> Path:
         return self.shop.runs / self.run_id
+
+    @cached_property
+    def champion(self) -> str | None:
+        """Digest of the release that served when the run first asked. What is decided meanwhile changes
+        nothing of what the run computes: the decision log fences its own decision."""
+        return self.shop.decision_log().champion()
 
     def cached(self, task: Task[..., Any], stage: str, inputs: Any, **arguments: Any) -> tuple[Any, Path]:
         """Runs a stage's task, or takes its result from the cache.

@@ -13,8 +13,7 @@ def asked(run: Run) -> bool:
     """Whether the challenger may have one, or the champion it is judged beside has."""
     if run.shop.settings.ranking.learner != "none":
         return True
-    champion = run.shop.decision_log().champion()
-    return champion is not None and (run.shop.candidates / champion / RANKER).is_dir()
+    return run.champion is not None and (run.shop.candidates / run.champion / RANKER).is_dir()
 
 
 def opinions(run: Run, data: Data) -> Path | None:

@@ -1,7 +1,7 @@
 """A fine-tuning: what mines its negatives, its examples, what its ranks are told, and its result, each from
 the cache where nothing changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,23 +32,27 @@ class Miner:
     learned_until: datetime | None = None
     """Until when the rows were that a warm start's encoder was trained on; None: no warm start, the untrained
     one, or undated rows."""
+    base: str | None = None
+    """base_digest of what a warm start's encoder was once trained from."""
 
 
 def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
     folder = run.shop.candidates / champion.digest
     vectors = building.encoded_by(run, data, champion, "champion")
-    warm = run.shop.settings.training.start == "champion"
-    learned_until = candidates.load_fingerprint(folder).learned_until if warm else None
-    return Miner(champion.encoder_digest, folder / "encoder", vectors, learned_until)
+    miner = Miner(champion.encoder_digest, folder / "encoder", vectors)
+    if run.shop.settings.training.start != "champion":
+        return miner
+    fingerprint = candidates.load_fingerprint(folder)
+    return replace(miner, learned_until=fingerprint.learned_until, base=fingerprint.base_digest)
 
 
 def current_miner(run: Run, data: Data) -> Miner:
     """The champion's encoder, else – before the first retrain – the untrained one, which will be it."""
-    digest = run.shop.decision_log().champion()
-    if digest is not None:
-        return miner_of(run, data, candidates.read(run.shop.candidates, digest))
+    if run.champion is not None:
+        return miner_of(run, data, candidates.read(run.shop.candidates, run.champion))
     base = building.version_0(run)
-    return Miner(base.digest, base.encoder, building.encoded(run, data, base.encoder, base.name))
+    vectors = building.encoded(run, data, base.encoder, base.name)
+    return Miner(base.digest, base.encoder, vectors, base=run.fingerprint["base_weights"])
 
 
 def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, EncoderSettings]:
@@ -61,11 +65,10 @@ def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, Enc
     own = saved_settings(miner.encoder)
     prompted = own.query_prefix.startswith("[PROMPT0]")
     ignored = {"query_prefix", "item_prefix", "max_length"} if prompted else set()  # a prompt stands in them
-    differing = [
-        name
-        for name, value in settings.encoder.model_dump(exclude=ignored).items()
-        if getattr(own, name) != value and not (name == "name" and value.endswith(f"/{own.name}"))
-    ]  # an earlier version kept a relative path as it was written
+    compared = settings.encoder.model_dump(exclude={"name", "revision"} | ignored)
+    differing = [name for name, value in compared.items() if getattr(own, name) != value]
+    if miner.base != run.fingerprint["base_weights"]:  # what a base holds counts, not what it is called
+        differing.append("name")
     if differing:
         raise ConfigError(
             f"training.start is champion, but the champion was made with another encoder.{differing[0]}: "

@@ -1,9 +1,10 @@
 """What the encoder is and how it learns: the sections encoder, augment and training of debut.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.contract.paths import at_home
 from components.contract.section import EndpointSettings, Section, Seed, Share
 
 Language = Literal[
@@ -75,6 +76,12 @@ class EncoderSettings(Section):
     """Columns of items that make up an item's text, in this order."""
     language: Language = "english"
     """Of the texts, for the lexical side."""
+
+    def without_place(self) -> Self:
+        """The same; a local base is called by its folder alone. Where that lies differs by machine, and would
+        give one release two digests."""
+        local = at_home(self.name)
+        return self.model_copy(update={"name": local.name}) if local.is_absolute() else self
 
 
 class DistillationSettings(Section):

@@ -77,7 +77,8 @@ class SplitSettings(Section):
 
 class TrackingSettings(Section):
     uri: str | None = None
-    """MLflow tracking URI; None: SQLite in the workspace."""
+    """MLflow tracking URI; None: SQLite in the workspace. MLflow takes sqlite:///x from the current folder, which
+    a deployed run has of its own: give sqlite:////whole/path."""
     experiment: str | None = None
     """None: the shop's name."""
     system_metrics: bool = True

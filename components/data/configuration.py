@@ -127,7 +127,7 @@ def _read(config: str) -> tuple[str, str, Path]:
             f"the examples are {', '.join(example_names())}."
         )
     try:
-        return path.read_text(encoding="utf-8"), str(path), path.resolve().parent
+        return path.read_text(encoding="utf-8"), str(path), path.absolute().parent
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8.") from error
     except OSError as error:

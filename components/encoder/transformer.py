@@ -88,7 +88,7 @@ class TransformerEncoder:
             folder.mkdir(parents=True, exist_ok=True)
             self.model.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
-        write_json(folder / SETTINGS_FILE, self.settings.model_dump(mode="json"))
+        write_json(folder / SETTINGS_FILE, self.settings.without_place().model_dump(mode="json"))
         if self.query_map is not None:
             write_query_map(self.query_map, folder)
         self._digest = folder_digest(folder, self.settings)

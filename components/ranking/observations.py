@@ -37,7 +37,8 @@ def observed(
     `sentiment` where they were read (tasks.sentiment); rows at or after `until` are left out, None: nothing
     is dated.
     - demand: first acts of users on the item, each halved every HALF_LIFE_DAYS; days it was there, likewise,
-      from its listing or else its first event, and none where neither is known;
+      from its listing or its first event, whichever is earlier, and none where neither is known. An act that
+      these days begin with is not counted: it happened for certain, however seldom the item is taken;
     - attraction: clicks; looks, on pages whose impressions were logged;
     - rating: stars; reviews. sentiment: what their texts say, from 0 to 1; reviews.
     """
@@ -76,14 +77,19 @@ def _demand(items: pl.DataFrame, traffic: pl.DataFrame, until: datetime) -> tupl
         return np.zeros(len(items)), np.zeros(len(items))
     who = pl.coalesce("user_id", "session_id", "request_id", pl.lit(""))
     taken = acts.group_by("item_id", who=who).agg(pl.col("at").min())
+    taken = taken.with_columns(nth=pl.col("who").rank("ordinal").over("item_id", "at").cast(pl.Int32))
     age = (pl.lit(until) - pl.col("at")).dt.total_seconds() / _SECONDS
-    total, _ = _sums(items, taken, (-_DECAY * age).exp(), pl.lit(0.0))
     # Not `first_seen`: where nothing is listed it is an event of any date, also one that is judged.
     seen = traffic.group_by("item_id").agg(seen=pl.col("at").min())
-    there = items.join(seen, on="item_id", how="left", maintain_order="left").select(
-        pl.coalesce("listed_at", "seen").fill_null(until).clip(first, until)
-    )
-    days = (until - there.to_series()).dt.total_seconds().to_numpy().astype(np.float64) / _SECONDS
+    there = items.join(seen, on="item_id", how="left", maintain_order="left")
+    start = there.select(
+        pl.min_horizontal("listed_at", "seen").fill_null(until).clip(first, until)
+    ).to_series()
+    days = (until - start).dt.total_seconds().to_numpy().astype(np.float64) / _SECONDS
+    listed_before = (pl.col("listed_at") <= pl.col("seen")).fill_null(False)
+    begun_by = there.select("item_id", at=pl.when(~listed_before).then("seen")).drop_nulls("at")
+    counted = taken.join(begun_by.with_columns(nth=1), on=["item_id", "at", "nth"], how="anti")
+    total, _ = _sums(items, counted, (-_DECAY * age).exp(), pl.lit(0.0))
     return total, (1.0 - np.exp(-_DECAY * days)) / _DECAY
 
 

@@ -13,6 +13,7 @@ from components.contract.files import disk_errors
 from components.contract.task import Task
 from components.split.statistics import read_reviews
 from components.tasks.baselines import baseline_answers
+from components.tasks.folds import folds_of
 from components.tasks.heads import prompted
 from components.tasks.rows import read_rows
 
@@ -39,19 +40,32 @@ def sentiment_task(tasks: Sequence[Task]) -> Task | None:
 def write_read_reviews(task: Task, rows: Path, split: Path, out: Path) -> None:
     """Writes READ into `out`: the split's reviews (split.statistics: of before the cut-off) without their
     text, and where the task tells positive from negative `sentiment`, from 0 (negative) to 1. Learned from
-    the task's training rows in `rows`."""
+    the task's training rows in `rows`; a review among them is read by what was learned without it."""
     reviews = read_reviews(split)
     assert reviews is not None
     train = read_rows(rows, task, "train", reader="second stage")
     read = reviews.drop("text")
     if tells_sentiment(train.get_column("target").unique()):
         texts = reviews.get_column("text").unique().sort().to_list()
-        answers = baseline_answers(task, train, [prompted(task, text) for text in texts])[:, 0]
-        values = [_VALUES.get(answer, _NEITHER) for answer in answers]
+        values = [_VALUES.get(answer, _NEITHER) for answer in _answers(task, train, texts)]
         of_text = pl.DataFrame({"text": texts, "sentiment": values})
         read = reviews.join(of_text, on="text", how="left", maintain_order="left").drop("text")
     with disk_errors(out):
         read.write_parquet(out / READ)
+
+
+def _answers(task: Task, train: pl.DataFrame, texts: Sequence[str]) -> list[str]:
+    """To each text. Who has learned a text answers it as it was labelled: the second stage would come to
+    trust that more than what is read of reviews that nobody labelled."""
+    asked = [prompted(task, text) for text in texts]
+    answers = dict(zip(asked, baseline_answers(task, train, asked)[:, 0], strict=True))
+    learned = train.get_column("text").to_list()
+    for fit, left_out in folds_of(learned, 0):
+        others = train[fit]
+        again = sorted({learned[row] for row in left_out} & set(asked))
+        if others.get_column("target").n_unique() > 1:
+            answers.update(zip(again, baseline_answers(task, others, again)[:, 0], strict=True))
+    return [str(answers[text]) for text in asked]
 
 
 def read_opinions(split: Path, folder: Path | None) -> pl.DataFrame | None:

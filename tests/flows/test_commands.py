@@ -216,7 +216,7 @@ def test_nothing_is_replayed_while_a_retrain_runs_or_without_a_record(
     shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
     with retrain_lease(shop, "run-1"):
         outcome = debut("quarantine", "replay", exported, *retrained.arguments)
-    assert outcome.code == 1 and "Another retrain of tiny runs (run run-1" in outcome.sentence
+    assert outcome.code == 1 and "A retrain of tiny runs (run run-1" in outcome.sentence
     monkeypatch.setattr(Shop, "decision_log", lambda _: Unreachable())
     with pytest.raises(StorageError):
         replay_rows(shop, exported, "tester")

@@ -125,7 +125,7 @@ def test_answers_are_refused_before_a_run_and_while_one_runs(retrained: Any, deb
     shop = open_shop(str(retrained.config), None, str(retrained.workspace.parent))
     with retrain_lease(shop, "20990101-000000-other"):
         refused = debut("label", "import", file, *retrained.arguments)
-    assert refused.code == 1 and "Another retrain" in refused.sentence and stored(shop.labels).is_empty()
+    assert refused.code == 1 and "A retrain of" in refused.sentence and stored(shop.labels).is_empty()
     nowhere = retrained.folder / "absent" / "pairs.csv"
     assert "there is no folder" in debut("label", "next", *retrained.arguments, "--export", nowhere).sentence
     (pool,) = shop.runs.glob("*/pool.parquet")

@@ -33,6 +33,17 @@ def test_a_second_retrain_is_refused_and_told_of_the_first(tiny_shop):
         pass
 
 
+def test_what_a_retrain_waits_for_is_called_what_it_is(tiny_shop):
+    """Nobody is invited to stop a replay, which has written its record and not its rows yet, as a retrain."""
+    shop = open_shop(str(tiny_shop.config), None, str(tiny_shop.workspace.parent))
+    with (
+        retrain_lease(shop, None, "replay"),
+        pytest.raises(OrchestrationError, match=rf"^A replay of tiny runs \(process {os.getpid()}"),
+        retrain_lease(shop, "run-2"),
+    ):
+        pass
+
+
 def test_a_killed_holder_lets_go(tiny_shop):
     """SIGKILL of the holder, which can clean up nothing, frees the lease at once."""
     arguments = [str(tiny_shop.config), str(tiny_shop.workspace.parent)]

@@ -1,13 +1,19 @@
 """A retrain with a second stage that reads reviews."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import yaml
 
+from components.contract.settings import Settings
+from components.index.retrieval import RANKER
 from components.index.signals import Signals
+from flows.run import Run
+from flows.second_stage import asked
+from flows.shop import Shop
 from tests.flows.conftest import COLOURS, START, item_rows
 
 REVIEWS_SQL = """
@@ -32,6 +38,19 @@ def reviews() -> pl.DataFrame:
                 }
             )
     return pl.DataFrame(rows)
+
+
+def test_what_is_decided_meanwhile_changes_nothing_in_a_run(tmp_path: Path) -> None:
+    """Else the catalogue would be encoded again, or the champion it began with miss what its ranker reads."""
+    shop = Shop(Settings(shop="tiny", tables={"items": "SELECT 1"}), tmp_path, tmp_path)
+    with_ranker, without = "a" * 64, "b" * 64
+    (shop.candidates / with_ranker / RANKER).mkdir(parents=True)
+    log, act = shop.decision_log(), {"actor": "x", "reason": "y"}
+    log.append("promotion", release=with_ranker, expected_champion=None, **act)
+    run = Run(shop, "run", {})
+    assert asked(run)
+    log.append("promotion", release=without, expected_champion=with_ranker, **act)
+    assert asked(run) and not asked(Run(shop, "next", {}))
 
 
 def test_where_no_second_stage_asks_nothing_is_observed(retrained: Any) -> None:

@@ -54,6 +54,17 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.signing.public_key == str(tmp_path / "../signing.pub")
 
 
+def test_a_linked_file_is_where_its_link_is(tmp_path: Path) -> None:
+    """Kubernetes links debut.yaml to a dated folder, which is gone after the ConfigMap's next change."""
+    dated = tmp_path / "..2026_01_01"
+    dated.mkdir()
+    (dated / "debut.yaml").write_text(f"{MINIMAL}signing: {{public_key: public.pem}}\n")
+    (tmp_path / "..data").symlink_to(dated.name)
+    (tmp_path / "debut.yaml").symlink_to("..data/debut.yaml")
+    settings, root = load_settings(str(tmp_path / "debut.yaml"))
+    assert (root, settings.signing.public_key) == (tmp_path, str(tmp_path / "public.pem"))
+
+
 @pytest.mark.parametrize(
     ("name", "whole"),
     [

@@ -24,11 +24,12 @@ REVIEWS = pl.DataFrame(
 def read(tmp_path: Path):
     """read(targets by word) → the reviews as the task reads them."""
 
-    def make(targets: dict[str, str]) -> pl.DataFrame:
+    def make(targets: dict[str, str], more: dict[str, str] | None = None) -> pl.DataFrame:
         for folder in ("rows/sentiment", "split/statistics", "out"):
             (tmp_path / folder).mkdir(parents=True)
         REVIEWS.write_parquet(tmp_path / "split/statistics/reviews.parquet")
         texts = {f"{word} thing {number}": target for word, target in targets.items() for number in range(30)}
+        texts |= more or {}
         train = pl.DataFrame({"text": [*texts], "target": [*texts.values()]})
         train.write_parquet(tmp_path / "rows/sentiment/train.parquet")
         write_read_reviews(SENTIMENT, tmp_path / "rows", tmp_path / "split", tmp_path / "out")
@@ -44,6 +45,12 @@ def test_each_review_is_read_by_its_words_with_stars_or_without(read) -> None:
     assert found.get_column("sentiment").to_list() == [0.0, 0.5, 0.0]
     assert found.get_column("rating").to_list() == [None, 3.0, 5.0]
     assert "text" not in found.columns
+
+
+def test_a_review_that_was_learned_is_read_by_what_the_others_taught(read) -> None:
+    """Its own label says positive, what is known of its words is negative."""
+    found = read({"awful": "negative", "lovely": "positive"}, more={"awful zip again": "positive"})
+    assert found.get_column("sentiment").to_list()[::2] == [0.0, 0.0]
 
 
 def test_other_labels_say_nothing_of_an_item(read) -> None:
