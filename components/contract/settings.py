@@ -77,7 +77,7 @@ class SplitSettings(Section):
 
 class TrackingSettings(Section):
     uri: str | None = None
-    """MLflow tracking URI; None: SQLite in the workspace. MLflow takes sqlite:///x from the current folder, which
+    """MLflow tracking URI; None: SQLite in the workspace. sqlite:///x is taken from the current folder, which
     a deployed run has of its own: give sqlite:////whole/path."""
     experiment: str | None = None
     """None: the shop's name."""
