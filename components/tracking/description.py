@@ -85,6 +85,7 @@ def describe(card: VersionCard, version: str) -> str:
         _cost(card.cost) if card.cost else "",
         _data(card),
         _ranking(card.plan) if card.plan else "",
+        _tasks(card),
         _answers(card),
         _opinions(card.opinions) if card.opinions else "",
         _loading(card, version),
@@ -169,7 +170,28 @@ def _ranking(plan: RetrievalPlan) -> str:
         f"- queries by {plan.inference}, words weighing {plan.lexical_weight:g}",
         f"{scoring}; co-purchases weighing {plan.co_purchase_weight:g}",
     ]
+    implied = ", ".join(f"{facet} {weight:g}" for facet, weight in plan.implied_weights.items() if weight)
+    if implied:
+        lines.append(f"- what a query implies weighs: {implied}")
     return "\n".join(["**Ranking** (chosen on validation, or by debut.yaml)", *lines])
+
+
+def _tasks(card: VersionCard) -> str:
+    """Every figure of each task, on all test rows and in brackets on those of new items."""
+    lines = []
+    for task in card.tasks:
+        found = card.task_figures.get(task.name)
+        if not found or not found["all"]["rows"]:
+            continue
+        new = found.get("new", {})
+        told = [
+            f"{name.replace('_', ' ')} {value:.3f}" + ("" if new.get(name) is None else f" ({new[name]:.3f})")
+            for name, value in found["all"].items()
+            if name != "rows" and value is not None
+        ]
+        rows = f"{found['all']['rows']:,} rows" + (f" ({new['rows']:,} new)" if new.get("rows") else "")
+        lines.append(f"- {task.name}, {rows}: {', '.join(told) or 'not judged'}")
+    return "\n".join(["**Tasks, measured** (test rows; new items in brackets)", *lines]) if lines else ""
 
 
 def _answers(card: VersionCard) -> str:

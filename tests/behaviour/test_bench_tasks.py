@@ -36,3 +36,15 @@ def test_a_tasks_value_is_of_what_would_be_released(systems: dict[str, Any], val
     assert (told["metric"], told["seconds"]) == ("accuracy", 3.5)
     assert told["systems"] == systems | {"baseline": BASELINE}
     assert "| shop | kind | accuracy | all | 9 |" in tasks.markdown({"shop": {"tasks": {"kind": told}}})
+
+
+def test_the_table_has_all_measures_the_tasks_own_first() -> None:
+    """One that a system does not give is a dash."""
+    ours = system(0.7, 0.6)
+    ours["all"]["accuracy@5"] = 0.9
+    told = {"metric": "accuracy", "systems": {"untrained": ours, "baseline": BASELINE}}
+    lines = tasks.markdown({"shop": {"tasks": {"kind": told}}}).splitlines()[2:]
+    assert [line.split(" | ")[2:4] for line in lines] == [
+        ["accuracy", "new"], ["accuracy", "all"], ["accuracy@5", "new"], ["accuracy@5", "all"]
+    ]  # fmt: skip
+    assert "0.900" in lines[3] and lines[2].count("–") == 7

@@ -197,6 +197,8 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
         packages=("torch",),
         modules=(*_CODE, hybrid),
     ),
+    FusedPeer("rrf_bm25_popularity", ("bm25", "popularity")),
+    FusedPeer("rrf_bm25_als", ("bm25", "als")),
     FusedPeer("rrf_bm25_content_knn", ("bm25", "content_knn")),
     FusedPeer("rrf_bm25_item_knn", ("bm25", "item_knn")),
     FusedPeer("rrf_bm25_hybrid", ("bm25", "hybrid")),

@@ -22,6 +22,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ from commit import commit
 
 from flows.embedded import prepare_environment
 
-TASKS = ("category", "category_path", "brand", "price", "sentiment", "answer")
+TASKS = (
+    *("category", "category_path", "brand", "price", "sentiment", "answer"),
+    *("query_category", "query_brand", "query_price", "query_attribute"),
+)
 RECALLS = ("new", "new_only", "established", "all")
 
 
@@ -159,7 +163,7 @@ def _retrieval(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown(figures: dict[str, Any]) -> str:
-    """A line per shop, task and population, its systems in columns."""
+    """A line per shop, task, metric and population, its systems in columns."""
     names = (
         *("multi_task", "multi_task_vectors_alone", "contrastive"),
         *("untrained", "untrained_vectors_alone", "baseline", "constant"),
@@ -167,9 +171,10 @@ def markdown(figures: dict[str, Any]) -> str:
     lines = [f"| shop | task | metric | rows of | n | {' | '.join(names)} |", "|---" * (5 + len(names)) + "|"]
     for shop, found in figures.items():
         for task, systems in found["tasks"].items():
-            for population in ("new", "all"):
-                metric = systems["metric"]
-                of = systems["systems"]
+            of = systems["systems"]
+            others = {metric for one in names if one in of for metric in of[one]["all"]}
+            metrics = [systems["metric"], *sorted(others - {systems["metric"], "rows"})]
+            for metric, population in product(metrics, ("new", "all")):
                 values = [of.get(name, {}).get(population, {}).get(metric) for name in names]
                 cells = ["–" if value is None else f"{value:.3f}" for value in values]
                 rows = of["baseline"][population]["rows"]

@@ -1,4 +1,5 @@
 from components.contract.operations import OpinionSettings
+from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.tracking.description import DESCRIPTION_CHARACTERS, describe, version_tags
 
@@ -71,10 +72,34 @@ def test_answers_and_opinions_have_sections(make_card):
     card = make_card(tasks=(answer, kind), task_figures=figures, opinions=opinions)
     text = describe(card, "7")
     assert "- answer, all rows: 62% of 240 answered, 84% of these rightly, where 80% were asked for" in text
-    assert "- answer holds the training texts" in text and "- kind" not in text and "new rows" not in text
+    assert (
+        "- answer holds the training texts" in text and "- kind, all" not in text and "new rows" not in text
+    )
     assert "**Opinions**\n- 12 topics" in text and "2 a year without cause" in text
     for without in (make_card(), make_card(tasks=(answer, kind), task_figures={"kind": figures["kind"]})):
         assert "**Answers**" not in describe(without, "7") and "**Opinions**" not in describe(without, "7")
+
+
+def test_each_task_has_all_its_figures(make_card):
+    """Calibration and an interval's coverage, too, new items apart; also of version 0, which has no gate."""
+    price = Task(name="price", says="Price", rows="SELECT 1", text=("title",), head="regression")
+    figures = {
+        "all": {"rows": 1200, "absolute_error": 0.48, "interval_coverage": 0.93},
+        "new": {"rows": 271, "absolute_error": 0.584, "interval_coverage": None},
+    }
+    for card in (
+        make_card(tasks=(price,), task_figures={"price": figures}),
+        make_card(verdict=None, tasks=(price,), task_figures={"price": figures}),
+    ):
+        line = "- price, 1,200 rows (271 new): absolute error 0.480 (0.584), interval coverage 0.930"
+        assert f"in brackets)\n{line}\n" in describe(card, "7")
+    nobody = {"price": {"all": {"rows": 0, "absolute_error": None}, "new": {"rows": 0}}}
+    assert "**Tasks, measured**" not in describe(make_card(tasks=(price,), task_figures=nobody), "7")
+
+
+def test_a_ranking_tells_what_a_query_implies_where_it_weighs(make_card):
+    plan = RetrievalPlan(implied_weights={"category": 0.1, "brand": 0.0})
+    assert "- what a query implies weighs: category 0.1\n" in describe(make_card(plan=plan), "7")
 
 
 def test_long_reports_are_cut(make_card, make_gate):
