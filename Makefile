@@ -86,8 +86,9 @@ bench-brands: setup  ## brands recommended to users beside the most bought, on t
 bench-histories: setup  ## learned encoders of a user's past beside text scorings and item-kNN: DATASETS=online_retail
 	$(BIN)/python tests/benchmarks/histories.py $(if $(DATASETS),--datasets $(DATASETS))
 
-bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500
-	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS))
+bench-continual: setup  ## weekly warm starts beside retraining from the base: DATASET=online_retail PAIRS=1500 SEEDS=3
+	$(BIN)/python tests/benchmarks/continual.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS)) \
+	  $(if $(SEEDS),--seeds $(SEEDS))
 
 bench-query-side: setup  ## an update of the query side alone beside a full retrain: DATASET=home_depot [FULL=folder of a stage train-…]
 	$(BIN)/python tests/benchmarks/query_side.py $(if $(DATASET),--dataset $(DATASET)) $(if $(PAIRS),--pairs $(PAIRS)) \

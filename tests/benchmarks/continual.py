@@ -1,12 +1,13 @@
 """Weekly retraining: a warm start with replay, one without, and from the base, over four successive weeks.
 
-    python tests/benchmarks/continual.py [--dataset online_retail] [--pairs 1500]
+    python tests/benchmarks/continual.py [--dataset online_retail] [--pairs 1500] [--seeds 3]
 
 The first week's encoder is trained from the base for all. Each later week every way trains on what was known
 before that week's cut-off, its warm starts on its own encoder of the week before, and is judged on the weeks
 after it, by vectors alone: new items, new items only, and established items that were trained on
-(forgetting). At most --pairs training pairs a week: a warm start with few fresh pairs costs less. The last
-line is the JSON.
+(forgetting). At most --pairs training pairs a week: a warm start with few fresh pairs costs less. Means over
+weeks and seeds; differences to training from the base with 95 % intervals, paired by user, whose values are
+averaged over weeks and seeds first. The last line is the JSON.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from commit import commit
 
 from components.contract.digests import sha256_json
@@ -31,7 +33,8 @@ WEEKS = {
 """The first trains what the others begin with."""
 JUDGED_DAYS = {"online_retail": 28, "demo": 14}
 SLICES = ("new", "new_only", "established_trained", "established")
-WAYS = {"warm start with replay": 0.5, "warm start without replay": 0.0, "from the base": None}
+FROM_BASE, NEVER = "from the base", "never again"
+WAYS = {"warm start with replay": 0.5, "warm start without replay": 0.0, FROM_BASE: None}
 """Each way's replay share; None: no warm start."""
 
 
@@ -49,35 +52,72 @@ def main() -> None:
     parser.add_argument("--dataset", choices=list(WEEKS), default="online_retail")
     parser.add_argument("--root", type=Path, help="folder of the data set's files")
     parser.add_argument("--pairs", type=int, default=1_500, help="training pairs a week at most")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     chosen = parser.parse_args()
     weeks = _weeks(chosen)
     key = sha256_json([code_digest(), *(week.bench.prepared.digest for week in weeks)])[:12]
     folder = chosen.cache / "continual" / f"{chosen.dataset}-{chosen.pairs}-{key}"
-    first = _trained(weeks[0], None, None, None, chosen.pairs, folder / "first")
-    ways: dict[str, list[dict[str, float]]] = {
-        "never again": [_recall(week.bench, first[0]) | {"seconds": 0.0, "pairs": 0.0} for week in weeks[1:]]
-    }
-    for way, replay in WAYS.items():
-        encoder, rows = first[0], []
-        for number, week in enumerate(weeks[1:], start=1):
-            known = None if replay is None else weeks[number - 1].cutoff
-            place = folder / f"{way}-{number}".replace(" ", "-")
-            encoder, cost = _trained(week, encoder, replay, known, chosen.pairs, place)
-            rows.append(_recall(week.bench, encoder) | cost)
-            sys.stderr.write(f"{way}, week {number}: {rows[-1]}\n")
-        ways[way] = rows
-    means = {way: {name: _mean(rows, name) for name in rows[0]} for way, rows in ways.items()}
-    sys.stdout.write(markdown(means) + "\n")
-    figures = {"dataset": chosen.dataset, "pairs": chosen.pairs, "commit": commit()} | {
-        "weeks": ways,
+    found = pl.concat(
+        [_of_seed(weeks, chosen.pairs, seed, folder / f"seed-{seed}") for seed in range(chosen.seeds)]
+    )
+    means = _means(found)
+    less = {way: _less_base(found, way) for way in (NEVER, *WAYS) if way != FROM_BASE}
+    sys.stdout.write(markdown(means, less) + "\n")
+    figures = {
+        "dataset": chosen.dataset,
+        "pairs": chosen.pairs,
+        "seeds": chosen.seeds,
+        "commit": commit(),
+        "weeks": {str(week): _means(rows) for (week,), rows in found.group_by("week", maintain_order=True)},
         "means": means,
+        "less_from_the_base": less,
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 
 
-def _mean(rows: list[dict[str, float]], name: str) -> float:
-    return sum(row[name] for row in rows) / len(rows)
+def _of_seed(weeks: list[Week], pairs: int, seed: int, folder: Path) -> pl.DataFrame:
+    """seed, way, week, slice, user_id, value, and what the training of that week took: seconds, pairs."""
+    first, _ = _trained(weeks[0], None, None, None, pairs, seed, folder / "first")
+    rows = [
+        _recall(week.bench, first, seed=seed, way=NEVER, week=number, seconds=0.0, pairs=0.0)
+        for number, week in enumerate(weeks[1:], start=1)
+    ]
+    for way, replay in WAYS.items():
+        encoder = first
+        for number, week in enumerate(weeks[1:], start=1):
+            known = None if replay is None else weeks[number - 1].cutoff
+            place = folder / f"{way}-{number}".replace(" ", "-")
+            encoder, cost = _trained(week, encoder, replay, known, pairs, seed, place)
+            rows.append(_recall(week.bench, encoder, seed=seed, way=way, week=number, **cost))
+            sys.stderr.write(f"seed {seed}, {way}, week {number}: {_means(rows[-1])[way]}\n")
+    return pl.concat(rows)
+
+
+def _means(found: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """Per way: of each slice the mean over weeks and seeds of the mean over users, and what a week took."""
+    figures = ("value", "seconds", "pairs")
+    by_week = found.group_by("way", "seed", "week", "slice").agg(pl.col(figures).mean())
+    means: dict[str, dict[str, float]] = {}
+    for way, name, value, seconds, pairs in (
+        by_week.group_by("way", "slice").agg(pl.col(figures).mean()).iter_rows()
+    ):
+        means.setdefault(way, {}).update({f"{name}_recall@10": value, "seconds": seconds, "pairs": pairs})
+    return {way: means[way] for way in (NEVER, *WAYS) if way in means}
+
+
+def _less_base(found: pl.DataFrame, way: str) -> dict[str, Any]:
+    """Per slice the difference of a way to training from the base, with its interval."""
+    from recall_table import interval
+
+    by_user = found.group_by("way", "slice", "user_id").agg(pl.col("value").mean())
+    less = {}
+    for name in SLICES:
+        of_slice = by_user.filter(pl.col("slice") == name)
+        ours, base = (of_slice.filter(pl.col("way") == one) for one in (way, FROM_BASE))
+        both = ours.join(base, on="user_id", suffix="_base").sort("user_id")
+        less[name] = interval(both.get_column("value").to_numpy(), both.get_column("value_base").to_numpy())
+    return less
 
 
 def _weeks(chosen: argparse.Namespace) -> list[Week]:
@@ -104,6 +144,7 @@ def _trained(
     replay: float | None,
     known: datetime | None,
     pairs: int,
+    seed: int,
     folder: Path,
     part: TrainingPart = "refit",
 ) -> tuple[Path, dict[str, float]]:
@@ -123,7 +164,9 @@ def _trained(
         shop = week.bench.settings
         warm = start is not None and known is not None
         base = start if warm and start else resolve_base(shop.encoder)
-        settings = shop.training.model_copy(update={"max_pairs": pairs, "replay_share": replay or 0.0})
+        settings = shop.training.model_copy(
+            update={"max_pairs": pairs, "replay_share": replay or 0.0, "seed": seed}
+        )
         of_base = saved_settings(base) if warm else shop.encoder
         encoder = TransformerEncoder.load(base, of_base)
         prepared = prepare_examples(
@@ -153,7 +196,8 @@ def _trained(
     return folder / "encoder", {"seconds": trained.seconds, "pairs": float(trained.pairs)}
 
 
-def _recall(bench: Any, folder: Path) -> dict[str, float]:
+def _recall(bench: Any, folder: Path, **of: Any) -> pl.DataFrame:
+    """slice, user_id, value of each user that has a relevant item in the slice, and the columns `of`."""
     from components.encoder.transformer import TransformerEncoder
     from components.index.exact import ExactIndex
 
@@ -161,16 +205,32 @@ def _recall(bench: Any, folder: Path) -> dict[str, float]:
     scoring = "top3" if bench.entrance == "recommendation" else "mean"
     vectors = encoder.encode_items(bench.texts)
     scores = bench.scores(ExactIndex("continual", bench.item_ids, vectors, encoder, scoring))
-    return {f"{name}_recall@10": float(scores.population(f"{name}/recall@10").mean()) for name in SLICES}
+    frames = [
+        pl.DataFrame({"user_id": scores.request_ids, "value": scores.measures[f"{name}/recall@10"]}).select(
+            pl.lit(name).alias("slice"), "user_id", "value"
+        )
+        for name in SLICES
+    ]
+    return (
+        pl.concat(frames)
+        .filter(pl.col("value").is_not_nan())
+        .with_columns(**{name: pl.lit(value) for name, value in of.items()})
+    )
 
 
-def markdown(means: dict[str, dict[str, float]]) -> str:
+def markdown(means: dict[str, dict[str, float]], less: dict[str, Any]) -> str:
     names = [f"{name}_recall@10" for name in SLICES]
     head = [*(name.replace("_recall@10", "").replace("_", " ") for name in names), "pairs a week", "seconds"]
     lines = ["| recall@10, mean over the weeks | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for way, row in means.items():
         recalls = " | ".join(f"{row[name]:.4f}" for name in names)
         lines.append(f"| {way} | {recalls} | {row['pairs']:.0f} | {row['seconds']:.0f} |")
+    for way, of in less.items():
+        cells = [
+            f"{of[name]['value']:+.4f} [{of[name]['ci95'][0]:+.4f}, {of[name]['ci95'][1]:+.4f}]"
+            for name in SLICES
+        ]
+        lines.append(f"| {way} less {FROM_BASE} | {' | '.join(cells)} | | |")
     return "\n".join(lines)
 
 
