@@ -14,6 +14,7 @@ _ROWS = {
     "fine_tuned_before": "fine-tuned from the encoder as it was",
     "fine_tuned_after": "fine-tuned from the pretrained one",
 }
+_SLICES = ("new", "new_only", "established")
 
 
 def corpus(found: Corpus) -> None:
@@ -36,10 +37,10 @@ def result(found: dict[str, Any]) -> None:
         fact("title finds description", f"{accuracy['before']:.1%} → {accuracy['after']:.1%} of a batch's")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("validation recall@10, vectors alone")
-    for name in ("new", "established"):
-        table.add_column(name, justify="right")
+    for name in _SLICES:
+        table.add_column(name.replace("_", " "), justify="right")
     for name, recall in found["recall"].items():
-        cells = ("–" if recall[of] is None else f"{recall[of]:.4f}" for of in ("new", "established"))
+        cells = ("–" if recall[of] is None else f"{recall[of]:.4f}" for of in _SLICES)
         table.add_row(_ROWS[name], *cells)
     show(table)
     fact("kept", f"{found['encoder']}; in MLflow version {found['version']} of {found['shop']}-pretrained")

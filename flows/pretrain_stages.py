@@ -13,7 +13,7 @@ from components.pretraining.corpus import Corpus, collect, training_texts
 from components.pretraining.spec import PretrainingSpec
 from components.pretraining.start import save_scratch
 from components.training.launch import train
-from components.training.validation import read_validation, validation_recall
+from components.training.validation import read_validation, with_new_only
 from flows import console
 
 
@@ -50,10 +50,11 @@ def measure_recall(
     training: TrainingSettings,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> dict[Entrance, dict[str, float | None]]:
-    """Per entrance recall@10 of the validation part's new and established items, by vectors alone."""
+    """Per entrance recall@10 of the validation part's new items, of new ones among themselves and of
+    established items, by vectors alone."""
     loaded = TransformerEncoder.load_saved(encoder)
     validation = read_validation(split_folder, loaded.settings, training, reader="pretraining")
-    recalls = validation_recall(validation, loaded.encode_catalogue(validation.texts), loaded)
+    recalls = with_new_only(validation, loaded.encode_catalogue(validation.texts), loaded)
     with stage_folder(folder) as out:
         write_json(out / "recall.json", recalls)
     return recalls

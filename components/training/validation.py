@@ -5,7 +5,7 @@ was before the cut-off.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,20 @@ def validation_recall(
     was trained.
     """
     return recall_of(ExactIndex("validation", validation.item_ids, vectors, encoder, scoring), validation)
+
+
+def with_new_only(
+    validation: Validation, vectors: Vectors, encoder: Encoder
+) -> dict[Entrance, dict[str, float | None]]:
+    """`validation_recall`, and "new_only": the same of new items, ranked among the new ones alone. A constant
+    on the scores of all new items lifts "new" and not this one."""
+    recalls = validation_recall(validation, vectors, encoder)
+    rows = [row for row, item in enumerate(validation.item_ids) if item in validation.new]
+    ids = tuple(validation.item_ids[row] for row in rows)
+    only = replace(validation, item_ids=ids, texts=tuple(validation.texts[row] for row in rows))
+    for entrance, found in validation_recall(only, vectors[rows], encoder).items():
+        recalls[entrance]["new_only"] = found["new"]
+    return recalls
 
 
 def recall_of(retriever: Retriever, validation: Validation) -> dict[Entrance, dict[str, float | None]]:

@@ -30,7 +30,8 @@ def test_the_shops_words_are_learned_and_kept_for_later_retrains(retrained: Any,
     found = first.json
     assert found["perplexity"]["after"] < 0.8 * found["perplexity"]["before"]
     assert set(found["recall"]) == {"before", "after", "fine_tuned_before", "fine_tuned_after"}
-    assert all(0.0 <= of[name] <= 1.0 for of in found["recall"].values() for name in ("new", "established"))
+    slices = ("new", "new_only", "established")
+    assert all(0.0 <= of[name] <= 1.0 for of in found["recall"].values() for name in slices)
     assert found["matching_accuracy"] == {"before": None, "after": None}  # this shop has no descriptions
     assert retrained.decisions() == before
     _check_mlflow(retrained, found)

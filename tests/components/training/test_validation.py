@@ -8,7 +8,7 @@ import pytest
 
 from components.contract.learning import TrainingSettings
 from components.contract.ports import Vectors
-from components.training.validation import read_validation, stopping_recall, validation_recall
+from components.training.validation import read_validation, stopping_recall, validation_recall, with_new_only
 
 
 class Oracle:
@@ -65,6 +65,21 @@ def test_recall_is_split_into_new_and_established(shop: Any) -> None:
     worst = validation_recall(validation, vectors[::-1].copy(), oracle)
     assert worst["search"]["new"] is not None
     assert worst["search"]["new"] < 0.5
+
+
+def test_new_items_are_also_ranked_among_themselves(shop: Any) -> None:
+    """There they compete with each other alone, and a request without a new one does not count."""
+    validation = read_validation(shop.split, shop.encoder, TrainingSettings())
+    rng = np.random.default_rng(0)
+
+    class Noise(Oracle):
+        def encode_queries(self, texts: Any) -> Vectors:
+            return rng.standard_normal((len(texts), 26)).astype(np.float32)
+
+    vectors = Oracle().encode_items(validation.texts)
+    exact, blind = (with_new_only(validation, vectors, one)["search"] for one in (Oracle(), Noise()))
+    assert exact["new_only"] == exact["new"] == 1.0
+    assert blind["new_only"] == 1.0 and blind["new"] is not None and blind["new"] < 1.0
 
 
 def test_stopping_looks_at_the_primary_entrance() -> None:
