@@ -68,7 +68,7 @@ def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, Enc
     compared = settings.encoder.model_dump(exclude={"name", "revision"} | ignored)
     differing = [name for name, value in compared.items() if getattr(own, name) != value]
     if miner.base != run.fingerprint["base_weights"]:  # what a base holds counts, not what it is called
-        differing.append("name")
+        differing.append("name or max_length" if prompted else "name")
     if differing:
         raise ConfigError(
             f"training.start is champion, but the champion was made with another encoder.{differing[0]}: "

@@ -71,7 +71,8 @@ def _sums(
 
 
 def _demand(items: pl.DataFrame, traffic: pl.DataFrame, until: datetime) -> tuple[Floats, Floats]:
-    acts = traffic.filter(pl.col("kind").is_in(list(EVENT_GRADES)))
+    is_act = pl.col("kind").is_in(list(EVENT_GRADES))
+    acts, shown = traffic.filter(is_act), traffic.filter(~is_act)
     first = traffic.get_column("at").min()
     if not len(acts) or not isinstance(first, datetime):
         return np.zeros(len(items)), np.zeros(len(items))
@@ -88,6 +89,7 @@ def _demand(items: pl.DataFrame, traffic: pl.DataFrame, until: datetime) -> tupl
     days = (until - start).dt.total_seconds().to_numpy().astype(np.float64) / _SECONDS
     listed_before = (pl.col("listed_at") <= pl.col("seen")).fill_null(False)
     begun_by = there.select("item_id", at=pl.when(~listed_before).then("seen")).drop_nulls("at")
+    begun_by = begun_by.join(shown, on=["item_id", "at"], how="anti")
     counted = taken.join(begun_by.with_columns(nth=1), on=["item_id", "at", "nth"], how="anti")
     total, _ = _sums(items, counted, (-_DECAY * age).exp(), pl.lit(0.0))
     return total, (1.0 - np.exp(-_DECAY * days)) / _DECAY

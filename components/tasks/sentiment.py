@@ -40,14 +40,16 @@ def sentiment_task(tasks: Sequence[Task]) -> Task | None:
 def write_read_reviews(task: Task, rows: Path, split: Path, out: Path) -> None:
     """Writes READ into `out`: the split's reviews (split.statistics: of before the cut-off) without their
     text, and where the task tells positive from negative `sentiment`, from 0 (negative) to 1. Learned from
-    the task's training rows in `rows`; a review among them is read by what was learned without it."""
+    the task's training rows in `rows`; where these are reviews' texts alone, a review among them is read by
+    what was learned without it."""
     reviews = read_reviews(split)
     assert reviews is not None
     train = read_rows(rows, task, "train", reader="second stage")
     read = reviews.drop("text")
     if tells_sentiment(train.get_column("target").unique()):
         texts = reviews.get_column("text").unique().sort().to_list()
-        values = [_VALUES.get(answer, _NEITHER) for answer in _answers(task, train, texts)]
+        answers = _answers(task, train, [text.strip() for text in texts])  # as training rows have theirs
+        values = [_VALUES.get(answer, _NEITHER) for answer in answers]
         of_text = pl.DataFrame({"text": texts, "sentiment": values})
         read = reviews.join(of_text, on="text", how="left", maintain_order="left").drop("text")
     with disk_errors(out):

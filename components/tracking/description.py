@@ -85,11 +85,11 @@ def describe(card: VersionCard, version: str) -> str:
         _cost(card.cost) if card.cost else "",
         _data(card),
         _ranking(card.plan) if card.plan else "",
-        _tasks(card),
         _answers(card),
         _opinions(card.opinions) if card.opinions else "",
         _loading(card, version),
         _limits(card),
+        _tasks(card),
     ]
     text = "\n\n".join(part for part in parts if part)
     cut = "… (the gate report in the run has the rest)"
@@ -177,7 +177,7 @@ def _ranking(plan: RetrievalPlan) -> str:
 
 
 def _tasks(card: VersionCard) -> str:
-    """Every figure of each task, on all test rows and in brackets on those of new items."""
+    """Every figure of each task but what `_answers` tells, on all test rows and in brackets on new items'."""
     lines = []
     for task in card.tasks:
         found = card.task_figures.get(task.name)
@@ -187,7 +187,7 @@ def _tasks(card: VersionCard) -> str:
         told = [
             f"{name.replace('_', ' ')} {value:.3f}" + ("" if new.get(name) is None else f" ({new[name]:.3f})")
             for name, value in found["all"].items()
-            if name != "rows" and value is not None
+            if name not in ("rows", "answered_share", "answered_accuracy") and value is not None
         ]
         rows = f"{found['all']['rows']:,} rows" + (f" ({new['rows']:,} new)" if new.get("rows") else "")
         lines.append(f"- {task.name}, {rows}: {', '.join(told) or 'not judged'}")

@@ -5,11 +5,12 @@ was before the cut-off.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.ports import Encoder, Retriever, Rows, Vectors
@@ -78,24 +79,25 @@ def with_new_only(
 ) -> dict[Entrance, dict[str, float | None]]:
     """`validation_recall`, and "new_only": the same of new items, ranked among the new ones alone. A constant
     on the scores of all new items lifts "new" and not this one."""
-    recalls = validation_recall(validation, vectors, encoder)
-    rows = [row for row, item in enumerate(validation.item_ids) if item in validation.new]
-    ids = tuple(validation.item_ids[row] for row in rows)
-    only = replace(validation, item_ids=ids, texts=tuple(validation.texts[row] for row in rows))
-    for entrance, found in validation_recall(only, vectors[rows], encoder).items():
+    index = ExactIndex("validation", validation.item_ids, vectors, encoder, "mean")
+    recalls = recall_of(index, validation)
+    among = np.asarray([item in validation.new for item in validation.item_ids], dtype=bool)
+    for entrance, found in recall_of(index, validation, among).items():
         recalls[entrance]["new_only"] = found["new"]
     return recalls
 
 
-def recall_of(retriever: Retriever, validation: Validation) -> dict[Entrance, dict[str, float | None]]:
-    """The same for a retriever over `validation.item_ids`."""
+def recall_of(
+    retriever: Retriever, validation: Validation, among: NDArray[np.bool_] | None = None
+) -> dict[Entrance, dict[str, float | None]]:
+    """The same for a retriever over `validation.item_ids`; of those alone where `among` is true."""
     slices: dict[str, Callable[[str], bool]] = {
         "new": lambda item: item in validation.new,
         "established": lambda item: item not in validation.new,
     }
     recalls: dict[Entrance, dict[str, float | None]] = {}
     for entrance, judged in validation.judged.items():
-        rows = retriever.search(judged.requests, K).rows
+        rows = retriever.search(judged.requests, K, among).rows
         found = [{validation.item_ids[row] for row in line if row >= 0} for line in rows.tolist()]
         recalls[entrance] = {name: _recall(judged, found, inside) for name, inside in slices.items()}
     return recalls

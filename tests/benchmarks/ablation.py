@@ -23,7 +23,9 @@ from commit import commit
 from variants import AS_SET, MINED_AGAIN, PRETRAINED, UNTRAINED, VARIANTS, changed, named, why_not
 
 from components.contract.digests import sha256_json
+from components.contract.errors import DataError
 from components.contract.learning import DistillationSettings
+from components.encoder.base import base_digest
 from flows.embedded import prepare_environment
 from flows.fingerprint import code_digest
 
@@ -62,7 +64,10 @@ def main() -> None:
         if reason:
             sys.stderr.write(f"{name}: left out, {reason}\n")
             continue
-        found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
+        try:
+            found[name] = [ours.variant(name, seed) for seed in range(chosen.seeds)]
+        except DataError as error:  # a shop without searches has nobody to learn writing from, for instance
+            sys.stderr.write(f"{name}: left out, {error}\n")
     rows = {name: _row(of_seeds, found[AS_SET]) for name, of_seeds in found.items()}
     sys.stdout.write(f"{markdown(rows)}\n\n{markdown(rows, CUT)}\n\n")
     figures = {
@@ -134,8 +139,9 @@ class _Ablation:
         return encoder, trained.seconds
 
     def _place(self, name: str, seed: int) -> Path:
-        """Of a variant; another of its settings, of the data or of the code is another folder."""
-        key = sha256_json([repr(self._variants[name]), self._bench.prepared.digest, code_digest()])[:12]
+        """Of a variant; other settings, base weights, data or code are another folder."""
+        base = base_digest(changed(self._bench.settings.encoder, self._variants[name]))
+        key = sha256_json([repr(self._variants[name]), base, self._bench.prepared.digest, code_digest()])[:12]
         return self._folder / f"{name.replace(' ', '-').replace('%', 'percent')}-{seed}-{key}"
 
     def _compare_teacher(self, settings: DistillationSettings, pupil: Path) -> None:

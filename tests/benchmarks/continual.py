@@ -6,8 +6,8 @@ The first week's encoder is trained from the base for all. Each later week every
 before that week's cut-off, its warm starts on its own encoder of the week before, and is judged on the weeks
 after it, by vectors alone: new items, new items only, and established items that were trained on
 (forgetting). At most --pairs training pairs a week: a warm start with few fresh pairs costs less. Means over
-weeks and seeds; differences to training from the base with 95 % intervals, paired by user, whose values are
-averaged over weeks and seeds first. The last line is the JSON.
+users, whose values are averaged over weeks and seeds first; differences to training from the base are paired
+by user, with 95 % intervals. The last line is the JSON.
 """
 
 import argparse
@@ -95,24 +95,25 @@ def _of_seed(weeks: list[Week], pairs: int, seed: int, folder: Path) -> pl.DataF
 
 
 def _means(found: pl.DataFrame) -> dict[str, dict[str, float]]:
-    """Per way: of each slice the mean over weeks and seeds of the mean over users, and what a week took."""
-    figures = ("value", "seconds", "pairs")
-    by_week = found.group_by("way", "seed", "week", "slice").agg(pl.col(figures).mean())
-    means: dict[str, dict[str, float]] = {}
-    for way, name, value, seconds, pairs in (
-        by_week.group_by("way", "slice").agg(pl.col(figures).mean()).iter_rows()
-    ):
-        means.setdefault(way, {}).update({f"{name}_recall@10": value, "seconds": seconds, "pairs": pairs})
+    """Per way: of each slice the mean over users, and what the training of a week took."""
+    cost = found.select("way", "seed", "week", "seconds", "pairs").unique().group_by("way").mean()
+    means = {way: {"seconds": seconds, "pairs": pairs} for way, _, _, seconds, pairs in cost.iter_rows()}
+    for way, name, value in _by_user(found).group_by("way", "slice").agg(pl.col("value").mean()).iter_rows():
+        means[way][f"{name}_recall@10"] = value
     return {way: means[way] for way in (NEVER, *WAYS) if way in means}
+
+
+def _by_user(found: pl.DataFrame) -> pl.DataFrame:
+    """way, slice, user_id, value: the mean over weeks and seeds."""
+    return found.group_by("way", "slice", "user_id").agg(pl.col("value").mean())
 
 
 def _less_base(found: pl.DataFrame, way: str) -> dict[str, Any]:
     """Per slice the difference of a way to training from the base, with its interval."""
     from recall_table import interval
 
-    by_user = found.group_by("way", "slice", "user_id").agg(pl.col("value").mean())
-    less = {}
-    for name in SLICES:
+    by_user, less = _by_user(found), {}
+    for name in by_user.get_column("slice").unique().sort():
         of_slice = by_user.filter(pl.col("slice") == name)
         ours, base = (of_slice.filter(pl.col("way") == one) for one in (way, FROM_BASE))
         both = ours.join(base, on="user_id", suffix="_base").sort("user_id")
@@ -221,13 +222,13 @@ def _recall(bench: Any, folder: Path, **of: Any) -> pl.DataFrame:
 def markdown(means: dict[str, dict[str, float]], less: dict[str, Any]) -> str:
     names = [f"{name}_recall@10" for name in SLICES]
     head = [*(name.replace("_recall@10", "").replace("_", " ") for name in names), "pairs a week", "seconds"]
-    lines = ["| recall@10, mean over the weeks | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    lines = ["| recall@10 | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
     for way, row in means.items():
-        recalls = " | ".join(f"{row[name]:.4f}" for name in names)
+        recalls = " | ".join(f"{row[name]:.4f}" if name in row else "–" for name in names)
         lines.append(f"| {way} | {recalls} | {row['pairs']:.0f} | {row['seconds']:.0f} |")
     for way, of in less.items():
         cells = [
-            f"{of[name]['value']:+.4f} [{of[name]['ci95'][0]:+.4f}, {of[name]['ci95'][1]:+.4f}]"
+            "{:+.4f} [{:+.4f}, {:+.4f}]".format(of[name]["value"], *of[name]["ci95"]) if name in of else "–"
             for name in SLICES
         ]
         lines.append(f"| {way} less {FROM_BASE} | {' | '.join(cells)} | | |")

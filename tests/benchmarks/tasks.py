@@ -7,8 +7,9 @@ object.
 Real shops: heads on the encoder as it was downloaded, because their data has nothing to train search with
 (womens_clothing), or takes an hour (online_retail); new items are held out as the product's split has it. The
 generated shop: three whole retrains by `debut retrain`: the tasks' losses train the encoder (each task's own
-weight), they do not (weight 0), and version 0, which is the champion of both. Every figure is of the test
-rows, by the product's own judge. home_depot's file has neither category, brand nor price: nothing to answer.
+weight), they do not (weight 0), and version 0, which is the champion of both; what queries imply is learned
+in both, too, and may raise what is found. Every figure is of the test rows, by the product's own judge.
+home_depot's file has neither category, brand nor price: nothing to answer.
 
 The last line is the JSON: per shop and task `metric`; `value` of what the shop would release – after training
 where there was one, else of the head on the encoder as it was – and `baseline_value`, each on all and on new

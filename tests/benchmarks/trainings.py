@@ -28,6 +28,7 @@ from components.training.taught import score_candidates
 from components.training.teacher import train_teacher
 from components.training.writer import train_writer
 from components.training.written import write_for_few_clicks
+from flows.fingerprint import code_digest
 
 _VECTORS: dict[str, Any] = {}
 """Of the items that may be trained on, by the encoders that negatives were mined with in this process."""
@@ -88,7 +89,8 @@ def train_from_base(
 def teacher_of(bench: BenchShop, folder: Path, settings: DistillationSettings) -> CrossEncoder:
     """Trained once per settings of its own, and kept in `folder`."""
     own = settings.model_dump(mode="json", exclude={"weight", "candidates"})
-    place = folder / f"teacher-{sha256_json([own, bench.prepared.digest])[:12]}"
+    key = [own, bench.prepared.digest, base_digest(bench.settings.encoder), code_digest()]
+    place = folder / f"teacher-{sha256_json(key)[:12]}"
     if not (place / "config.json").is_file():
         encoder = bench.settings.encoder
         with stage_folder(place) as out:
@@ -99,7 +101,8 @@ def teacher_of(bench: BenchShop, folder: Path, settings: DistillationSettings) -
 def written_by(bench: BenchShop, folder: Path, augment: AugmentSettings) -> tuple[Path, dict[str, int]]:
     """Folder of written queries, and their counts; the shop's untrained encoder searches the way back."""
     encoder = bench.settings.encoder
-    place = folder / f"written-{sha256_json([augment.model_dump(mode='json'), bench.prepared.digest])[:12]}"
+    key = [augment.model_dump(mode="json"), bench.prepared.digest, base_digest(encoder), code_digest()]
+    place = folder / f"written-{sha256_json(key)[:12]}"
     if not place.is_dir():
         base = base_encoder(bench)
         with stage_folder(place) as out:

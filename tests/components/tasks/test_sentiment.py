@@ -14,7 +14,7 @@ REVIEWS = pl.DataFrame(
         "at": [None] * 3,
         "item_id": ["a", "b", "b"],
         "rating": [None, 3.0, 5.0],
-        "text": ["awful zip again", "average fit", "awful zip again"],
+        "text": ["awful zip again", "average fit", "awful zip again\n"],
     },
     schema_overrides={"at": pl.Datetime("us")},
 )

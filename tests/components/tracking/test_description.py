@@ -92,7 +92,7 @@ def test_each_task_has_all_its_figures(make_card):
         make_card(verdict=None, tasks=(price,), task_figures={"price": figures}),
     ):
         line = "- price, 1,200 rows (271 new): absolute error 0.480 (0.584), interval coverage 0.930"
-        assert f"in brackets)\n{line}\n" in describe(card, "7")
+        assert describe(card, "7").endswith(f"in brackets)\n{line}")
     nobody = {"price": {"all": {"rows": 0, "absolute_error": None}, "new": {"rows": 0}}}
     assert "**Tasks, measured**" not in describe(make_card(tasks=(price,), task_figures=nobody), "7")
 

@@ -1,5 +1,6 @@
 """Validation: what is ranked among what, and the number that decides on stopping."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,8 @@ import polars as pl
 import pytest
 
 from components.contract.learning import TrainingSettings
-from components.contract.ports import Vectors
+from components.contract.ports import Request, Vectors
+from components.split.judged import JudgedSet
 from components.training.validation import read_validation, stopping_recall, validation_recall, with_new_only
 
 
@@ -79,6 +81,13 @@ def test_new_items_are_also_ranked_among_themselves(shop: Any) -> None:
     vectors = Oracle().encode_items(validation.texts)
     exact, blind = (with_new_only(validation, vectors, one)["search"] for one in (Oracle(), Noise()))
     assert exact["new_only"] == exact["new"] == 1.0
+    # A history is of established items, which still say what it is like.
+    past = next(item for item in validation.item_ids if item not in validation.new)
+    new = sorted(validation.new)[0]
+    request, relevant = Request("u", history=(past,)), {"u": frozenset({new})}
+    user = JudgedSet("recommendation", (request,), relevant, {"u": {new: 1.0}}, False, {})
+    of_users = replace(validation, judged={"recommendation": user})
+    assert with_new_only(of_users, vectors, Oracle())["recommendation"]["new_only"] == 1.0
     assert blind["new_only"] == 1.0 and blind["new"] is not None and blind["new"] < 1.0
 
 
