@@ -64,7 +64,7 @@ def _answers(task: Task, train: pl.DataFrame, texts: Sequence[str]) -> list[str]
     learned = train.get_column("text").to_list()
     for fit, left_out in folds_of(learned, 0):
         others = train[fit]
-        again = sorted({learned[row] for row in left_out} & set(asked))
+        again = sorted({learned[row] for row in left_out} & answers.keys())
         if others.get_column("target").n_unique() > 1:
             answers.update(zip(again, baseline_answers(task, others, again)[:, 0], strict=True))
     return [str(answers[text]) for text in asked]
