@@ -117,7 +117,7 @@ class _Ablation:
 
     def _trained(self, name: str, seed: int) -> tuple[Any, float]:
         """The encoder and its training's seconds; negatives are mined by the untrained encoder."""
-        from trainings import base_encoder, train_from_base, written_by
+        from trainings import base_encoder, fine_tune, written_by
 
         from components.encoder.transformer import TransformerEncoder
 
@@ -135,7 +135,7 @@ class _Ablation:
             written, counts = written_by(self._bench, self._folder, augment)
             sys.stderr.write(f"{name}: {counts}\n")
         place = self._place(name, seed)
-        encoder, trained = train_from_base(self._bench, place, training, augment, miner, used, written)
+        encoder, trained = fine_tune(self._bench, place, training, augment, miner, used, written)
         return encoder, trained.seconds
 
     def _place(self, name: str, seed: int) -> Path:

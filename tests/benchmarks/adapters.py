@@ -78,14 +78,14 @@ def _best(
     bench: Any, changes: dict[str, Any], rates: tuple[float, ...], seed: int, pairs: int | None
 ) -> dict[str, float]:
     """The better learning rate, by validation recall. changes: of the training settings."""
-    from trainings import train_from_base
+    from trainings import fine_tune
 
     found: list[tuple[float, dict[str, float]]] = []
     for rate in rates:
         update = changes | {"learning_rate": rate, "seed": seed}
         settings = bench.settings.training.model_copy(update=update | ({"max_pairs": pairs} if pairs else {}))
         with tempfile.TemporaryDirectory() as folder:
-            encoder, trained = train_from_base(bench, Path(folder), settings)
+            encoder, trained = fine_tune(bench, Path(folder), settings)
             figures = {"trained_mb": _megabytes(bench, settings), "seconds": trained.seconds}
             figures["learning_rate"] = rate
             found.append((trained.best_validation_recall or 0.0, _recall(bench, encoder) | figures))

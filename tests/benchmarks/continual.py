@@ -16,15 +16,17 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from commit import commit
 
 from components.contract.digests import sha256_json
-from components.training.pairs import TrainingPart
 from flows.embedded import prepare_environment
 from flows.fingerprint import code_digest
+
+if TYPE_CHECKING:
+    from trainings import WarmStart
 
 WEEKS = {
     "online_retail": ("2011-09-01", "2011-09-08", "2011-09-15", "2011-09-22", "2011-09-29"),
@@ -78,7 +80,9 @@ def main() -> None:
 
 def _of_seed(weeks: list[Week], pairs: int, seed: int, folder: Path) -> pl.DataFrame:
     """seed, way, week, slice, user_id, value, and what the training of that week took: seconds, pairs."""
-    first, _ = _trained(weeks[0], None, None, None, pairs, seed, folder / "first")
+    from trainings import WarmStart
+
+    first, _ = _trained(weeks[0], pairs, seed, folder / "first")
     rows = [
         _recall(week.bench, first, seed=seed, way=NEVER, week=number, seconds=0.0, pairs=0.0)
         for number, week in enumerate(weeks[1:], start=1)
@@ -86,9 +90,9 @@ def _of_seed(weeks: list[Week], pairs: int, seed: int, folder: Path) -> pl.DataF
     for way, replay in WAYS.items():
         encoder = first
         for number, week in enumerate(weeks[1:], start=1):
-            known = None if replay is None else weeks[number - 1].cutoff
+            warm = None if replay is None else WarmStart(encoder, weeks[number - 1].cutoff)
             place = folder / f"{way}-{number}".replace(" ", "-")
-            encoder, cost = _trained(week, encoder, replay, known, pairs, seed, place)
+            encoder, cost = _trained(week, pairs, seed, place, warm, replay or 0.0)
             rows.append(_recall(week.bench, encoder, seed=seed, way=way, week=number, **cost))
             sys.stderr.write(f"seed {seed}, {way}, week {number}: {_means(rows[-1])[way]}\n")
     return pl.concat(rows)
@@ -140,61 +144,16 @@ def _weeks(chosen: argparse.Namespace) -> list[Week]:
 
 
 def _trained(
-    week: Week,
-    start: Path | None,
-    replay: float | None,
-    known: datetime | None,
-    pairs: int,
-    seed: int,
-    folder: Path,
-    part: TrainingPart = "refit",
+    week: Week, pairs: int, seed: int, folder: Path, warm: "WarmStart | None" = None, replay: float = 0.0
 ) -> tuple[Path, dict[str, float]]:
-    """Folder of the encoder and its cost; a training that an earlier call finished is used again.
+    """Folder of the encoder, and what its training took."""
+    from trainings import fine_tune
 
-    start: what a warm start begins with; known: until when that one was trained.
-    """
-    from components.contract.records import TrainedModel
-    from components.encoder.base import resolve_base, saved_settings
-    from components.encoder.transformer import TransformerEncoder
-    from components.training.launch import train
-    from components.training.prepare import prepare_examples
-    from components.training.spec import TrainingSpec
-
-    done = folder / "trained.json"
-    if not done.is_file():
-        shop = week.bench.settings
-        warm = start is not None and known is not None
-        base = start if warm and start else resolve_base(shop.encoder)
-        settings = shop.training.model_copy(
-            update={"max_pairs": pairs, "replay_share": replay or 0.0, "seed": seed}
-        )
-        of_base = saved_settings(base) if warm else shop.encoder
-        encoder = TransformerEncoder.load(base, of_base)
-        prepared = prepare_examples(
-            week.bench.split,
-            folder / "examples",
-            part=part,
-            base=encoder,
-            training=settings,
-            augment=shop.augment,
-            champion=encoder,
-            learned_until=known,
-        )
-        spec = TrainingSpec(
-            base=str(base),
-            base_digest=encoder.digest,
-            encoder=of_base,
-            training=settings,
-            augment=shop.augment,
-            examples=str(folder / "examples"),
-            examples_digest=prepared.digest,
-            validation=None,
-            primary=week.bench.entrance,
-            epochs=settings.max_epochs,
-        )
-        done.write_text(train(spec, folder / "work", folder).model_dump_json())
-    trained = TrainedModel.model_validate_json(done.read_text())
-    return folder / "encoder", {"seconds": trained.seconds, "pairs": float(trained.pairs)}
+    settings = week.bench.settings.training.model_copy(
+        update={"max_pairs": pairs, "replay_share": replay, "seed": seed}
+    )
+    _, trained = fine_tune(week.bench, folder, settings, part="refit", warm=warm)
+    return folder / "out" / "encoder", {"seconds": trained.seconds, "pairs": float(trained.pairs)}
 
 
 def _recall(bench: Any, folder: Path, **of: Any) -> pl.DataFrame:

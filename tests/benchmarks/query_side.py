@@ -79,11 +79,11 @@ def _full(bench: Any, chosen: argparse.Namespace, folder: Path) -> tuple[Path, f
 
     if chosen.full:
         return chosen.full / "encoder", sum(usage.seconds for usage in read_usage([chosen.full / USAGE]))
-    from continual import Week, _trained
+    from trainings import fine_tune
 
-    week = Week(bench, bench.prepared.cutoff)
-    encoder, cost = _trained(week, None, None, None, chosen.pairs, folder, part="train")
-    return encoder, cost["seconds"]
+    settings = bench.settings.training.model_copy(update={"max_pairs": chosen.pairs})
+    _, trained = fine_tune(bench, folder, settings)
+    return folder / "out" / "encoder", trained.seconds
 
 
 def _index(bench: Any, encoder: Path, folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """One training by the product's own call on a benchmark's split, with other settings than its shop's."""
 
 import json
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ from components.contract.learning import (
     TrainingSettings,
 )
 from components.contract.records import TrainedModel
-from components.encoder.base import base_digest, resolve_base
+from components.encoder.base import base_digest, folder_digest, resolve_base, saved_settings
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
 from components.index.vectors import encode_catalogue
 from components.training.launch import train
-from components.training.pairs import trainable
+from components.training.pairs import TrainingPart, trainable
 from components.training.prepare import encode_eligible, prepare_examples
 from components.training.spec import TrainingSpec
 from components.training.taught import score_candidates
@@ -30,8 +32,16 @@ from components.training.writer import train_writer
 from components.training.written import write_for_few_clicks
 from flows.fingerprint import code_digest
 
-_VECTORS: dict[str, Any] = {}
-"""Of the items that may be trained on, by the encoders that negatives were mined with in this process."""
+_VECTORS: dict[tuple[str, str, TrainingPart], Any] = {}
+"""Of the items that may be trained on: by encoder that negatives were mined with, split and part."""
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Folder of the encoder that is trained further, and until when it was trained."""
+
+    encoder: Path
+    learned_until: datetime
 
 
 def base_encoder(bench: BenchShop, settings: EncoderSettings | None = None) -> TransformerEncoder:
@@ -40,7 +50,7 @@ def base_encoder(bench: BenchShop, settings: EncoderSettings | None = None) -> T
     return TransformerEncoder.load(resolve_base(settings), settings)
 
 
-def train_from_base(
+def fine_tune(
     bench: BenchShop,
     folder: Path,
     training: TrainingSettings,
@@ -48,53 +58,72 @@ def train_from_base(
     miner: Any = None,
     encoder_settings: EncoderSettings | None = None,
     written: Path | None = None,
+    part: TrainingPart = "train",
+    warm: WarmStart | None = None,
 ) -> tuple[TransformerEncoder, TrainedModel]:
-    """The epoch is chosen on validation. miner: the encoder that mines hard negatives; None: the base.
-    folder: of this training alone; one that was killed goes on from there. written: see `written_by`."""
-    augment, used = augment or bench.settings.augment, encoder_settings or bench.settings.encoder
-    encoder = base_encoder(bench, used)
-    champion = miner or encoder
-    if champion.digest not in _VECTORS:
-        eligible = trainable(bench.catalogue, "train").to_numpy()
-        texts = item_texts(bench.catalogue, champion.settings.item_fields)
-        _VECTORS[champion.digest] = encode_eligible(champion, texts, eligible)
-    vectors = _VECTORS[champion.digest]
-    prepared = prepare_examples(
-        bench.split,
-        folder / "examples",
-        base=encoder,
-        training=training,
-        augment=augment,
-        champion=champion,
-        item_vectors=vectors,
-        written=written,
-        taught=_taught(bench, folder, training, augment, champion, vectors),
-    )
-    spec = TrainingSpec(
-        base=str(resolve_base(used)),
-        base_digest=base_digest(used),
-        encoder=used,
-        training=training,
-        augment=augment,
-        examples=str(folder / "examples"),
-        examples_digest=prepared.digest,
-        validation=str(bench.split),
-        primary=bench.entrance,
-        epochs=training.max_epochs,
-    )
-    trained = train(spec, folder / "work", folder / "out")
+    """The epoch is chosen on validation, unless its rows are trained on (part "refit").
+
+    folder: of this training alone; one that was killed goes on from there, a finished one is used again.
+    miner: the encoder that mines hard negatives; None: what is fine-tuned. written: see `written_by`.
+    """
+    done = folder / "trained.json"
+    if not done.is_file():
+        augment = augment or bench.settings.augment
+        used = saved_settings(warm.encoder) if warm else encoder_settings or bench.settings.encoder
+        base = warm.encoder if warm else resolve_base(used)
+        encoder = TransformerEncoder.load(base, used)
+        champion = miner or encoder
+        vectors = _eligible_vectors(bench, champion, part)
+        prepared = prepare_examples(
+            bench.split,
+            folder / "examples",
+            part=part,
+            base=encoder,
+            training=training,
+            augment=augment,
+            champion=champion,
+            item_vectors=vectors,
+            learned_until=warm.learned_until if warm else None,
+            written=written,
+            taught=_taught(bench, folder, training, augment, champion, vectors, part),
+        )
+        spec = TrainingSpec(
+            base=str(base),
+            base_digest=folder_digest(base, used),
+            encoder=used,
+            training=training,
+            augment=augment,
+            examples=str(folder / "examples"),
+            examples_digest=prepared.digest,
+            validation=str(bench.split) if part == "train" else None,
+            primary=bench.entrance,
+            epochs=training.max_epochs,
+        )
+        done.write_text(train(spec, folder / "work", folder / "out").model_dump_json())
+    trained = TrainedModel.model_validate_json(done.read_text())
     return TransformerEncoder.load_saved(folder / "out" / "encoder"), trained
 
 
-def teacher_of(bench: BenchShop, folder: Path, settings: DistillationSettings) -> CrossEncoder:
+def _eligible_vectors(bench: BenchShop, champion: Any, part: TrainingPart) -> Any:
+    key = (champion.digest, bench.prepared.digest, part)
+    if key not in _VECTORS:
+        eligible = trainable(bench.catalogue, part).to_numpy()
+        texts = item_texts(bench.catalogue, champion.settings.item_fields)
+        _VECTORS[key] = encode_eligible(champion, texts, eligible)
+    return _VECTORS[key]
+
+
+def teacher_of(
+    bench: BenchShop, folder: Path, settings: DistillationSettings, part: TrainingPart = "train"
+) -> CrossEncoder:
     """Trained once per settings of its own, and kept in `folder`."""
     own = settings.model_dump(mode="json", exclude={"weight", "candidates"})
-    key = [own, bench.prepared.digest, base_digest(bench.settings.encoder), code_digest()]
+    key = [own, part, bench.prepared.digest, base_digest(bench.settings.encoder), code_digest()]
     place = folder / f"teacher-{sha256_json(key)[:12]}"
     if not (place / "config.json").is_file():
         encoder = bench.settings.encoder
         with stage_folder(place) as out:
-            train_teacher(bench.split, "train", resolve_base(encoder), encoder, settings).save(out)
+            train_teacher(bench.split, part, resolve_base(encoder), encoder, settings).save(out)
     return CrossEncoder.load(place, bench.settings.encoder.max_length)
 
 
@@ -129,14 +158,15 @@ def _taught(
     augment: AugmentSettings,
     champion: Any,
     vectors: Any,
+    part: TrainingPart,
 ) -> Path | None:
     if not training.distillation.weight:
         return None
-    teacher = teacher_of(bench, folder.parent, training.distillation)
+    teacher = teacher_of(bench, folder.parent, training.distillation, part)
     (folder / "taught").mkdir(parents=True, exist_ok=True)
     score_candidates(
         bench.split,
-        "train",
+        part,
         training,
         augment,
         teacher,
