@@ -147,7 +147,9 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
         miner = current_miner(run, data)
         settings = run.shop.settings
         method = "full" if settings.training.method == "query_side" else settings.training.method
-        training = settings.training.model_copy(update={"start": "base", "method": method})
+        training = settings.training.model_copy(
+            update={"start": "base", "method": method, "adapter_only": False}
+        )
         encoder = settings.encoder.model_copy(update={"name": str(kept)})
         settings = settings.model_copy(update={"training": training})
         before = replace(run, shop=replace(run.shop, settings=settings))

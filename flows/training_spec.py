@@ -10,7 +10,7 @@ from components.contract.errors import ConfigError
 from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, TrainedModel
 from components.contract.settings import Settings
-from components.encoder.base import resolve_base, saved_settings
+from components.encoder.base import check_found_again, resolve_base, saved_settings
 from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import DRAWN_BY, TrainingPart
@@ -58,8 +58,11 @@ def current_miner(run: Run, data: Data) -> Miner:
 def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, EncoderSettings]:
     """What is fine-tuned – folder, digest, settings: the base or, for a warm start, the champion's encoder.
 
-    Raises ConfigError where the section `encoder` is not what the champion was made with.
+    Raises ConfigError where the section `encoder` is not what the champion was made with, and EncoderError
+    where an adapter alone would not find its base again.
     """
+    if settings.training.adapter_only:
+        check_found_again(settings.encoder)
     if settings.training.start == "base":
         return resolve_base(settings.encoder), run.fingerprint["base_weights"], settings.encoder
     own = saved_settings(miner.encoder)

@@ -63,6 +63,12 @@ def _search(run: Run, limits: Limits) -> dict[str, Any]:
         raise ConfigError(
             "training.method query_side has none of the settings that are searched: set it to full."
         )
+    unaveraged = settings.training.method == "prompt" or settings.training.adapter_only
+    if unaveraged and "fine_tuned_share" in settings.tune.space:
+        raise ConfigError(
+            "tune.space: neither a prompt nor an adapter alone is averaged with its base: leave "
+            "fine_tuned_share out."
+        )
     console.chapter("Data")
     data = prepare(run)
     console.data(data)

@@ -115,6 +115,9 @@ class TrainingSettings(Section):
     """method full: so many of the lowest layers, and the embeddings, stay as they are. Each saves its
     backward pass; what it costs in recall: decision 0013."""
     lora_rank: int = Field(default=16, ge=1)
+    adapter_only: bool = False
+    """method lora or ia3: an encoder is saved and released as its adapter alone, a few per cent of its size,
+    and merged with encoder.name wherever it is loaded. Wants retrieval.inference: torch."""
     prompt_tokens: int = Field(default=16, ge=1, le=128)
     max_epochs: int = Field(default=1, ge=1)
     patience: int = Field(default=1, ge=1)
@@ -171,6 +174,22 @@ class TrainingSettings(Section):
     def _adapters_freeze_all_layers(self) -> "TrainingSettings":
         if self.frozen_layers and self.method != "full":
             raise ValueError(f"method {self.method} freezes all layers itself: leave frozen_layers out")
+        return self
+
+    @model_validator(mode="after")
+    def _an_adapter_alone_has_a_base_that_is_found(self) -> "TrainingSettings":
+        if not self.adapter_only:
+            return self
+        if self.method not in ("lora", "ia3"):
+            raise ValueError(
+                f"adapter_only: method {self.method} trains no adapter: set method to lora or ia3"
+            )
+        if self.start != "base":
+            raise ValueError("adapter_only: an adapter's base is encoder.name: leave start out")
+        if self.fine_tuned_share < 1.0:
+            raise ValueError(
+                "adapter_only: an average with the base is no adapter: set fine_tuned_share to 1"
+            )
         return self
 
     @model_validator(mode="after")

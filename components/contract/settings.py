@@ -172,6 +172,15 @@ class Settings(Section):
             raise ValueError("tables: `items` is missing: a SELECT that gives item_id and title")
         return self
 
+    @model_validator(mode="after")
+    def _an_adapter_alone_has_no_graph(self) -> "Settings":
+        if self.training.adapter_only and self.retrieval.inference != "torch":
+            raise ValueError(
+                "training.adapter_only: a graph for ONNX Runtime holds all weights: set retrieval.inference "
+                "to torch"
+            )
+        return self
+
 
 _SECTIONS: dict[str, type[Section]] = {"training": TrainingSettings, "augment": AugmentSettings}
 

@@ -19,7 +19,8 @@ from components.contract.errors import EncoderError
 from components.contract.files import disk_errors, write_json
 from components.contract.learning import EncoderSettings
 from components.contract.ports import Vectors
-from components.encoder.base import SETTINGS_FILE, folder_digest, saved_settings
+from components.encoder.adapter import with_adapter, write_adapter
+from components.encoder.base import SETTINGS_FILE, adapted_base, folder_digest, has_adapter, saved_settings
 from components.encoder.batches import TextKind, encode_distinct, padded
 from components.encoder.loading import loading
 from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
@@ -45,13 +46,17 @@ class TransformerEncoder:
 
     @classmethod
     def load(cls, folder: Path, settings: EncoderSettings) -> Self:
-        """Loads safetensors weights from `folder`; raises EncoderError where they do not fit, give fewer
-        numbers than `settings.dimensions`, or have no positions for `settings.max_length` tokens."""
+        """Loads safetensors weights from `folder`, or merges the adapter there with its base.
+
+        Raises EncoderError where they do not fit, give fewer numbers than `settings.dimensions`, or have no
+        positions for `settings.max_length` tokens, and where the adapter's base is not found.
+        """
+        weights = adapted_base(folder, settings) if has_adapter(folder) else folder
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             with loading():
                 model = AutoModel.from_pretrained(
-                    folder,
+                    weights,
                     config=config,
                     trust_remote_code=False,
                     use_safetensors=True,
@@ -73,7 +78,7 @@ class TransformerEncoder:
                 f"encoder.max_length is {settings.max_length}, but {settings.name} reads at most {longest} "
                 f"tokens: set so many or fewer."
             )
-        return cls(model.eval(), tokenizer, settings, folder_digest(folder, settings))
+        return cls(with_adapter(model, folder).eval(), tokenizer, settings, folder_digest(folder, settings))
 
     @classmethod
     def load_saved(cls, folder: Path) -> Self:
@@ -82,11 +87,18 @@ class TransformerEncoder:
         encoder.query_map = read_query_map(folder, encoder.dimensions)
         return encoder
 
-    def save(self, folder: Path) -> str:
-        """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them."""
+    def save(self, folder: Path, base: Path | None = None) -> str:
+        """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them.
+
+        base: folder of the encoder that the model's adapters were added to: they alone are written.
+        """
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self.model.save_pretrained(folder)
+            if base is None:
+                self.model.save_pretrained(folder)
+            else:
+                self.model.config.save_pretrained(folder)
+                write_adapter(self.model, folder, base, self.settings.without_place().name)
             self.tokenizer.save_pretrained(folder)
         write_json(folder / SETTINGS_FILE, self.settings.without_place().model_dump(mode="json"))
         if self.query_map is not None:

@@ -1,7 +1,8 @@
 """A candidate: encoder, index snapshot, retrieval settings and fingerprint in one immutable folder.
 
     candidates/<D>/
-      encoder/            config, model.safetensors, tokenizer; query_map.safetensors, where there is one
+      encoder/            config, model.safetensors, tokenizer; query_map.safetensors, where there is one; in
+                          place of model.safetensors the adapter alone, where `training.adapter_only` says so
       inference/          encoder.onnx, where the retrieval plan uses one
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
                           lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,

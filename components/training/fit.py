@@ -135,13 +135,14 @@ def _finish(
 ) -> None:
     metrics, epoch_end, _ = callbacks
     epoch_end.restore_best(module.model)
-    merge_adapters(module.encoder)
     share = module.settings.fine_tuned_share
+    if not module.settings.adapter_only:
+        merge_adapters(module.encoder)
     if share < 1.0:
         average(module.encoder, TransformerEncoder.load(base, module.encoder.settings), share)
     result = Result(
         token=attempt.token,
-        encoder_digest=module.encoder.save(attempt.model),
+        encoder_digest=module.encoder.save(attempt.model, base if module.settings.adapter_only else None),
         epochs=epoch_end.best_epoch,
         steps=trainer.global_step,
         pairs=pairs,

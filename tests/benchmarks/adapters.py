@@ -4,8 +4,8 @@ fine-tuning with frozen lower layers, in one table.
     python tests/benchmarks/adapters.py [--dataset demo] [--pairs N] [--seeds 1]
 
 Each method is trained by the product's own call from the same base on the same pairs, at two learning rates;
-the better one on the validation part is judged on the test part, by vectors alone. Its seconds are those of
-that one run. The last line is the JSON.
+the better one on the validation part is judged on the test part, by vectors alone, as it was saved: in
+"… alone" without its base. Its seconds are those of that one run. The last line is the JSON.
 """
 
 import argparse
@@ -20,13 +20,15 @@ from variants import named
 
 from flows.embedded import prepare_environment
 
-FULL = (2e-4, 1e-4)
+FULL, LORA, IA3 = (2e-4, 1e-4), (2e-3, 5e-4), (2e-2, 5e-3)
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, float]]] = {
     "full": ({}, FULL),
     "2 layers frozen": ({"frozen_layers": 2}, FULL),
     "4 layers frozen": ({"frozen_layers": 4}, FULL),
-    "lora": ({"method": "lora"}, (2e-3, 5e-4)),
-    "ia3": ({"method": "ia3"}, (2e-2, 5e-3)),
+    "lora": ({"method": "lora"}, LORA),
+    "lora alone": ({"method": "lora", "adapter_only": True}, LORA),
+    "ia3": ({"method": "ia3"}, IA3),
+    "ia3 alone": ({"method": "ia3", "adapter_only": True}, IA3),
     "prompt": ({"method": "prompt"}, (5e-2, 1e-2)),
 }
 SLICES = ("new", "new_only", "established")
@@ -71,7 +73,16 @@ def main() -> None:
 def _untrained(bench: Any) -> dict[str, float]:
     from trainings import base_encoder
 
-    return _recall(bench, base_encoder(bench)) | {"trained_mb": 0.0, "seconds": 0.0, "learning_rate": 0.0}
+    encoder = base_encoder(bench)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.save(Path(folder))
+        saved = _saved(Path(folder))
+    return _recall(bench, encoder) | {
+        "trained_mb": 0.0,
+        "saved_mb": saved,
+        "seconds": 0.0,
+        "learning_rate": 0.0,
+    }
 
 
 def _best(
@@ -87,7 +98,7 @@ def _best(
         with tempfile.TemporaryDirectory() as folder:
             encoder, trained = fine_tune(bench, Path(folder), settings)
             figures = {"trained_mb": _megabytes(bench, settings), "seconds": trained.seconds}
-            figures["learning_rate"] = rate
+            figures |= {"saved_mb": _saved(Path(folder) / "out" / "encoder"), "learning_rate": rate}
             found.append((trained.best_validation_recall or 0.0, _recall(bench, encoder) | figures))
     return max(found, key=lambda one: one[0])[1]
 
@@ -103,6 +114,11 @@ def _megabytes(bench: Any, settings: Any) -> float:
     return sum(weight.numel() for weight in encoder.model.parameters() if weight.requires_grad) * 4 / 1e6
 
 
+def _saved(folder: Path) -> float:
+    """MB of an encoder's files."""
+    return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+
+
 def _recall(bench: Any, encoder: Any) -> dict[str, float]:
     from components.index.exact import ExactIndex
 
@@ -113,12 +129,13 @@ def _recall(bench: Any, encoder: Any) -> dict[str, float]:
 def markdown(rows: dict[str, dict[str, float]]) -> str:
     names = [f"{name}_recall@10" for name in SLICES]
     lines = [
-        "| method | " + " | ".join(names) + " | MB trained | seconds | learning rate |",
-        "|---" * (len(names) + 4) + "|",
+        "| method | " + " | ".join(names) + " | MB trained | MB saved | seconds | learning rate |",
+        "|---" * (len(names) + 5) + "|",
     ]
     for method, row in rows.items():
         recalls = " | ".join(f"{row[name]:.3f}" for name in names)
-        rest = f"{row['trained_mb']:.2f} | {row['seconds']:.0f} | {row['learning_rate']:g}"
+        size = f"{row['trained_mb']:.2f} | {row['saved_mb']:.2f}"
+        rest = f"{size} | {row['seconds']:.0f} | {row['learning_rate']:g}"
         lines.append(f"| {method} | {recalls} | {rest} |")
     return "\n".join(lines)
 
