@@ -1,5 +1,6 @@
 """The second half of the retrain flow: judging, the gate, registration and the decision."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from components.contract.errors import DebutError, MonitoringError
 from components.contract.files import write_bytes
 from components.contract.operations import MonitoringSettings
 from components.contract.records import Candidate, Decision, GateReport, TrainedModel
+from components.contract.task import Task
 from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.task_measures import measured
@@ -26,7 +28,7 @@ from components.split.judged import JUDGE, read_judged
 from components.split.labels import Labels
 from components.tasks.heads import open_heads
 from components.tracking.client import without_secrets
-from components.tracking.description import VersionCard
+from components.tracking.description import Summary, VersionCard
 from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
@@ -237,7 +239,7 @@ def register_challenger(
         },
     )
     decision_stages.log_run(tracker, run.shop.settings, record)
-    card = card_of(run, data, tracker, challenger, scorecards["challenger"], report)
+    card = card_of(run, data, tracker, challenger, scorecards["challenger"], report, scorecards["bm25"])
     decision_stages.register_version(tracker, run.shop.candidates / challenger.digest, card)
 
 
@@ -261,7 +263,9 @@ def card_of(
     candidate: Candidate,
     scorecard: Scorecard,
     report: GateReport | None = None,
+    baseline: Scorecard | None = None,
 ) -> VersionCard:
+    """baseline: of BM25 for search, and of TF-IDF with a linear model for tasks."""
     settings, folder = run.shop.settings, run.shop.candidates / candidate.digest
     return VersionCard(
         shop=settings.shop,
@@ -275,13 +279,14 @@ def card_of(
         tracking=without_secrets(tracker.connection.uri),
         plan=read_plan(folder),
         tasks=settings.tasks,
-        task_figures={
-            task.name: measured(task, scorecard.tasks[task.name])
-            for task in settings.tasks
-            if task.name in scorecard.tasks
-        },
+        task_figures=_task_figures(settings.tasks, scorecard),
+        baseline_figures=_task_figures(settings.tasks, baseline) if baseline else {},
         opinions=settings.opinions if sentiment_head(open_heads(folder / HEADS)) else None,
     )
+
+
+def _task_figures(tasks: Sequence[Task], card: Scorecard) -> dict[str, Summary]:
+    return {task.name: measured(task, card.tasks[task.name]) for task in tasks if task.name in card.tasks}
 
 
 def _overlap(run: Run, data: Data, champion: Candidate) -> str | None:

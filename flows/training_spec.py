@@ -10,7 +10,7 @@ from components.contract.errors import ConfigError
 from components.contract.learning import EncoderSettings
 from components.contract.records import Candidate, TrainedModel
 from components.contract.settings import Settings
-from components.encoder.base import check_found_again, resolve_base, saved_settings
+from components.encoder.base import base_of_adapter, has_prefix, resolve_base, saved_settings
 from components.release import candidate as candidates
 from components.training.examples import PreparedExamples
 from components.training.pairs import DRAWN_BY, TrainingPart
@@ -62,9 +62,14 @@ def start_of(run: Run, settings: Settings, miner: Miner) -> tuple[Path, str, Enc
     where an adapter alone would not find its base again.
     """
     if settings.training.adapter_only:
-        check_found_again(settings.encoder)
+        base_of_adapter(settings.encoder)
     if settings.training.start == "base":
         return resolve_base(settings.encoder), run.fingerprint["base_weights"], settings.encoder
+    if has_prefix(miner.encoder) and settings.training.method != "query_side":
+        raise ConfigError(
+            "training.start is champion, but the champion has a prefix, behind which nothing is trained: "
+            "retrain once with training.start: base."
+        )
     own = saved_settings(miner.encoder)
     prompted = own.query_prefix.startswith("[PROMPT0]")
     ignored = {"query_prefix", "item_prefix", "max_length"} if prompted else set()  # a prompt stands in them

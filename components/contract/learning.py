@@ -106,9 +106,10 @@ class TrainingSettings(Section):
     trained, with some of the rest."""
     replay_share: float = Field(default=0.5, ge=0, lt=1)
     """Warm start: share of the training pairs that are drawn from those the champion was trained on."""
-    method: Literal["full", "lora", "ia3", "prompt", "query_side"] = "full"
+    method: Literal["full", "lora", "ia3", "prompt", "prefix", "query_side"] = "full"
     """What is trained: all weights; or, those frozen, narrow matrices beside the layers (lora), a factor per
-    dimension (ia3) or tokens before every text (prompt): these want a higher learning rate. query_side: a map
+    dimension (ia3), tokens before every text (prompt) or keys and values before every text's in each layer
+    (prefix, which is merged with nothing: adapter_only): these want a higher learning rate. query_side: a map
     of the query's vector alone, from searches and in seconds; the champion's item vectors stay, so it needs
     start: champion. Learning rate, batch size and epochs are its own."""
     frozen_layers: int = Field(default=0, ge=0)
@@ -116,9 +117,10 @@ class TrainingSettings(Section):
     backward pass; what it costs in recall: decision 0013."""
     lora_rank: int = Field(default=16, ge=1)
     adapter_only: bool = False
-    """method lora or ia3: an encoder is saved and released as its adapter alone, a few per cent of its size,
-    and merged with encoder.name wherever it is loaded. Wants retrieval.inference: torch."""
+    """method lora, ia3 or prefix: an encoder is saved and released as its adapter alone, a few per cent of
+    its size, and merged with encoder.name wherever it is loaded. Wants retrieval.inference: torch."""
     prompt_tokens: int = Field(default=16, ge=1, le=128)
+    """Of a prompt or a prefix."""
     max_epochs: int = Field(default=1, ge=1)
     patience: int = Field(default=1, ge=1)
     """Epochs without a better validation recall before training stops."""
@@ -178,11 +180,13 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _an_adapter_alone_has_a_base_that_is_found(self) -> "TrainingSettings":
+        if self.method == "prefix" and not self.adapter_only:
+            raise ValueError("method prefix is merged with no weights: set adapter_only to true")
         if not self.adapter_only:
             return self
-        if self.method not in ("lora", "ia3"):
+        if self.method not in ("lora", "ia3", "prefix"):
             raise ValueError(
-                f"adapter_only: method {self.method} trains no adapter: set method to lora or ia3"
+                f"adapter_only: method {self.method} trains no adapter: set method to lora, ia3 or prefix"
             )
         if self.start != "base":
             raise ValueError("adapter_only: an adapter's base is encoder.name: leave start out")

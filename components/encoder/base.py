@@ -7,18 +7,20 @@ every other name comes from the hub's cache or the hub. This module imports neit
 torch nor transformers: the command line asks it for digests before any heavy import.
 
 An encoder that is saved as its adapter alone needs its base again on each machine
-that loads it: by the same name, or, where that is a local folder, as the folder of
-that name in DEBUT_BASES.
+that loads it: by the same name of the hub, or, where the base is a local folder, as
+the folder of that name in DEBUT_BASES.
 """
 
 import importlib.util
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.contract.digests import sha256_file, sha256_json
 from components.contract.errors import EncoderError
+from components.contract.files import write_json
 from components.contract.learning import EncoderSettings
 from components.contract.paths import at_home
 
@@ -30,7 +32,11 @@ SETTINGS_FILE = "encoder.json"
 """Settings of a saved encoder, beside its files."""
 QUERY_MAP_FILE = "query_map.safetensors"
 """What a query-side update has learnt (query_map.py); most encoders have none."""
-ADAPTER_WEIGHTS, ADAPTER_CONFIG, BASE_FILE = "adapter_model.safetensors", "adapter_config.json", "base.json"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG, BASE_FILE = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "adapter_base.json",
+)
 """Of an encoder that is saved as its adapter alone, instead of WEIGHTS (adapter.py)."""
 BASES = "DEBUT_BASES"
 """Environment: a folder of base encoders."""
@@ -70,51 +76,70 @@ def resolve_base(settings: EncoderSettings) -> Path:
     return folder
 
 
-def adapted_base(folder: Path, settings: EncoderSettings) -> Path:
-    """The folder with the weights that the adapter in `folder` was trained beside.
+@dataclass(frozen=True)
+class AdapterBase:
+    """What an encoder that is saved as its adapter alone says of its base, in adapter_base.json."""
+
+    weights: str
+    """SHA-256 of its model.safetensors."""
+    local: bool
+    """Its name is that of a folder in DEBUT_BASES, not the hub's."""
+
+
+def base_of_adapter(settings: EncoderSettings) -> AdapterBase:
+    """What a release that is an adapter alone will say of this base.
+
+    Raises EncoderError where a machine that knows no more would not find the same weights.
+    """
+    base, local = resolve_base(settings), at_home(settings.name).is_dir()
+    if not local and settings.revision is None and settings.name != DEFAULT_NAME:
+        raise EncoderError(
+            f"training.adapter_only: {settings.name} may change on the hub, and such a release needs the "
+            f"base as it is now: name its commit as encoder.revision."
+        )
+    of_release = AdapterBase(sha256_file(base / WEIGHTS), local)
+    _base_folder(of_release, settings.without_place())
+    return of_release
+
+
+def write_adapter_base(settings: EncoderSettings, folder: Path) -> None:
+    write_json(folder / BASE_FILE, asdict(base_of_adapter(settings)))
+
+
+def adapted_base(folder: Path) -> Path:
+    """The folder with the weights that the adapter in `folder`, a saved encoder, was trained beside.
 
     Raises EncoderError: it is not found, or not the same weights.
     """
     path = folder / BASE_FILE
     try:
-        expected = json.loads(path.read_text())["weights"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = AdapterBase(**json.loads(path.read_text()))
+        if not isinstance(found.weights, str):
+            raise TypeError("weights")
+    except (OSError, ValueError, TypeError) as error:
         raise EncoderError(f"{path} does not name the adapter's base: it is damaged.") from error
-    try:
-        base = found_again(settings)
-    except EncoderError as error:
+    return _base_folder(found, saved_settings(folder))
+
+
+def _base_folder(base: AdapterBase, settings: EncoderSettings) -> Path:
+    """settings: `without_place`."""
+    told = f"A release that is an adapter alone needs its base {settings.name} on every machine"
+    if base.local:
+        bases = os.environ.get(BASES, "")
+        if not bases or not at_home(bases).is_absolute():
+            raise EncoderError(
+                f"{told}: set {BASES} to the folder that holds {settings.name}, here and there, from / on."
+            )
+        if not (at_home(bases) / settings.name).is_dir():
+            raise EncoderError(f"{told}: there is no {at_home(bases) / settings.name} ({BASES}).")
+        settings = settings.model_copy(update={"name": str(at_home(bases) / settings.name)})
+    folder = resolve_base(settings)
+    if (found := sha256_file(folder / WEIGHTS)) != base.weights:
         raise EncoderError(
-            f"{folder} is an adapter alone, and its base is not found: {error} Or set {BASES} to a folder "
-            f"that holds {settings.without_place().name}."
-        ) from error
-    if (found := sha256_file(base / WEIGHTS)) != expected:
-        raise EncoderError(
-            f"{folder} is an adapter of weights with SHA-256 {expected[:12]}…, but those in {base} have "
-            f"{found[:12]}…: put the base that it was trained with there again."
+            f"{told}, with the weights of SHA-256 {base.weights[:12]}…, but those in {folder} have "
+            f"{found[:12]}…: put the base there that it was trained with."
         )
-    return base
-
-
-def found_again(settings: EncoderSettings) -> Path:
-    """The base's folder as a machine finds it that knows what a release says of it (`without_place`)."""
-    released, bases = settings.without_place(), os.environ.get(BASES)
-    if bases and (known := at_home(bases) / released.name).is_dir():
-        released = released.model_copy(update={"name": str(known)})
-    return resolve_base(released)
-
-
-def check_found_again(settings: EncoderSettings) -> None:
-    """Raises EncoderError where a release that is an adapter alone would not find its base again."""
-    base, named = resolve_base(settings), settings.without_place().name
-    try:
-        found: Path | None = found_again(settings)
-    except EncoderError:
-        found = None
-    if found is None or sha256_file(found / WEIGHTS) != sha256_file(base / WEIGHTS):
-        raise EncoderError(
-            f"training.adapter_only: every machine that loads such a release needs {base}: set {BASES} to "
-            f"the folder that holds {named}, here and there; or turn adapter_only off."
-        )
+    return folder
 
 
 def saved_settings(folder: Path) -> EncoderSettings:
@@ -142,7 +167,13 @@ def items_digest(folder: Path) -> str:
 
 
 def has_adapter(folder: Path) -> bool:
-    return (folder / BASE_FILE).is_file()
+    return (folder / BASE_FILE).is_file() and not (folder / WEIGHTS).is_file()
+
+
+def has_prefix(folder: Path) -> bool:
+    """Whether it is a prefix, which is not merged with the base's weights."""
+    path = folder / ADAPTER_CONFIG
+    return path.is_file() and json.loads(path.read_text()).get("peft_type") == "PREFIX_TUNING"
 
 
 def has_query_map(folder: Path) -> bool:

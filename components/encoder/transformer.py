@@ -20,7 +20,14 @@ from components.contract.files import disk_errors, write_json
 from components.contract.learning import EncoderSettings
 from components.contract.ports import Vectors
 from components.encoder.adapter import with_adapter, write_adapter
-from components.encoder.base import SETTINGS_FILE, adapted_base, folder_digest, has_adapter, saved_settings
+from components.encoder.base import (
+    SETTINGS_FILE,
+    adapted_base,
+    folder_digest,
+    has_adapter,
+    saved_settings,
+    write_adapter_base,
+)
 from components.encoder.batches import TextKind, encode_distinct, padded
 from components.encoder.loading import loading
 from components.encoder.query_map import QueryMap, mapped, read_query_map, write_query_map
@@ -51,7 +58,7 @@ class TransformerEncoder:
         Raises EncoderError where they do not fit, give fewer numbers than `settings.dimensions`, or have no
         positions for `settings.max_length` tokens, and where the adapter's base is not found.
         """
-        weights = adapted_base(folder, settings) if has_adapter(folder) else folder
+        weights = adapted_base(folder) if has_adapter(folder) else folder
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             with loading():
@@ -87,18 +94,19 @@ class TransformerEncoder:
         encoder.query_map = read_query_map(folder, encoder.dimensions)
         return encoder
 
-    def save(self, folder: Path, base: Path | None = None) -> str:
+    def save(self, folder: Path, adapter_of: EncoderSettings | None = None) -> str:
         """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them.
 
-        base: folder of the encoder that the model's adapters were added to: they alone are written.
+        adapter_of: settings of the base that the model's adapters were added to: they alone are written.
         """
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            if base is None:
+            if adapter_of is None:
                 self.model.save_pretrained(folder)
             else:
                 self.model.config.save_pretrained(folder)
-                write_adapter(self.model, folder, base, self.settings.without_place().name)
+                write_adapter(self.model, folder, self.settings.without_place().name)
+                write_adapter_base(adapter_of, folder)
             self.tokenizer.save_pretrained(folder)
         write_json(folder / SETTINGS_FILE, self.settings.without_place().model_dump(mode="json"))
         if self.query_map is not None:

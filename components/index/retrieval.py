@@ -1,6 +1,6 @@
 """A candidate's own retrieval path, opened from its folder: the same for the judge, the service and MLflow.
 
-encoder/      settings, tokenizer and fp32 weights
+encoder/      settings, tokenizer and fp32 weights, or an adapter of those of a base elsewhere
 inference/    encoder.onnx, where the plan says so
 index/        items.parquet, vectors, postings; co-purchases, where the plan weighs them; signals of a ranker
 ranker/       the second stage, where the plan names entrances

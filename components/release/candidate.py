@@ -2,7 +2,7 @@
 
     candidates/<D>/
       encoder/            config, model.safetensors, tokenizer; query_map.safetensors, where there is one; in
-                          place of model.safetensors the adapter alone, where `training.adapter_only` says so
+                          place of model.safetensors the adapter alone, where it was trained as one
       inference/          encoder.onnx, where the retrieval plan uses one
       index/              vectors.safetensors ("vectors": items × dimensions, fp32), items.parquet, and the
                           lexical side: words.* and grams.* (.safetensors, .json); co_purchases.safetensors,
@@ -32,10 +32,11 @@ from pathlib import Path
 from typing import Any
 
 from components.contract.digests import canonical_json, sha256_bytes, sha256_file
-from components.contract.errors import PromotionError
+from components.contract.errors import EncoderError, PromotionError
 from components.contract.files import disk_errors, write_bytes, write_json
 from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Candidate, RetrievalPlan
+from components.encoder.base import adapted_base, has_adapter
 from components.index.co_purchases import CO_PURCHASES_FILE
 from components.index.retrieval import (
     ENCODER,
@@ -115,7 +116,8 @@ def read(candidates: Path, digest: str) -> Candidate:
 
 
 def verify(path: Path) -> None:
-    """Raises PromotionError that names the first file of `path` that was changed, removed or added.
+    """Raises PromotionError that names the first file of `path` that was changed, removed or added, or the
+    base that an encoder saved as its adapter alone does not find here.
 
     The folder's name is D, so a manifest that was rewritten to fit changed files is found too.
     """
@@ -129,6 +131,11 @@ def verify(path: Path) -> None:
         with disk_errors(path / name):
             if _entry(path / name) != listed[name]:
                 raise PromotionError(f"{path / name} was changed after the candidate was built: {_REMEDY}")
+    if has_adapter(path / ENCODER):
+        try:
+            adapted_base(path / ENCODER)
+        except EncoderError as error:
+            raise PromotionError(str(error)) from error
 
 
 def load_manifest(path: Path) -> dict[str, dict[str, Any]]:

@@ -8,11 +8,12 @@ from components.contract.operations import OpinionSettings
 from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
 from components.contract.task import Task
 from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
+from components.evaluation.risk_coverage import AREA
 
 DESCRIPTION_CHARACTERS = 5_000
 """MLflow's registry column; Postgres refuses more."""
 SLICES_NAMED = 10
-OPTIONAL_SECTIONS = ("Second stage", "Tasks")
+OPTIONAL_SECTIONS = ("Second stage", "Tasks that did not pass")
 """Left out where the release has none."""
 
 Summary = Mapping[str, Mapping[str, float | int | None]]
@@ -43,6 +44,8 @@ class VersionCard:
     tasks: Sequence[Task] = ()
     task_figures: Mapping[str, Summary] = field(default_factory=dict)
     """Per task that it answers {population: {metric: value, …, "rows": n}} on the test."""
+    baseline_figures: Mapping[str, Summary] = field(default_factory=dict)
+    """The same of TF-IDF with a linear model; of version 0 none."""
     opinions: OpinionSettings | None = None
     """None: none of its heads tells negative reviews from positive ones."""
 
@@ -82,18 +85,19 @@ def describe(card: VersionCard, version: str) -> str:
     parts = [
         _verdict(card),
         _gates(card.report.gates) if card.report else _figures(card.summary),
+        _tasks(card),
+        _answers(card),
+        _ranking(card.plan) if card.plan else "",
+        _opinions(card.opinions) if card.opinions else "",
         _cost(card.cost) if card.cost else "",
         _data(card),
-        _ranking(card.plan) if card.plan else "",
-        _answers(card),
-        _opinions(card.opinions) if card.opinions else "",
-        _loading(card, version),
-        _limits(card),
-        _tasks(card),
     ]
     text = "\n\n".join(part for part in parts if part)
+    last = f"\n\n{_loading(card, version)}\n\n{_limits(card)}"  # never cut
     cut = "… (the gate report in the run has the rest)"
-    return text if len(text) <= DESCRIPTION_CHARACTERS else text[: DESCRIPTION_CHARACTERS - len(cut)] + cut
+    if len(text) + len(last) > DESCRIPTION_CHARACTERS:
+        text = text[: DESCRIPTION_CHARACTERS - len(cut) - len(last)] + cut
+    return text + last
 
 
 def _verdict(card: VersionCard) -> str:
@@ -111,20 +115,26 @@ def _verdict(card: VersionCard) -> str:
 def _gates(gates: Sequence[Gate]) -> str:
     slices = [gate for gate in gates if gate.kind == "slice"]
     others = [gate for gate in gates if gate.kind in ("baseline", "bound", "check")]
-    open_others = [gate for gate in others if gate.outcome not in ("pass", "not applicable")]
+    tasks = [gate for gate in gates if gate.kind == "task"]
     sections = {
         "Primary figures": [gate for gate in gates if gate.kind == "primary"],
         "Guardrails": [gate for gate in gates if gate.kind == "guardrail"],
         "Second stage": [gate for gate in gates if gate.kind == "ranking"],
-        "Tasks": [gate for gate in gates if gate.kind == "task"],
-        "Bounds and checks that did not pass": open_others,
+        "Tasks that did not pass": _open(tasks),
+        "Bounds and checks that did not pass": _open(others),
         "Slices shown harmed": [gate for gate in slices if gate.outcome == "fail"],
     }
     sections = {title: found for title, found in sections.items() if found or title not in OPTIONAL_SECTIONS}
     blocks = [_section(title, found) for title, found in sections.items()]
     unjudged = sum(gate.outcome == "not judged" for gate in slices)
     counts = f"{len(slices)} slices, {unjudged} of them too small to judge; {len(others)} bounds and checks."
+    if tasks:
+        counts = f"{len(tasks)} comparisons of tasks, {len(_open(tasks))} of them open; {counts}"
     return "\n\n".join([*blocks, counts])
+
+
+def _open(gates: Sequence[Gate]) -> list[Gate]:
+    return [gate for gate in gates if gate.outcome not in ("pass", "not applicable")]
 
 
 def _section(title: str, gates: Sequence[Gate]) -> str:
@@ -177,21 +187,32 @@ def _ranking(plan: RetrievalPlan) -> str:
 
 
 def _tasks(card: VersionCard) -> str:
-    """Every figure of each task but what `_answers` tells, on all test rows and in brackets on new items'."""
+    """Every figure of each task but what `_answers` tells, on all test rows and in brackets on new items',
+    and the baseline's of the first."""
     lines = []
     for task in card.tasks:
         found = card.task_figures.get(task.name)
         if not found or not found["all"]["rows"]:
             continue
-        new = found.get("new", {})
+        # How sure it is matters where it may abstain.
+        unsaid = {"rows", "answered_share", "answered_accuracy"} | (set() if task.precision else {AREA})
         told = [
-            f"{name.replace('_', ' ')} {value:.3f}" + ("" if new.get(name) is None else f" ({new[name]:.3f})")
-            for name, value in found["all"].items()
-            if name not in ("rows", "answered_share", "answered_accuracy") and value is not None
+            f"{name.replace('_', ' ')} {value}"
+            for name in found["all"]
+            if name not in unsaid and (value := _told(found, name))
         ]
-        rows = f"{found['all']['rows']:,} rows" + (f" ({new['rows']:,} new)" if new.get("rows") else "")
+        if simple := _told(card.baseline_figures.get(task.name, {}), task.measured[0]):
+            told.insert(1, f"of TF-IDF {simple}")
+        new = found.get("new", {}).get("rows")
+        rows = f"{found['all']['rows']:,} rows" + (f" ({new:,} new)" if new else "")
         lines.append(f"- {task.name}, {rows}: {', '.join(told) or 'not judged'}")
     return "\n".join(["**Tasks, measured** (test rows; new items in brackets)", *lines]) if lines else ""
+
+
+def _told(figures: Summary, name: str) -> str:
+    """On all rows and, in brackets, on new items'; empty where there is none."""
+    value, new = (figures.get(population, {}).get(name) for population in ("all", "new"))
+    return "" if value is None else f"{value:.3f}" + ("" if new is None else f" ({new:.3f})")
 
 
 def _answers(card: VersionCard) -> str:

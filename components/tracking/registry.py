@@ -29,7 +29,17 @@ HITS_PER_QUERY = 10
 """Of `predict`, where who loads the model asks for no other number."""
 MODEL_CODE = Path(__file__).with_name("served_model.py")
 # What served_model.py imports. Written down, because MLflow would load the model to find out (6 s).
-REQUIREMENTS = ("debut", "mlflow", "numpy", "polars", "pydantic", "safetensors", "torch", "transformers")
+REQUIREMENTS = (
+    "debut",
+    "mlflow",
+    "numpy",
+    "peft",
+    "polars",
+    "pydantic",
+    "safetensors",
+    "torch",
+    "transformers",
+)
 
 
 def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:

@@ -135,14 +135,16 @@ def _finish(
 ) -> None:
     metrics, epoch_end, _ = callbacks
     epoch_end.restore_best(module.model)
-    share = module.settings.fine_tuned_share
-    if not module.settings.adapter_only:
+    share, adapter_of = module.settings.fine_tuned_share, None
+    if module.settings.adapter_only:
+        adapter_of = module.encoder.settings
+    else:
         merge_adapters(module.encoder)
     if share < 1.0:
         average(module.encoder, TransformerEncoder.load(base, module.encoder.settings), share)
     result = Result(
         token=attempt.token,
-        encoder_digest=module.encoder.save(attempt.model, base if module.settings.adapter_only else None),
+        encoder_digest=module.encoder.save(attempt.model, adapter_of),
         epochs=epoch_end.best_epoch,
         steps=trainer.global_step,
         pairs=pairs,

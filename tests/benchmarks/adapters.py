@@ -30,6 +30,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, float]]] = {
     "ia3": ({"method": "ia3"}, IA3),
     "ia3 alone": ({"method": "ia3", "adapter_only": True}, IA3),
     "prompt": ({"method": "prompt"}, (5e-2, 1e-2)),
+    "prefix": ({"method": "prefix", "adapter_only": True}, (5e-2, 1e-2)),
 }
 SLICES = ("new", "new_only", "established")
 

@@ -21,18 +21,20 @@ def adapting(retrained: Any) -> Any:
     return retrained
 
 
+@pytest.mark.parametrize("method", [{}, {"method": "prefix", "prompt_tokens": 4, "learning_rate": 0.05}])
 def test_it_is_judged_and_served_as_any_other(
-    adapting: Any, connected: Any, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    method: dict[str, Any], adapting: Any, connected: Any, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither weights nor a graph are in it, but for the base's name; after its promotion the service merges
     both, and a rollback goes back to the whole encoder before it."""
     monkeypatch.setenv(BASES, str(tiny_encoder.parent))
+    adapting.configure(training=TRAINING | method)
     outcome = connected("retrain", *adapting.arguments, "--json")
     assert outcome.code == 0, outcome.err
     result = outcome.json
     candidates = adapting.workspace / "candidates"
     names = load_manifest(candidates / result["challenger_digest"]).keys()
-    assert {"encoder/adapter_model.safetensors", "encoder/base.json"} <= names
+    assert {"encoder/adapter_model.safetensors", "encoder/adapter_base.json"} <= names
     assert not {name for name in names if name.startswith("inference/")} | (
         {"encoder/model.safetensors"} & names
     )
@@ -48,6 +50,10 @@ def test_it_is_judged_and_served_as_any_other(
     assert len(answer["results"]) > 0
     assert connected("rollback", *adapting.arguments, *reason).code == 0
     assert opened.decision_log().champion() == result["champion_digest"]
+    monkeypatch.delenv(BASES)
+    refused = connected("promote", result["challenger_digest"], *adapting.arguments, *override)
+    assert refused.code == 1
+    assert "needs its base encoder on every machine: set DEBUT_BASES" in refused.sentence
 
 
 def test_a_base_of_this_machine_alone_is_refused_before_anything_is_trained(
@@ -55,17 +61,18 @@ def test_a_base_of_this_machine_alone_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.delenv(BASES, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    before = sorted((adapting.workspace / "candidates").iterdir())
+    before = sorted((adapting.workspace / "stages").glob("train-*"))
     refused = connected("retrain", *adapting.arguments)
     assert refused.code == 1
-    assert "training.adapter_only: every machine that loads such a release needs" in refused.sentence
-    assert sorted((adapting.workspace / "candidates").iterdir()) == before
+    assert "A release that is an adapter alone needs its base encoder on every machine" in refused.sentence
+    assert sorted((adapting.workspace / "stages").glob("train-*")) == before
 
 
 @pytest.mark.parametrize(
     ("training", "retrieval", "said"),
     [
-        ({"method": "full"}, {}, "method full trains no adapter: set method to lora or ia3"),
+        ({"method": "full"}, {}, "method full trains no adapter: set method to lora, ia3 or prefix"),
+        ({"method": "prefix", "adapter_only": False}, {}, "method prefix is merged with no weights"),
         ({"start": "champion"}, {}, "an adapter's base is encoder.name"),
         ({"fine_tuned_share": 0.5}, {}, "set fine_tuned_share to 1"),
         ({}, {"inference": "auto"}, "set retrieval.inference to torch"),

@@ -10,6 +10,7 @@ import pytest
 from components.contract.errors import ConfigError
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.contract.settings import Settings
+from components.encoder.base import ADAPTER_CONFIG
 from components.encoder.transformer import TransformerEncoder
 from flows.run import Run
 from flows.shop import Shop
@@ -67,3 +68,15 @@ def test_a_champion_that_was_made_otherwise_is_no_start(
     [key] = changes
     with pytest.raises(ConfigError, match=rf"made with another encoder\.{key}: retrain once with"):
         start_of(_run(other, tmp_path), other, miner)
+
+
+def test_nothing_is_trained_behind_a_prefix_but_a_map_of_queries(
+    settings: Settings, miner: Miner, tmp_path: Path
+) -> None:
+    """Its model is peft's, whose weights would be saved without the prefix."""
+    (miner.encoder / ADAPTER_CONFIG).write_text('{"peft_type": "PREFIX_TUNING"}')
+    with pytest.raises(ConfigError, match="has a prefix, behind which nothing is trained: retrain once with"):
+        start_of(_run(settings, tmp_path), _warm(settings), miner)
+    queries = TrainingSettings(start="champion", method="query_side")
+    of_queries = settings.model_copy(update={"training": queries})
+    assert start_of(_run(settings, tmp_path), of_queries, miner)[0] == miner.encoder

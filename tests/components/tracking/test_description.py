@@ -1,7 +1,13 @@
 from components.contract.operations import OpinionSettings
 from components.contract.records import RetrievalPlan
 from components.contract.task import Task
+from components.data.configuration import load_task
 from components.tracking.description import DESCRIPTION_CHARACTERS, describe, version_tags
+
+TASKS = (
+    *("category", "category_path", "brand", "price", "sentiment", "answer"),
+    *("query_category", "query_brand", "query_price", "query_attribute"),
+)
 
 
 def test_reviewer_can_decide_from_it(make_card, make_gate):
@@ -91,10 +97,44 @@ def test_each_task_has_all_its_figures(make_card):
         make_card(tasks=(price,), task_figures={"price": figures}),
         make_card(verdict=None, tasks=(price,), task_figures={"price": figures}),
     ):
-        line = "- price, 1,200 rows (271 new): absolute error 0.480 (0.584), interval coverage 0.930"
-        assert describe(card, "7").endswith(f"in brackets)\n{line}")
+        line = "- price, 1,200 rows (271 new): absolute error 0.480 (0.584), interval coverage 0.930\n"
+        assert f"in brackets)\n{line}" in describe(card, "7")
+    simple = {"price": {"all": {"rows": 1200, "absolute_error": 0.5}, "new": {"rows": 271}}}
+    beside = make_card(tasks=(price,), task_figures={"price": figures}, baseline_figures=simple)
+    assert "absolute error 0.480 (0.584), of TF-IDF 0.500, interval" in describe(beside, "7")
     nobody = {"price": {"all": {"rows": 0, "absolute_error": None}, "new": {"rows": 0}}}
     assert "**Tasks, measured**" not in describe(make_card(tasks=(price,), task_figures=nobody), "7")
+
+
+def test_all_tasks_of_the_library_have_room(make_card, make_gate, cost):
+    """Each with its figures beside TF-IDF's, how to load and the limits, in a report of usual length; of 40
+    comparisons those that are open."""
+    tasks = tuple(load_task(name) for name in TASKS)
+    figures = {
+        task.name: {
+            "all": {"rows": 1468, **dict.fromkeys(task.measured, 0.989), "risk_coverage_area": 0.008},
+            "new": {"rows": 352, **dict.fromkeys(task.measured, 0.994), "risk_coverage_area": 0.006},
+        }
+        for task in tasks
+    }
+    long = (
+        "Established items: recall@10 0.509 against 0.488, +0.021, at least +0.002 with 95 % confidence; a "
+    )
+    gates = [make_gate("guardrail", f"g{n}", sentence=long + "loss of 0.024 is allowed.") for n in range(7)]
+    outcomes = ["pass", "not applicable"] * 19 + ["fail", "unsure"]
+    gates += [make_gate("task", f"t{n}", outcome, f"Comparison {n}.") for n, outcome in enumerate(outcomes)]
+    card = make_card(
+        gates=tuple(gates), tasks=tasks, task_figures=figures, baseline_figures=figures, cost=cost,
+        plan=RetrievalPlan(implied_weights={"category": 0.2}), opinions=OpinionSettings(),
+    )  # fmt: skip
+    text = describe(card, "7")
+    for task in tasks:
+        assert f"- {task.name}, 1,468 rows (352 new)" in text
+    assert text.count("of TF-IDF 0.989 (0.994)") == len(tasks)
+    assert "**Tasks that did not pass**\n- fail: Comparison 38.\n- unsure: Comparison 39.\n" in text
+    assert "40 comparisons of tasks, 2 of them open" in text and "Comparison 0" not in text
+    assert 'load_model("models:/demo/7")' in text and "Known limits" in text
+    assert len(text) <= DESCRIPTION_CHARACTERS
 
 
 def test_a_ranking_tells_what_a_query_implies_where_it_weighs(make_card):
@@ -109,7 +149,8 @@ def test_long_reports_are_cut(make_card, make_gate):
     many = tuple(make_gate("guardrail", f"g{n}", sentence="long " * 200) for n in range(9))
     text = describe(make_card(gates=many), "1")
     assert len(text) == DESCRIPTION_CHARACTERS
-    assert text.endswith("(the gate report in the run has the rest)")
+    assert "(the gate report in the run has the rest)\n\n**How to load**" in text
+    assert 'load_model("models:/demo/1")' in text and "Known limits" in text
 
 
 def test_tags_filter(make_card):
