@@ -9,7 +9,7 @@ import polars as pl
 
 from components.contract.files import write_json
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
-from components.monitoring.opinions import OpinionReport, TopicSurge, sentiment_head, watch_opinions
+from components.monitoring.opinions import OpinionReport, TopicSurge, opinion_head, watch_opinions
 from components.release import candidate as candidates
 from components.release.decision_log import last_change
 from components.tasks.heads import open_heads
@@ -27,14 +27,14 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     """Reads the reviews of the newest check; None where there are none, no champion, or it has no sentiment
     head. tell: whether surges that were not told of yet become events."""
     digest = shop.decision_log().champion()
-    if digest is None or sentiment_head(open_heads(shop.candidates / digest / HEADS)) is None:
+    if digest is None or opinion_head(open_heads(shop.candidates / digest / HEADS)) is None:
         return None
     reviews = shop.newest_check(passed=True) / "reviews.parquet"
     if not reviews.is_file():
         return None
     folder = shop.candidates / candidates.read(shop.candidates, digest).digest
     verify_release(shop.settings.signing, folder)
-    head = sentiment_head(open_heads(folder / HEADS))
+    head = opinion_head(open_heads(folder / HEADS))
     assert head is not None
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
     report = watch_opinions(

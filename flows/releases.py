@@ -18,7 +18,7 @@ from components.evaluation.task_measures import measured
 from components.index.retrieval import HEADS, read_plan
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
-from components.monitoring.opinions import sentiment_head
+from components.monitoring.opinions import opinion_head
 from components.monitoring.reference import load_reference
 from components.release import candidate as candidates
 from components.release.discoverability import CSV, SUMMARY
@@ -281,7 +281,7 @@ def card_of(
         tasks=settings.tasks,
         task_figures=_task_figures(settings.tasks, scorecard),
         baseline_figures=_task_figures(settings.tasks, baseline) if baseline else {},
-        opinions=settings.opinions if sentiment_head(open_heads(folder / HEADS)) else None,
+        opinions=settings.opinions if opinion_head(open_heads(folder / HEADS)) else None,
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from components.contract.digests import sha256_file
 from components.index.retrieval import RANKER
-from components.tasks.sentiment import sentiment_task
+from components.tasks.sentiment import opinion_task
 from flows import build_stages
 from flows.run import Data, Run
 
@@ -17,10 +17,10 @@ def asked(run: Run) -> bool:
 
 
 def opinions(run: Run, data: Data) -> Path | None:
-    """Folder of the reviews before the cut-off as the task `sentiment` reads their words; None where the shop
-    has no reviews or no such task."""
+    """Folder of the reviews before the cut-off as the shop's task of `opinions` reads their words; None where
+    the shop has no reviews or no such task."""
     reviews = data.split / "statistics" / "reviews.parquet"
-    reader = sentiment_task(run.shop.settings.tasks)
+    reader = opinion_task(run.shop.settings.tasks)
     if reader is None or not reviews.is_file():
         return None
     _, folder = run.cached(

@@ -164,6 +164,9 @@ class Settings(Section):
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"the task {twice} stands here twice")
+        of_opinions = [task.name for task in tasks if task.opinions]
+        if len(of_opinions) > 1:
+            raise ValueError(f"tasks {', '.join(of_opinions)}: only one may be of opinions")
         return tasks
 
     @model_validator(mode="after")

@@ -95,6 +95,9 @@ class Task(Section):
     """classification of at most 500 classes, regression, of texts that are no queries: besides the vector,
     the head may read the text's words (TF-IDF and a linear model). What share of the answer they have is
     chosen on validation; 0 leaves them out of the release, and so do fewer rows than `policy.min_rows`."""
+    opinions: bool = False
+    """classification of reviews' texts: labels "negative" and "positive" say whether a review is content,
+    others neither. Then the second stage ranks by what reviews say, and the monitor tells of surges."""
     log_scale: bool = False
     """regression: of the target's logarithm; then targets must be above 0."""
     coverage: Share = 0.9
@@ -126,6 +129,8 @@ class Task(Section):
             raise ValueError("self_training: only for a classification of texts that are no queries")
         if self.balanced and self.head != "classification":
             raise ValueError("balanced: only for a classification")
+        if self.opinions and (self.head != "classification" or self.of_queries):
+            raise ValueError("opinions: only for a classification of texts that are no queries")
         if self.log_scale and self.head != "regression":
             raise ValueError("log_scale: only for a regression")
         return self

@@ -24,7 +24,7 @@ from components.contract.records import Record
 from components.monitoring.surges import Chart, calibrated, surges
 from components.monitoring.topics import FACTORS, Topics
 from components.tasks.heads import Head, prompted
-from components.tasks.sentiment import NEGATIVE, POSITIVE, SENTIMENT, tells_sentiment
+from components.tasks.sentiment import NEGATIVE, POSITIVE, tells_sentiment
 
 REVIEWS, ITEMS, REPORT = "reviews.parquet", "items.parquet", "opinions.json"
 EXAMPLES, EXAMPLE_CHARACTERS = 3, 160
@@ -282,7 +282,7 @@ def _write(path: Path, frame: pl.DataFrame) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def sentiment_head(heads: Mapping[str, Head]) -> Head | None:
-    """The champion's head of that task, where its labels tell negative from positive."""
-    head = heads.get(SENTIMENT)
-    return head if head is not None and tells_sentiment(head.labels) else None
+def opinion_head(heads: Mapping[str, Head]) -> Head | None:
+    """The champion's head of the task of `opinions`, where its labels tell negative from positive."""
+    heads_of = (head for head in heads.values() if head.task.opinions and tells_sentiment(head.labels))
+    return next(heads_of, None)

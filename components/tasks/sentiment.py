@@ -1,4 +1,4 @@
-"""What reviews say of their items: the task `sentiment`, and its reading of them for the second stage.
+"""What reviews say of their items: a task of `opinions`, and its reading of them for the second stage.
 
 The second stage reads reviews by the task's counted words, not by a release's head: what was observed of an
 item is then the same for champion and challenger, and no review is encoded for it.
@@ -17,8 +17,6 @@ from components.tasks.folds import folds_of
 from components.tasks.heads import prompted
 from components.tasks.rows import read_rows
 
-SENTIMENT = "sentiment"
-"""Name of the task; its labels are NEGATIVE and POSITIVE, others are neither."""
 NEGATIVE, POSITIVE = "negative", "positive"
 READ = "reviews.parquet"
 _VALUES = {NEGATIVE: 0.0, POSITIVE: 1.0}
@@ -29,12 +27,9 @@ def tells_sentiment(labels: Collection[str]) -> bool:
     return {NEGATIVE, POSITIVE} <= set(labels)
 
 
-def sentiment_task(tasks: Sequence[Task]) -> Task | None:
-    """The one that reads a text as positive or negative, as far as its declaration shows."""
-    named = next((task for task in tasks if task.name == SENTIMENT), None)
-    if named is None or named.head != "classification" or named.of_queries:
-        return None
-    return named
+def opinion_task(tasks: Sequence[Task]) -> Task | None:
+    """The one that reads a review as positive or negative, as far as its declaration shows."""
+    return next((task for task in tasks if task.opinions), None)
 
 
 def write_read_reviews(task: Task, rows: Path, split: Path, out: Path) -> None:

@@ -239,7 +239,7 @@ def _opinions(opinions: OpinionSettings) -> str:
         [
             "**Opinions**",
             f"- {opinions.topics} topics are learnt from the reviews before the cut-off, once it serves and "
-            "`debut monitor` reads them; each review is of one topic, negative or not by the task sentiment",
+            "`debut monitor` reads them; each review is of one topic, negative or not by the task for it",
             f"- an alarm where the odds of negatives of a topic rise {opinions.odds:g}-fold, by simulation "
             f"{opinions.false_alarms_per_year:g} a year without cause; undated reviews are counted alone",
         ]

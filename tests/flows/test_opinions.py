@@ -27,7 +27,9 @@ from flows import notifications, opinions
 from flows.serving import shop_app
 from flows.shop import Shop, open_shop
 
-TASK = Task(name="sentiment", says="Sentiment", rows="SELECT 1", text=("text",), head="classification")
+TASK = Task(
+    name="sentiment", says="Sentiment", rows="SELECT 1", text=("text",), head="classification", opinions=True
+)
 WORDS = {"positive": "for the with", "negative": "of to in"}
 """Words that are no topic."""
 SUBJECTS = ("chair table garden", "hammer drill steel", "towel cotton blue")

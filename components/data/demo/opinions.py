@@ -35,19 +35,57 @@ TWO_LINES = "Pros: looks, weight.\nCons: the manual, in one language only."
 ASKED_WORD = ("What does {word} mean?", "I read {word} in a title, what is that?", "Is {word} a brand?")
 ASKED_FEATURE = ("Do you have a {noun} that is {plain}?", "I look for a {plain} {noun}, which line is that?")
 HELP = (
-    (("Where is my parcel?", "When does my order arrive?", "my delivery is late"),
+    (("Where is my parcel?", "When does my order arrive?", "my delivery is late",
+      "It should have been here on Monday", "still waiting for what I bought last week",
+      "Can I follow the shipment?", "how long does shipping take"),
      "Parcels take two to four working days; the tracking link is in the mail that we sent on dispatch."),
-    (("Can I send something back?", "How do returns work?", "i want my money back"),
+    (("Can I send something back?", "How do returns work?", "i want my money back",
+      "It does not fit, what now?", "How long do I have to change my mind?", "refund please",
+      "Where do I get the return label?"),
      "You have 60 days. Print the label in your account and hand the parcel in; the refund takes a week."),
-    (("Can I change my address after ordering?", "wrong address on my order"),
+    (("Can I change my address after ordering?", "wrong address on my order",
+      "I moved, please send it elsewhere", "I typed the wrong street",
+      "Could you deliver it to my office instead?"),
      "Until the parcel is packed, yes: open the order in your account and choose another address."),
-    (("Do you sell spare parts?", "A screw is missing", "a part is broken, can I get a new one"),
+    (("Do you sell spare parts?", "A screw is missing", "a part is broken, can I get a new one",
+      "One leg cracked, do I have to buy the whole thing again?", "Where do I order a replacement handle?"),
      "Small parts are free for five years: tell us the number on the underside of the product."),
-    (("How do I clean the {material}?", "What removes stains from {material}?"),
+    (("How do I clean the {material}?", "What removes stains from {material}?",
+      "red wine on {material}, help", "Is there anything I should not use on {material}?"),
      "For {material}: a damp cloth and mild soap, then let it dry in the air. No bleach, please."),
-    (("Do you deliver on Saturdays?", "evening delivery possible?"),
+    (("Do you deliver on Saturdays?", "evening delivery possible?", "I work all day, when could you come?",
+      "Can I choose the hour of delivery?", "nobody is home before six"),
      "Yes, in larger towns. Choose the time slot at the last step of the order."),
+    (("Can I pay by invoice?", "Which cards do you take?", "pay later?", "Do you offer instalments?",
+      "My card was declined, is there another way?"),
+     "By card, by invoice within 30 days, or in six instalments without interest from 200 on."),
+    (("Could you assemble it for me?", "I have no tools", "Who puts the wardrobe together?",
+      "is assembly included", "My back is bad, can someone build it up?"),
+     "Our fitters come for a fixed fee per piece; add the service in the basket."),
 )  # fmt: skip
+GREETINGS = (
+    "",
+    "",
+    "",
+    "Hello, ",
+    "Hi there! ",
+    "Good morning. ",
+    "quick question: ",
+    "Sorry to bother you again. ",
+)
+THANKS = ("", "", "", " Thanks!", " Thank you in advance.", " please answer soon", " It is urgent.")
+CASES = (
+    ("What about my ticket {number}?", "Ticket {number}: our colleague has written to you today."),
+    (
+        "Why was {number} euros taken off my account?",
+        "The {number} euros were two orders that left together.",
+    ),
+    (
+        "My complaint {number} has not been answered",
+        "Complaint {number} is settled: a voucher is in your account.",
+    ),
+)
+"""Of one customer alone: no earlier answer is right."""
 
 
 def write_reviews(shop: Catalogue, events: list[Row], rng: Generator) -> list[Row]:
@@ -88,11 +126,14 @@ def _review(stars: int, noun: str, rng: Generator) -> str:
 
 
 def write_dialogues(rng: Generator) -> list[Row]:
-    """DIALOGUES rows in time order: asked_on, customer, answer. Half explain a trade word or name one."""
+    """DIALOGUES rows in time order: asked_on, customer, answer. Nearly half explain a trade word or name one;
+    of the rest most are asked again in other words, and some by one customer alone."""
     seconds = np.sort(rng.integers(0, sizes.WEEKS * 7 * 24 * 3600, sizes.DIALOGUES))
     rows: list[Row] = []
     for second in seconds.tolist():
-        question, answer = _help(rng) if rng.random() < 0.5 else _about_words(rng)
+        kind = rng.random()
+        question, answer = _help(rng) if kind < 0.45 else _case(rng) if kind < 0.55 else _about_words(rng)
+        question = f"{pick(GREETINGS, rng)}{question}{pick(THANKS, rng)}"
         asked_on = (sizes.FIRST_MONDAY + timedelta(seconds=second)).isoformat()
         rows.append({"asked_on": asked_on, "customer": question, "answer": answer})
     return rows
@@ -103,6 +144,12 @@ def _help(rng: Generator) -> tuple[str, str]:
     kind = KINDS[int(rng.integers(len(KINDS)))]
     material = pick(kind.materials, rng)
     return pick(questions, rng).format(material=material), answer.format(material=material)
+
+
+def _case(rng: Generator) -> tuple[str, str]:
+    question, answer = CASES[int(rng.integers(len(CASES)))]
+    number = int(rng.integers(1_000, 100_000))
+    return question.format(number=number), answer.format(number=number)
 
 
 def _about_words(rng: Generator) -> tuple[str, str]:

@@ -76,7 +76,7 @@ DRIFT_SHARE = 0.4
 
 # Other tables.
 REVIEWS = 1_200
-DIALOGUES = 240
+DIALOGUES = 1_500
 
 # Bad rows, about 1 % of each table.
 BAD_ITEMS = {"duplicate_id": 8, "blank_title": 5, "negative_price": 4, "nan_price": 4, "future_listing": 2}

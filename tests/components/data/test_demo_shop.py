@@ -268,6 +268,16 @@ def test_dialogues_answer_and_explain_some_trade_words(tables: dict[str, pl.Data
     assert named.mean() > 0.25  # type: ignore[operator]
 
 
+def test_the_last_questions_are_asked_in_other_words_and_some_have_no_earlier_answer(
+    tables: dict[str, pl.DataFrame],
+) -> None:
+    """So that an answer must be found by meaning, and abstaining is right at times."""
+    dialogues = tables["dialogues"].sort("at")
+    earlier, last = dialogues.head(-150), dialogues.tail(150)
+    assert 0.3 < (~last.get_column("question").is_in(earlier.get_column("question").implode())).mean() < 0.9
+    assert 0.05 < (~last.get_column("answer").is_in(earlier.get_column("answer").implode())).mean() < 0.2
+
+
 def test_the_feed_is_json_lines_with_text_prices(shop: Path) -> None:
     """The feed is what the loader is tested on: nested lists, prices as text, NaN as a word."""
     lines = gzip.decompress((shop / "items.jsonl.gz").read_bytes()).decode().splitlines()

@@ -1,5 +1,6 @@
 """Opinions: topics, the champion's head, surges told in words, and what is thought of each item."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from components.contract.errors import MonitoringError
 from components.contract.operations import OpinionSettings
 from components.contract.task import Task
 from components.monitoring import opinions, topics
-from components.monitoring.opinions import ITEMS, REVIEWS, roll_up, sentiment_head, watch_opinions
+from components.monitoring.opinions import ITEMS, REVIEWS, opinion_head, roll_up, watch_opinions
 from components.monitoring.topics import Topics
 from components.tasks.heads import Head
 
@@ -21,7 +22,8 @@ SUBJECTS = {
     "fabric": "fabric cotton soft itchy wash",
 }
 SETTINGS = OpinionSettings(topics=3, min_reviews=100)
-TASK = Task(name="sentiment", says="Sentiment", rows="SELECT 1", text=("text",), head="classification")
+KIND = Task(name="sentiment", says="Sentiment", rows="SELECT 1", text=("text",), head="classification")
+TASK = KIND.model_copy(update={"opinions": True})
 
 
 class WordEncoder:
@@ -207,7 +209,7 @@ def test_undated_and_short_histories_are_counted_but_not_watched(tmp_path):
 
 
 def test_a_head_that_does_not_tell_negative_from_positive_is_none_for_this():
-    other = Head(TASK, HEAD.weights, HEAD.bias, ("bad", "good"))
-    assert sentiment_head({"sentiment": HEAD}) is HEAD
-    assert sentiment_head({"sentiment": other}) is None
-    assert sentiment_head({}) is None
+    other, silent = Head(TASK, HEAD.weights, HEAD.bias, ("bad", "good")), replace(HEAD, task=KIND)
+    assert opinion_head({"kind": silent, "content": HEAD}) is HEAD
+    assert opinion_head({"sentiment": other}) is opinion_head({"sentiment": silent}) is None
+    assert opinion_head({}) is None

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
-from components.tasks.sentiment import read_opinions, sentiment_task, write_read_reviews
+from components.tasks.sentiment import opinion_task, read_opinions, write_read_reviews
 from tests.components.tasks.conftest import task
 
-SENTIMENT = task(name="sentiment", text=("text",))
+SENTIMENT = task(name="sentiment", text=("text",), opinions=True)
 REVIEWS = pl.DataFrame(
     {
         "at": [None] * 3,
@@ -65,7 +66,11 @@ def test_without_a_reading_there_are_the_stars(tmp_path: Path) -> None:
     assert found is not None and found.equals(REVIEWS)
 
 
-def test_only_a_classification_of_texts_of_that_name_reads_reviews() -> None:
-    others = [task(name="sentiment", head="regression"), task(name="sentiment", text=("query",)), task()]
-    assert [sentiment_task([other]) for other in others] == [None] * 3
-    assert sentiment_task([*others[2:], SENTIMENT]) is SENTIMENT
+def test_only_a_classification_of_texts_that_says_so_reads_reviews() -> None:
+    """Whatever it is called."""
+    assert opinion_task([task(name="sentiment", text=("text",))]) is None
+    content = task(name="content", text=("text",), opinions=True)
+    assert opinion_task([task(), content]) is content
+    for other in ({"head": "regression"}, {"text": ("query",)}):
+        with pytest.raises(ValidationError, match="opinions: only for a classification of texts"):
+            task(opinions=True, **other)
