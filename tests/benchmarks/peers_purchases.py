@@ -15,8 +15,9 @@ import numpy as np
 import peers_search
 import polars as pl
 import rankings
+import sentence_trainer
 from peer import FusedPeer, Peer, Run
-from peers_search import encoder_of, recall, say, tuned_bm25
+from peers_search import best_trained, encoder_of, recall, say, tuned_bm25
 from rankings import ScoredIndex
 from scipy.sparse import csr_array, diags_array
 
@@ -31,6 +32,8 @@ from components.index.topk import Scores, catalogue_rows
 NEIGHBOURS = (10, 20, 50, 100, 200, 1_000_000)
 FACTORS, REGULARISATIONS, ALPHAS = (32, 64, 128), (0.01, 0.1, 1.0), (1.0, 10.0, 40.0)
 DIMENSIONS, EPOCHS = (32, 64), (10, 30)
+PAIRS = 10_000
+"""Of purchases, drawn once, that sentence-transformers is trained on."""
 SCORINGS: tuple[HistoryScoring, ...] = ("mean", "top3", "top10")
 
 Build = Callable[..., Callable[[Request], Scores | None]]
@@ -149,6 +152,24 @@ def _content_knn(run: Run) -> Retriever:
     return ExactIndex("content_knn", run.bench.item_ids, vectors, encoder, best)
 
 
+def _sentence_transformers(run: Run) -> Retriever:
+    """Trained on what users bought one after the other, as its documentation trains similar texts."""
+    bench = run.bench
+    titles = dict(zip(bench.item_ids, bench.texts, strict=True))
+    bought = pl.read_parquet(bench.split / "train" / "purchases.parquet").sort("user_id", "at", "item_id")
+    pairs = (
+        bought.with_columns(next=pl.col("item_id").shift(-1).over("user_id"))
+        .drop_nulls("next")
+        .select(pl.col("item_id", "next").replace_strict(titles))
+    )
+    pairs = pairs.filter(pl.col("item_id") != pl.col("next"))
+    pairs = pairs.sample(min(len(pairs), run.pairs or PAIRS), shuffle=True, seed=0)
+    anchors, positives = (pairs.get_column(name).to_list() for name in ("item_id", "next"))
+    encoder, scoring = best_trained(run, anchors, positives, SCORINGS)
+    vectors = encoder.encode_items(bench.texts)
+    return ExactIndex("sentence_transformers_best", bench.item_ids, vectors, encoder, scoring)
+
+
 _CODE = (sys.modules[__name__], rankings, topk)
 
 PEERS: tuple[Peer | FusedPeer, ...] = (
@@ -197,9 +218,20 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
         packages=("torch",),
         modules=(*_CODE, hybrid),
     ),
+    Peer(
+        "sentence_transformers_best",
+        f"all-MiniLM-L6-v2 trained on {PAIRS:,} pairs of titles that a user bought one after the other: "
+        "CachedMultipleNegativesRankingLoss, one mined negative a pair, no duplicates in a batch of 128, "
+        "bf16, 1 epoch; learning rate and scoring of the history by validation",
+        _sentence_transformers,
+        seeded=True,
+        packages=sentence_trainer.PACKAGES,
+        modules=(*_CODE, exact, histories, sentence_trainer),
+    ),
     FusedPeer("rrf_bm25_popularity", ("bm25", "popularity")),
     FusedPeer("rrf_bm25_als", ("bm25", "als")),
     FusedPeer("rrf_bm25_content_knn", ("bm25", "content_knn")),
+    FusedPeer("rrf_bm25_sentence_transformers_best", ("bm25", "sentence_transformers_best")),
     FusedPeer("rrf_bm25_item_knn", ("bm25", "item_knn")),
     FusedPeer("rrf_bm25_hybrid", ("bm25", "hybrid")),
 )

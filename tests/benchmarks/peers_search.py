@@ -20,6 +20,7 @@ from sentence_trainer import BEST, DEFAULTS, PACKAGES
 from components.contract.digests import sha256_json
 from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
+from components.contract.retrieving import HistoryScoring
 from components.encoder.base import base_digest, resolve_base
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
@@ -108,35 +109,47 @@ def _index(name: str, run: Run, encoder: TransformerEncoder) -> Retriever:
 
 
 def _defaults(run: Run) -> Retriever:
-    folder = trained(run, DEFAULTS, seed=run.seed)
+    folder = trained(run, DEFAULTS, run.seed, *_searches(run))
     return _index("sentence_transformers", run, encoder_of(run, folder))
 
 
 def _best(run: Run) -> Retriever:
-    """The learning rate is chosen on validation, on seed 0, and kept for the other seeds."""
-    rate, highest = RATES[0], -1.0
-    for tried in RATES:
-        encoder = encoder_of(run, trained(run, BEST | {"learning_rate": tried}, seed=0))
-        validation = run.bench.validation
-        index = ExactIndex("validation", validation.item_ids, encoder.encode_items(validation.texts), encoder)
-        found = recall(index, validation)
-        say(
-            f"sentence_transformers_best: recall@10 {found:.4f} on validation at a learning rate of {tried:g}"
-        )
-        if found > highest:
-            rate, highest = tried, found
-    folder = trained(run, BEST | {"learning_rate": rate}, seed=run.seed)
-    return _index("sentence_transformers_best", run, encoder_of(run, folder))
+    encoder, _ = best_trained(run, *_searches(run))
+    return _index("sentence_transformers_best", run, encoder)
 
 
-def trained(run: Run, recipe: dict[str, Any], seed: int) -> Path:
-    """Folder of the model, from the cache where this training was done before."""
+def best_trained(
+    run: Run, anchors: list[str], positives: list[str], scorings: Sequence[HistoryScoring] = ("mean",)
+) -> tuple[TransformerEncoder, HistoryScoring]:
+    """The best recipe's encoder. Its learning rate, and how a history is scored, are chosen on validation, on
+    seed 0, and kept for the other seeds."""
+    validation, found = run.bench.validation, dict[tuple[float, HistoryScoring], float]()
+    for rate in RATES:
+        recipe = BEST | {"learning_rate": rate}
+        encoder = encoder_of(run, trained(run, recipe, 0, anchors, positives))
+        vectors = encoder.encode_items(validation.texts)
+        for scoring in scorings:
+            index = ExactIndex("validation", validation.item_ids, vectors, encoder, scoring)
+            found[rate, scoring] = recall(index, validation)
+    say(f"sentence_transformers_best: recall@10 on validation {found}")
+    rate, scoring = max(found, key=lambda one: found[one])
+    recipe = BEST | {"learning_rate": rate}
+    return encoder_of(run, trained(run, recipe, run.seed, anchors, positives)), scoring
+
+
+def _searches(run: Run) -> tuple[list[str], list[str]]:
+    """Queries and texts of their items."""
     bench = run.bench
     training = bench.settings.training.model_copy(update={"max_pairs": run.pairs, "seed": 0})
     pairs = read_pairs(bench.split, "train", training)
     of_search = np.flatnonzero(pairs.kinds == SEARCH)
     anchors = [pairs.queries[anchor] for anchor in pairs.anchors[of_search]]
-    positives = [bench.texts[row] for row in pairs.positives[of_search]]
+    return anchors, [bench.texts[row] for row in pairs.positives[of_search]]
+
+
+def trained(run: Run, recipe: dict[str, Any], seed: int, anchors: list[str], positives: list[str]) -> Path:
+    """Folder of the model, from the cache where this training was done before."""
+    bench = run.bench
     old = bench.catalogue.filter("trainable")
     corpus = item_texts(old, bench.settings.encoder.item_fields)
     data = sha256_json([anchors, positives, corpus, base_digest(EncoderSettings())])

@@ -68,8 +68,8 @@ def table(found: dict[str, Any]) -> str:
     head = "".join(f"| {name} | {value} |\n" for name, value in rows)
     runs = "".join(
         f"| {row['round']} | {row['name']} | {row['side']} | {row['pairs_per_s']:.1f} | "
-        f"{row['peak_memory_mb']:.0f} | {row['recall']:.4f} | {row['options'] or ''} |\n"
+        f"{row['processes']} | {row['peak_memory_mb']:.0f} | {row['recall']:.4f} | {row['options'] or ''} |\n"
         for row in found["runs"]
     )
-    columns = "| round | settings | trainer | pairs/s | peak MB | recall@10 | options |\n"
-    return f"| figure | value |\n|---|---|\n{head}\n{columns}|{'---|' * 7}\n{runs}"
+    columns = "| round | settings | trainer | pairs/s | processes | peak MB | recall@10 | options |\n"
+    return f"| figure | value |\n|---|---|\n{head}\n{columns}|{'---|' * 8}\n{runs}"
