@@ -35,7 +35,9 @@ def test_a_tasks_value_is_of_what_would_be_released(systems: dict[str, Any], val
     assert (told["value"], told["baseline_value"]) == (value, {"all": 0.6, "new": 0.5})
     assert (told["metric"], told["seconds"]) == ("accuracy", 3.5)
     assert told["systems"] == systems | {"baseline": BASELINE}
-    assert "| shop | kind | accuracy | all | 9 |" in tasks.markdown({"shop": {"tasks": {"kind": told}}})
+    figures = {"shop": {"tasks": {"kind": told}, "seconds": 9.0}}
+    assert "| shop | kind | accuracy | all | 9 |" in tasks.markdown(figures)
+    assert tasks._as_json(figures) == {"tasks": {"shop/kind": told}, "shops": {"shop": {"seconds": 9.0}}}
 
 
 def test_the_table_has_all_measures_the_tasks_own_first() -> None:
