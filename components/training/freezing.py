@@ -15,7 +15,7 @@ def freeze_lowest(encoder: TransformerEncoder, count: int) -> None:
     """
     if count == 0:
         return
-    layers = _layers(encoder.model)
+    layers = layers_of(encoder.model)
     if count >= len(layers):
         raise ConfigError(
             f"training.frozen_layers: {count}, but the encoder has {len(layers)} layers; leave at least one "
@@ -27,6 +27,6 @@ def freeze_lowest(encoder: TransformerEncoder, count: int) -> None:
         weight.requires_grad_(False)
 
 
-def _layers(model: Module) -> ModuleList:
+def layers_of(model: Module) -> ModuleList:
     """The longest list of modules: what transformers' models of all types stack."""
     return max((part for part in model.modules() if isinstance(part, ModuleList)), key=len)

@@ -21,6 +21,7 @@ from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
 from components.training.batches import Batch
 from components.training.freezing import freeze_lowest
+from components.training.frozen_states import FrozenStates
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
 from components.training.loss import StepVectors, distillation_loss, symmetric_loss
 from components.training.packing import packed_vectors, packs
@@ -54,6 +55,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         self.settings = settings
         self._steps = steps
         self._packs: bool | None = None
+        self._frozen = FrozenStates(encoder, settings.frozen_layers) if settings.cache_frozen else None
         # A checkpoint holds the trained parameters only (with LoRA a small part of all).
         self.strict_loading = False
 
@@ -131,6 +133,11 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         """
         if self._packs is None:
             self._packs = self.device.type == "cpu" and packs(self.encoder)
+            if self._frozen is not None and not self._packs:
+                raise ConfigError(
+                    "training.cache_frozen keeps states of packed texts: on a CPU, of a model whose texts can "
+                    "be packed, which this is not; turn it off."
+                )
         order = np.argsort([len(tokens) for tokens in texts], kind="stable")
         size = self.settings.encode_chunk or len(texts)
         chunks = [[texts[place] for place in order[start:][:size]] for start in range(0, len(texts), size)]
@@ -142,6 +149,8 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
 
     def _forward(self, texts: list[list[int]]) -> Tensor:
         """Token ids → (texts, d) unit vectors: packed on a CPU, else padded in groups of like length."""
+        if self._frozen is not None:
+            return self._frozen.vectors(texts)
         if self._packs:
             return packed_vectors(self.encoder, texts)
         lengths = np.asarray([len(tokens) for tokens in texts])

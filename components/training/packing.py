@@ -60,6 +60,11 @@ def packed_vectors(encoder: TransformerEncoder, texts: Sequence[Sequence[int]]) 
     Only for an encoder that `packs`.
     """
     packing = Packing.of(texts)
+    return pooled(encoder, packed_states(encoder, texts, packing), packing)
+
+
+def packed_states(encoder: TransformerEncoder, texts: Sequence[Sequence[int]], packing: Packing) -> Tensor:
+    """Token ids of n texts → (t, d) states behind the last layer, in the packing's order."""
     ids = np.concatenate([np.asarray(texts[text], dtype=np.int64) for text in packing.order])
     positions = np.concatenate([np.tile(np.arange(length), count) for count, length in packing.blocks])
     with _attention(encoder.model.config):
@@ -69,13 +74,19 @@ def packed_vectors(encoder: TransformerEncoder, texts: Sequence[Sequence[int]]) 
             packed_blocks=packing.blocks,
             use_cache=False,
         )
-    states = torch.split(output.last_hidden_state[0], packing.sizes)  # per block (texts · l, d)
-    pooled = [
+    states: Tensor = output.last_hidden_state[0]
+    return states
+
+
+def pooled(encoder: TransformerEncoder, states: Tensor, packing: Packing) -> Tensor:
+    """(t, d) states in the packing's order → (n, d) unit vectors of the texts in theirs."""
+    blocks = torch.split(states, packing.sizes)  # per block (texts · l, d)
+    parts = [
         _pool(block.view(count, length, -1), encoder.settings.pooling)
-        for block, (count, length) in zip(states, packing.blocks, strict=True)
+        for block, (count, length) in zip(blocks, packing.blocks, strict=True)
     ]
     back = torch.from_numpy(np.argsort(packing.order)).to(encoder.device)
-    return encoder.unit(torch.cat(pooled))[back]
+    return encoder.unit(torch.cat(parts))[back]
 
 
 def packs(encoder: TransformerEncoder) -> bool:
