@@ -146,7 +146,8 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
     if downstream:
         miner = current_miner(run, data)
         settings = run.shop.settings
-        method = "full" if settings.training.method == "query_side" else settings.training.method
+        method = settings.training.method
+        method = "full" if method in ("query_side", "prefix") else method  # those need a champion, a base
         training = settings.training.model_copy(
             update={"start": "base", "method": method, "adapter_only": False}
         )

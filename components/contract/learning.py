@@ -121,7 +121,7 @@ class TrainingSettings(Section):
     lora_rank: int = Field(default=16, ge=1)
     adapter_only: bool = False
     """method lora, ia3 or prefix: an encoder is saved and released as its adapter alone, a few per cent of
-    its size, and merged with encoder.name wherever it is loaded. Wants retrieval.inference: torch."""
+    its size, and put into encoder.name wherever it is loaded. Wants retrieval.inference: torch."""
     prompt_tokens: int = Field(default=16, ge=1, le=128)
     """Of a prompt or a prefix."""
     max_epochs: int = Field(default=1, ge=1)

@@ -72,7 +72,7 @@ class MonitoringSettings(Section):
 
 
 class OpinionSettings(Section):
-    """What `debut monitor` looks for in reviews, where the champion answers the task sentiment."""
+    """What `debut monitor` looks for in reviews, where the champion answers a task of `opinions`."""
 
     topics: int = Field(default=10, ge=2, le=100)
     odds: float = Field(default=2.0, gt=1, le=20)

@@ -14,6 +14,7 @@ the folder of that name in DEBUT_BASES.
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ ADAPTER_WEIGHTS, ADAPTER_CONFIG, BASE_FILE = (
 """Of an encoder that is saved as its adapter alone, instead of WEIGHTS (adapter.py)."""
 BASES = "DEBUT_BASES"
 """Environment: a folder of base encoders."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 # All that decides a vector and is a file; code, pickles and documentation stay out.
 PARTS = (WEIGHTS, "config.json", "tokenizer.json")
 _PATTERNS = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
@@ -92,10 +94,11 @@ def base_of_adapter(settings: EncoderSettings) -> AdapterBase:
     Raises EncoderError where a machine that knows no more would not find the same weights.
     """
     base, local = resolve_base(settings), at_home(settings.name).is_dir()
-    if not local and settings.revision is None and settings.name != DEFAULT_NAME:
+    pinned = settings.name == DEFAULT_NAME or _COMMIT.fullmatch(settings.revision or "")
+    if not local and not pinned:
         raise EncoderError(
             f"training.adapter_only: {settings.name} may change on the hub, and such a release needs the "
-            f"base as it is now: name its commit as encoder.revision."
+            f"base as it is now: name its commit (40 hexadecimal digits) as encoder.revision."
         )
     of_release = AdapterBase(sha256_file(base / WEIGHTS), local)
     _base_folder(of_release, settings.without_place())

@@ -98,7 +98,10 @@ class TransformerEncoder:
         """Writes safetensors, tokenizer and settings; returns the digest under which `load` finds them.
 
         adapter_of: settings of the base that the model's adapters were added to: they alone are written.
+        Raises EncoderError for a model whose prefix would be left out.
         """
+        if adapter_of is None and hasattr(self.model, "peft_config"):
+            raise EncoderError(f"{folder}: an encoder with a prefix cannot be saved as a whole one.")
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if adapter_of is None:

@@ -135,8 +135,8 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
             self._packs = self.device.type == "cpu" and packs(self.encoder)
             if self._frozen is not None and not self._packs:
                 raise ConfigError(
-                    "training.cache_frozen keeps states of packed texts: on a CPU, of a model whose texts can "
-                    "be packed, which this is not; turn it off."
+                    "training.cache_frozen keeps states of packed texts: on a CPU, of a model whose texts can"
+                    " be packed, which this is not; turn it off."
                 )
         order = np.argsort([len(tokens) for tokens in texts], kind="stable")
         size = self.settings.encode_chunk or len(texts)

@@ -20,6 +20,7 @@ from peer import FusedPeer, Peer, Run
 from peers_search import best_trained, encoder_of, recall, say, tuned_bm25
 from rankings import ScoredIndex
 from scipy.sparse import csr_array, diags_array
+from sentence_trainer import Texts
 
 from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
@@ -153,21 +154,28 @@ def _content_knn(run: Run) -> Retriever:
 
 
 def _sentence_transformers(run: Run) -> Retriever:
-    """Trained on what users bought one after the other, as its documentation trains similar texts."""
+    """Trained on what users bought one after the other, as its documentation trains similar texts; without
+    mined negatives, because what was not bought is none."""
     bench = run.bench
-    titles = dict(zip(bench.item_ids, bench.texts, strict=True))
-    bought = pl.read_parquet(bench.split / "train" / "purchases.parquet").sort("user_id", "at", "item_id")
-    pairs = (
-        bought.with_columns(next=pl.col("item_id").shift(-1).over("user_id"))
-        .drop_nulls("next")
-        .select(pl.col("item_id", "next").replace_strict(titles))
-    )
-    pairs = pairs.filter(pl.col("item_id") != pl.col("next"))
-    pairs = pairs.sample(min(len(pairs), run.pairs or PAIRS), shuffle=True, seed=0)
-    anchors, positives = (pairs.get_column(name).to_list() for name in ("item_id", "next"))
-    encoder, scoring = best_trained(run, anchors, positives, SCORINGS)
+    parts = [_bought_in_turn(run, part) for part in ("train", "refit")]
+    encoder, scoring = best_trained(run, *parts, SCORINGS, negatives=0)
     vectors = encoder.encode_items(bench.texts)
     return ExactIndex("sentence_transformers_best", bench.item_ids, vectors, encoder, scoring)
+
+
+def _bought_in_turn(run: Run, part: str) -> Texts:
+    """Titles of a user's purchase and of the next one; part: as of `BenchShop.purchases`."""
+    titles = dict(zip(run.bench.item_ids, run.bench.texts, strict=True))
+    pairs = (
+        run.bench.purchases(part, "at")
+        .sort("user_id", "at", "item_id")
+        .with_columns(next=pl.col("item_id").shift(-1).over("user_id"))
+        .drop_nulls("next")
+        .filter(pl.col("item_id") != pl.col("next"))
+        .select(pl.col("item_id", "next").replace_strict(titles))
+    )
+    pairs = pairs.sample(min(len(pairs), run.pairs or PAIRS), shuffle=True, seed=0)
+    return Texts(pairs.get_column("item_id").to_list(), pairs.get_column("next").to_list(), [])
 
 
 _CODE = (sys.modules[__name__], rankings, topk)
@@ -207,7 +215,7 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
         "validation",
         _content_knn,
         packages=("torch", "transformers"),
-        modules=(*_CODE, exact, histories),
+        modules=(*_CODE, peers_search, exact, histories),
     ),
     Peer(
         "hybrid",
@@ -221,12 +229,12 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
     Peer(
         "sentence_transformers_best",
         f"all-MiniLM-L6-v2 trained on {PAIRS:,} pairs of titles that a user bought one after the other: "
-        "CachedMultipleNegativesRankingLoss, one mined negative a pair, no duplicates in a batch of 128, "
-        "bf16, 1 epoch; learning rate and scoring of the history by validation",
+        "CachedMultipleNegativesRankingLoss, no duplicates in a batch of 128, bf16, 1 epoch; learning rate "
+        "and scoring of the history by validation",
         _sentence_transformers,
         seeded=True,
         packages=sentence_trainer.PACKAGES,
-        modules=(*_CODE, exact, histories, sentence_trainer),
+        modules=(*_CODE, peers_search, exact, histories, sentence_trainer),
     ),
     FusedPeer("rrf_bm25_popularity", ("bm25", "popularity")),
     FusedPeer("rrf_bm25_als", ("bm25", "als")),

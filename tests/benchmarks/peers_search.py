@@ -15,7 +15,7 @@ import Stemmer
 from peer import FusedPeer, Peer, Run
 from peer_cache import key_of
 from rankings import ScoredIndex
-from sentence_trainer import BEST, DEFAULTS, PACKAGES
+from sentence_trainer import BEST, DEFAULTS, PACKAGES, Texts
 
 from components.contract.digests import sha256_json
 from components.contract.learning import EncoderSettings
@@ -109,54 +109,56 @@ def _index(name: str, run: Run, encoder: TransformerEncoder) -> Retriever:
 
 
 def _defaults(run: Run) -> Retriever:
-    folder = trained(run, DEFAULTS, run.seed, *_searches(run))
+    folder = trained(run, DEFAULTS, run.seed, _searches(run))
     return _index("sentence_transformers", run, encoder_of(run, folder))
 
 
 def _best(run: Run) -> Retriever:
-    encoder, _ = best_trained(run, *_searches(run))
+    encoder, _ = best_trained(run, _searches(run))
     return _index("sentence_transformers_best", run, encoder)
 
 
 def best_trained(
-    run: Run, anchors: list[str], positives: list[str], scorings: Sequence[HistoryScoring] = ("mean",)
+    run: Run,
+    texts: Texts,
+    refit: Texts | None = None,
+    scorings: Sequence[HistoryScoring] = ("mean",),
+    **changes: Any,
 ) -> tuple[TransformerEncoder, HistoryScoring]:
-    """The best recipe's encoder. Its learning rate, and how a history is scored, are chosen on validation, on
-    seed 0, and kept for the other seeds."""
+    """The best recipe's encoder, with changes. Its learning rate, and how a history is scored, are chosen on
+    validation, on seed 0, and kept for the other seeds; refit: what it is then trained on, else the same."""
     validation, found = run.bench.validation, dict[tuple[float, HistoryScoring], float]()
     for rate in RATES:
-        recipe = BEST | {"learning_rate": rate}
-        encoder = encoder_of(run, trained(run, recipe, 0, anchors, positives))
+        recipe = BEST | {"learning_rate": rate} | changes
+        encoder = encoder_of(run, trained(run, recipe, 0, texts))
         vectors = encoder.encode_items(validation.texts)
         for scoring in scorings:
             index = ExactIndex("validation", validation.item_ids, vectors, encoder, scoring)
             found[rate, scoring] = recall(index, validation)
     say(f"sentence_transformers_best: recall@10 on validation {found}")
     rate, scoring = max(found, key=lambda one: found[one])
-    recipe = BEST | {"learning_rate": rate}
-    return encoder_of(run, trained(run, recipe, run.seed, anchors, positives)), scoring
+    recipe = BEST | {"learning_rate": rate} | changes
+    return encoder_of(run, trained(run, recipe, run.seed, refit or texts)), scoring
 
 
-def _searches(run: Run) -> tuple[list[str], list[str]]:
+def _searches(run: Run) -> Texts:
     """Queries and texts of their items."""
     bench = run.bench
     training = bench.settings.training.model_copy(update={"max_pairs": run.pairs, "seed": 0})
     pairs = read_pairs(bench.split, "train", training)
     of_search = np.flatnonzero(pairs.kinds == SEARCH)
     anchors = [pairs.queries[anchor] for anchor in pairs.anchors[of_search]]
-    return anchors, [bench.texts[row] for row in pairs.positives[of_search]]
-
-
-def trained(run: Run, recipe: dict[str, Any], seed: int, anchors: list[str], positives: list[str]) -> Path:
-    """Folder of the model, from the cache where this training was done before."""
-    bench = run.bench
+    positives = [bench.texts[row] for row in pairs.positives[of_search]]
     old = bench.catalogue.filter("trainable")
-    corpus = item_texts(old, bench.settings.encoder.item_fields)
-    data = sha256_json([anchors, positives, corpus, base_digest(EncoderSettings())])
+    return Texts(anchors, positives, item_texts(old, bench.settings.encoder.item_fields))
+
+
+def trained(run: Run, recipe: dict[str, Any], seed: int, texts: Texts) -> Path:
+    """Folder of the model, from the cache where this training was done before."""
+    data = sha256_json([texts.anchors, texts.positives, texts.corpus, base_digest(EncoderSettings())])
     key = key_of(PACKAGES, [sentence_trainer], data, seed, **recipe)
     work = run.cache.folder / f"{recipe['name']}-{sha256_json(key)[:16]}.checkpoints"
     name = str(recipe["name"])
-    texts = sentence_trainer.Texts(anchors, positives, corpus)
     make = partial(sentence_trainer.train, _base(), texts, recipe, seed, work)
     folder, _ = run.cache.made(name, key, lambda out: make(out / "model"))
     return folder / "model"

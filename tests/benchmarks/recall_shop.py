@@ -94,12 +94,12 @@ class BenchShop:
             {self.entrance: found.judged[self.entrance]}, found.item_ids, found.texts, found.new
         )
 
-    def purchases(self, part: str) -> pl.DataFrame:
-        """user_id, item_id of first purchases; part: "train" (before the validation window), else all before
-        the cut-off where the shop trains on them in the end."""
+    def purchases(self, part: str, *more: str) -> pl.DataFrame:
+        """user_id, item_id and the columns `more` of first purchases; part: "train" (before the validation
+        window), else all before the cut-off where the shop trains on them in the end."""
         if part == "refit" and not (self.split / "refit" / "purchases.parquet").is_file():
             part = "train"
-        return pl.read_parquet(self.split / part / "purchases.parquet").select("user_id", "item_id")
+        return pl.read_parquet(self.split / part / "purchases.parquet").select("user_id", "item_id", *more)
 
     def scores(self, retriever: Any) -> EntranceScores:
         """The retriever's measures per test request, by the product's judge."""

@@ -5,11 +5,11 @@
 Runs take turns, each in a process of its own; the first two steps of each are not counted. No side has hard
 negatives. Two comparisons: fp32 on both sides, else as each side's users start it; and each side's best
 documented settings, bf16 allowed: ours as delivered (precision auto), theirs without duplicates in a batch,
-which its loss recommends, in fp32 or with bf16=True, in one process or by torchrun in two, whichever the
-first round finds fastest. (Its group_by_length is ignored by its batch samplers, and its packing without
-padding needs flash attention on a GPU.) Ours has as many ranks as the data set's configuration gives it; in
-the first comparison theirs is one process, as its documentation has it on a CPU; beside that both in one
-process and both in two that share the threads (fp32).
+which its loss recommends (of two processes each takes care of its own), in fp32 or with bf16=True, in one
+process or by torchrun in two, whichever the first round finds fastest. (Its group_by_length is ignored by its
+batch samplers, and its packing without padding needs flash attention on a GPU.) Ours has as many ranks as the
+data set's configuration gives it; in the first comparison theirs is one process, as its documentation has it
+on a CPU; beside that both in one process and both in two that share the threads (fp32).
 After each run recall@10 of the validation queries by the same exact index. Then one rank of one thread beside
 two (scaling efficiency), and the share of the machine's matrix products that our trainer reaches.
 

@@ -177,9 +177,10 @@ def test_a_base_that_releases_would_not_find_is_refused(bases: Path, monkeypatch
     with pytest.raises(EncoderError, match="needs its base small on every machine: set DEBUT_BASES"):
         base_of_adapter(settings)
     monkeypatch.setattr(base_module, "resolve_base", lambda _: bases / "small")
-    assert not base_of_adapter(EncoderSettings(name="some/model", revision="abc")).local
-    with pytest.raises(EncoderError, match=r"some/model may change on the hub, .* as encoder\.revision"):
-        base_of_adapter(EncoderSettings(name="some/model"))
+    assert not base_of_adapter(EncoderSettings(name="some/model", revision="0a" * 20)).local
+    for revision in (None, "main", "0a1b2c3"):
+        with pytest.raises(EncoderError, match=r"some/model may change on the hub, .* as encoder\.revision"):
+            base_of_adapter(EncoderSettings(name="some/model", revision=revision))
 
 
 def test_trained_further_it_is_trained_whole_and_saved_whole(bases: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
+from components.contract.settings import Settings
 from components.tasks.sentiment import opinion_task, read_opinions, write_read_reviews
 from tests.components.tasks.conftest import task
 
@@ -74,3 +75,5 @@ def test_only_a_classification_of_texts_that_says_so_reads_reviews() -> None:
     for other in ({"head": "regression"}, {"text": ("query",)}):
         with pytest.raises(ValidationError, match="opinions: only for a classification of texts"):
             task(opinions=True, **other)
+    with pytest.raises(ValidationError, match="tasks sentiment, content: only one may be of opinions"):
+        Settings(shop="two", tables={"items": "SELECT 1"}, tasks=(SENTIMENT, content))

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, DistilBertConfig, DistilBertModel
 
-from components.contract.errors import ConfigError
+from components.contract.errors import ConfigError, EncoderError
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.encoder.base import BASES
 from components.encoder.onnx_export import export_onnx, reweight
@@ -115,6 +115,9 @@ def test_a_prefix_learns_and_is_saved_beside_its_base(
     saved = load_file(attempt.model / "adapter_model.safetensors")
     assert {name: tuple(of.shape) for name, of in saved.items()} == {"prompt_embeddings": (4, 2 * 2 * 32)}
     loaded = TransformerEncoder.load_saved(attempt.model)
+    with pytest.raises(EncoderError, match="an encoder with a prefix cannot be saved as a whole one"):
+        loaded.save(tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     base = TransformerEncoder.load(Path(spec.base), spec.encoder)
     assert np.abs(loaded.encode_items(TEXTS) - base.encode_items(TEXTS)).max() > 1e-2
     validation = read_validation(Path(spec.validation or ""), spec.encoder, spec.training)
