@@ -6,7 +6,9 @@ import struct
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +62,35 @@ def _text(events: Any, name: str) -> str:
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Whoever talks to the internet would come by here; yields who came."""
-    came: list[str] = []
+    """Whoever talks to the internet would come by here; yields what was asked for, first lines. Threads of
+    earlier tests that ask servers of this machine come by as well: those are not counted."""
+    asked: list[str] = []
     server = socket.create_server(("127.0.0.1", 0))
 
     def wait() -> None:
         while True:
             try:
-                connection, address = server.accept()
+                connection, _ = server.accept()
             except OSError:
                 return
-            came.append(str(address))
-            connection.close()
+            with connection, suppress(OSError):
+                connection.settimeout(5)
+                line = connection.recv(1_024).partition(b"\r\n")[0].decode(errors="replace")
+                if line and "127.0.0.1" not in line and "localhost" not in line:
+                    asked.append(line)
 
     threading.Thread(target=wait, daemon=True).start()
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
-    yield came
+    yield asked
     server.close()
+
+
+def test_the_proxy_tells_the_internet_from_this_machine(proxy: list[str]) -> None:
+    for address in ("http://127.0.0.1:1/x", "http://example.org/x"):
+        with pytest.raises(OSError):
+            urllib.request.build_opener(urllib.request.ProxyHandler()).open(address, timeout=10)
+    assert proxy == ["GET http://example.org/x HTTP/1.1"]
 
 
 def test_weights_and_biases_is_written_offline_and_sends_nothing(
