@@ -21,12 +21,13 @@ from variants import named
 from flows.embedded import prepare_environment
 
 FULL, LORA, IA3 = (2e-4, 1e-4), (2e-3, 5e-4), (2e-2, 5e-3)
+THREE = {"max_epochs": 3, "patience": 3}
 VARIANTS: dict[str, tuple[dict[str, Any], tuple[float, float]]] = {
     "full": ({}, FULL),
     "2 layers frozen": ({"frozen_layers": 2}, FULL),
-    "2 layers frozen and cached": ({"frozen_layers": 2, "cache_frozen": True}, FULL),
     "4 layers frozen": ({"frozen_layers": 4}, FULL),
-    "4 layers frozen and cached": ({"frozen_layers": 4, "cache_frozen": True}, FULL),
+    "4 frozen 3 epochs": ({"frozen_layers": 4} | THREE, FULL),
+    "4 frozen 3 epochs cached": ({"frozen_layers": 4, "cache_frozen": True} | THREE, FULL),
     "lora": ({"method": "lora"}, LORA),
     "lora alone": ({"method": "lora", "adapter_only": True}, LORA),
     "ia3": ({"method": "ia3"}, IA3),
