@@ -185,7 +185,7 @@ def has_query_map(folder: Path) -> bool:
 
 def _parts(folder: Path) -> Sequence[str]:
     adapter = (ADAPTER_WEIGHTS, ADAPTER_CONFIG, BASE_FILE)
-    return tuple(adapter + PARTS[1:]) if has_adapter(folder) else PARTS
+    return adapter + PARTS[1:] if has_adapter(folder) else PARTS
 
 
 def _digest(folder: Path, settings: EncoderSettings, names: Sequence[str]) -> str:

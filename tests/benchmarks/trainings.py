@@ -17,7 +17,7 @@ from components.contract.learning import (
     TrainingSettings,
 )
 from components.contract.records import TrainedModel
-from components.encoder.base import base_digest, folder_digest, resolve_base, saved_settings
+from components.encoder.base import base_digest, resolve_base, saved_settings
 from components.encoder.cross_encoder import CrossEncoder
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
@@ -89,7 +89,7 @@ def fine_tune(
         )
         spec = TrainingSpec(
             base=str(base),
-            base_digest=folder_digest(base, used),
+            base_digest=encoder.digest,
             encoder=used,
             training=training,
             augment=augment,

@@ -351,3 +351,28 @@ def waiting(retrained: TinyShop) -> "Shop":
     opened = report_of_run(shop, run.name)
     shop.reviews().open(run.name, "tiny", opened, days=7, requester="anna", because="a new season")
     return shop
+
+
+@pytest.fixture
+def served_and_taken_back(connected: Command) -> Callable[[TinyShop, dict[str, Any]], None]:
+    """Promotes a retrain's challenger by hand, asks the service, which answers by it, and rolls back."""
+
+    def act(shop: TinyShop, result: dict[str, Any]) -> None:
+        from fastapi.testclient import TestClient
+
+        from flows.serving import shop_app
+        from flows.shop import open_shop
+
+        reason = ["--reason", "to see it serve"]
+        override = ["--override", "--role", "lead", *reason]
+        promoted = connected("promote", result["challenger_digest"], *shop.arguments, *override)
+        assert promoted.code == 0, promoted.err
+        opened = open_shop(str(shop.config), None, str(shop.workspace.parent))
+        with TestClient(shop_app(opened, anonymous_read=True)) as client:
+            answer = client.get("/search", params={"q": "oak lamp"}).json()
+        assert answer["release"] == result["challenger_digest"]
+        assert len(answer["results"]) > 0
+        assert connected("rollback", *shop.arguments, *reason).code == 0
+        assert opened.decision_log().champion() == result["champion_digest"]
+
+    return act

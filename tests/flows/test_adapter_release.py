@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
 from components.encoder.base import BASES
 from components.release.candidate import load_manifest
-from flows.serving import shop_app
-from flows.shop import open_shop
 
 ADAPTER = {"method": "lora", "lora_rank": 4, "learning_rate": 5e-3, "adapter_only": True}
 TRAINING = ADAPTER | {"max_pairs": 160, "batch_size": 16, "validation_items": 100, "precision": "fp32"}
@@ -23,7 +20,12 @@ def adapting(retrained: Any) -> Any:
 
 @pytest.mark.parametrize("method", [{}, {"method": "prefix", "prompt_tokens": 4, "learning_rate": 0.05}])
 def test_it_is_judged_and_served_as_any_other(
-    method: dict[str, Any], adapting: Any, connected: Any, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    method: dict[str, Any],
+    adapting: Any,
+    connected: Any,
+    served_and_taken_back: Any,
+    tiny_encoder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Neither weights nor a graph are in it, but for the base's name; after its promotion the service merges
     both, and a rollback goes back to the whole encoder before it."""
@@ -39,18 +41,9 @@ def test_it_is_judged_and_served_as_any_other(
         {"encoder/model.safetensors"} & names
     )
     assert result["challenger"]["new"]["requests"] == result["champion"]["new"]["requests"] > 0
-    reason = ["--reason", "to see it serve"]
-    override = ["--override", "--role", "lead", *reason]
-    promoted = connected("promote", result["challenger_digest"], *adapting.arguments, *override)
-    assert promoted.code == 0, promoted.err
-    opened = open_shop(str(adapting.config), None, str(adapting.workspace.parent))
-    with TestClient(shop_app(opened, anonymous_read=True)) as client:
-        answer = client.get("/search", params={"q": "oak lamp"}).json()
-    assert answer["release"] == result["challenger_digest"]
-    assert len(answer["results"]) > 0
-    assert connected("rollback", *adapting.arguments, *reason).code == 0
-    assert opened.decision_log().champion() == result["champion_digest"]
+    served_and_taken_back(adapting, result)
     monkeypatch.delenv(BASES)
+    override = ["--override", "--role", "lead", "--reason", "to see it refused"]
     refused = connected("promote", result["challenger_digest"], *adapting.arguments, *override)
     assert refused.code == 1
     assert "needs its base encoder on every machine: set DEBUT_BASES" in refused.sentence

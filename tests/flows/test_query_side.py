@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from fastapi.testclient import TestClient
 
 from components.encoder.base import QUERY_MAP_FILE
 from components.index.vectors import read_vectors
 from components.release.candidate import load_manifest
-from flows.serving import shop_app
-from flows.shop import open_shop
 
 TRAINING = {"start": "champion", "method": "query_side", "validation_items": 100}
 
 
 def test_the_challenger_is_the_champion_with_another_map_and_is_judged_and_served(
-    retrained: Any, connected: Any
+    retrained: Any, connected: Any, served_and_taken_back: Any
 ) -> None:
     """Encoder, graph and the vectors of unchanged items are the champion's, byte for byte; the gate has its
     verdict; promoted by hand it serves, and a rollback takes it back. Since the first retrain one item has
@@ -41,17 +38,7 @@ def test_the_challenger_is_the_champion_with_another_map_and_is_judged_and_serve
     assert _changed(*(folder / "index" for folder in folders)) == ["i000"]
     assert result["verdict"] in ("PROMOTE", "REJECT", "INCONCLUSIVE")
     assert result["challenger"]["new"]["requests"] == result["champion"]["new"]["requests"] > 0
-    reason = ["--reason", "to see it serve"]
-    override = ["--override", "--role", "lead", *reason]
-    promoted = connected("promote", result["challenger_digest"], *shop.arguments, *override)
-    assert promoted.code == 0, promoted.err
-    opened = open_shop(str(shop.config), None, str(shop.workspace.parent))
-    with TestClient(shop_app(opened, anonymous_read=True)) as client:
-        answer = client.get("/search", params={"q": "oak lamp"}).json()
-    assert answer["release"] == result["challenger_digest"]
-    assert len(answer["results"]) > 0
-    assert connected("rollback", *shop.arguments, *reason).code == 0
-    assert opened.decision_log().champion() == result["champion_digest"]
+    served_and_taken_back(shop, result)
 
 
 def _changed(*indexes: Path) -> list[str]:
