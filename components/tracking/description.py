@@ -21,6 +21,18 @@ Summary = Mapping[str, Mapping[str, float | int | None]]
 
 
 @dataclass(frozen=True)
+class NeededBase:
+    """The base of an encoder that is an adapter alone (docs/decisions/0025)."""
+
+    name: str
+    revision: str | None
+    weights: str
+    """SHA-256 of its model.safetensors."""
+    local: bool
+    """A folder in DEBUT_BASES, not the hub's."""
+
+
+@dataclass(frozen=True)
 class VersionCard:
     """All that a model version says about itself."""
 
@@ -48,6 +60,10 @@ class VersionCard:
     """The same of TF-IDF with a linear model; of version 0 none."""
     opinions: OpinionSettings | None = None
     """None: none of its heads tells negative reviews from positive ones."""
+    base: NeededBase | None = None
+    """None: the encoder is whole. `register` reads it from the candidate."""
+    pretrained: str | None = None
+    """The version of `<shop>-pretrained` that the base encoder is, as `register` finds it; None: none."""
 
     @property
     def verdict(self) -> str:
@@ -87,7 +103,7 @@ def describe(card: VersionCard, version: str) -> str:
         _gates(card.report.gates) if card.report else _figures(card.summary),
         _tasks(card),
         _answers(card),
-        _ranking(card.plan) if card.plan else "",
+        _ranking(card.plan, judged=card.report is not None) if card.plan else "",
         _opinions(card.opinions) if card.opinions else "",
         _cost(card.cost) if card.cost else "",
         _data(card),
@@ -102,10 +118,11 @@ def describe(card: VersionCard, version: str) -> str:
 
 def _verdict(card: VersionCard) -> str:
     if card.report is None:
-        return (
-            "**BASELINE** – version 0: the encoder as it was downloaded, without training on this shop. "
-            "It serves until a trained candidate is promoted."
-        )
+        encoder = "as it was downloaded, without training on this shop"
+        if card.pretrained:
+            encoder = "as it was pretrained on this shop's text, without fine-tuning"
+        waiting = "It serves until a trained candidate is promoted."
+        return f"**BASELINE** – version 0: the encoder {encoder}. {waiting}"
     needed = card.report.queries_needed
     more = f" About {needed:,} judged requests would settle it." if needed else ""
     against = f" Judged against champion `{(card.report.champion_digest or 'none')[:12]}`."
@@ -158,18 +175,19 @@ def _data(card: VersionCard) -> str:
     left_out = ", ".join(
         f"{count:,} of {table}" for table, count in sorted(card.quarantined.items()) if count
     )
+    origin = f", pretrained: version {card.pretrained} of {card.shop}-pretrained" if card.pretrained else ""
     return "\n".join(
         [
             "**Data**",
             f"- shop {card.shop}, cut-off {_cutoff(card)}, data `{card.candidate.data_digest[:12]}`",
             f"- {counts}",
             f"- rows in quarantine: {left_out or 'none'}",
-            f"- base encoder {card.encoder}; candidate `{card.candidate.digest}`",
+            f"- base encoder {card.encoder}{origin}; candidate `{card.candidate.digest}`",
         ]
     )
 
 
-def _ranking(plan: RetrievalPlan) -> str:
+def _ranking(plan: RetrievalPlan, *, judged: bool) -> str:
     scoring = f"- a history by {plan.history_scoring}"
     if plan.history_encoder_epochs:
         scoring += (
@@ -183,7 +201,18 @@ def _ranking(plan: RetrievalPlan) -> str:
     implied = ", ".join(f"{facet} {weight:g}" for facet, weight in plan.implied_weights.items() if weight)
     if implied:
         lines.append(f"- what a query implies weighs: {implied}")
+    if plan.rankers:
+        lines.append(_second_stage(plan, judged))
     return "\n".join(["**Ranking** (chosen on validation, or by debut.yaml)", *lines])
+
+
+def _second_stage(plan: RetrievalPlan, judged: bool) -> str:
+    """With its price, which the recall of all items together hides."""
+    bounded = "its own gates bound that" if judged else "no gate has judged that, validation alone let it in"
+    return (
+        f"- a second stage for {', '.join(plan.rankers)}: LightGBM's LambdaRank scores the proposals again. "
+        f"What it gains on established items may cost new ones; {bounded}"
+    )
 
 
 def _tasks(card: VersionCard) -> str:
@@ -247,7 +276,7 @@ def _opinions(opinions: OpinionSettings) -> str:
 
 
 def _cost(cost: Cost) -> str:
-    """A line per figure: training, judging, both, and per point gained."""
+    """A line per figure: preparing, training, judging, all of them, and per point gained."""
     lines = []
     for label, *values in cost_rows(cost):
         known = [pair for pair in zip(HEADER[1:], values, strict=True) if pair[1] not in ("", "–")]
@@ -256,8 +285,10 @@ def _cost(cost: Cost) -> str:
 
 
 def _loading(card: VersionCard, version: str) -> str:
+    package = "debut[ranking]" if card.plan and card.plan.rankers else "debut"
+    base = f" and the base encoder {_needed(card.base)}" if card.base else ""
     return (
-        "**How to load** (needs the `debut` package installed)\n"
+        f"**How to load** (needs the `{package}` package installed{base})\n"
         "```python\n"
         "import mlflow\n"
         f'mlflow.set_tracking_uri("{card.tracking}")\n'
@@ -267,11 +298,24 @@ def _loading(card: VersionCard, version: str) -> str:
     )
 
 
+def _needed(base: NeededBase) -> str:
+    """Which weights, and where a machine looks for them."""
+    revision = f" at revision `{base.revision}`" if base.revision else ""
+    found = (
+        "as the folder of that name in DEBUT_BASES" if base.local else f"as encoder.name finds it{revision}"
+    )
+    return f"`{base.name}`, {found}, weights of SHA-256 `{base.weights[:12]}`"
+
+
 def _limits(card: VersionCard) -> str:
     limits = ["Figures are offline: recall of known relevant items, not clicks or sales."]
     if card.prepared.cutoff is None:
         limits.append("The data is undated: new items are held out by id; there is no figure by age.")
     limits.append("It answers from the catalogue it was judged on; items added later are not in it.")
+    if card.base:
+        limits.append(
+            "Its encoder is an adapter alone: without that base, or with other weights, it does not load."
+        )
     return "\n".join(["**Known limits**", *(f"- {limit}" for limit in limits)])
 
 

@@ -4,12 +4,16 @@ The registered model is named after the shop; a version is found by its tag `dig
 """
 
 import importlib.metadata
+import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 
+from components.contract.records import RetrievalPlan
+from components.encoder.base import BASE_FILE, AdapterBase, has_adapter, saved_settings
 from components.tracking.client import (
     Connection,
     LoggedModelOutput,
@@ -18,7 +22,7 @@ from components.tracking.client import (
     mlflow,
     mlflow_errors,
 )
-from components.tracking.description import VersionCard, describe, version_tags
+from components.tracking.description import NeededBase, VersionCard, describe, version_tags
 from components.tracking.run import Tracker
 
 logger = logging.getLogger(__name__)
@@ -40,6 +44,8 @@ REQUIREMENTS = (
     "torch",
     "transformers",
 )
+RANKER_REQUIREMENTS = ("lightgbm",)
+"""What it imports besides for a plan with a second stage: an extra of `debut`, which does not bring it."""
 
 
 def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
@@ -50,6 +56,8 @@ def register(tracker: Tracker, candidate: Path, card: VersionCard) -> str:
     Raises TrackingError.
     """
     connection, shop = tracker.connection, card.shop
+    base, pretrained = _needed_base(candidate / "encoder"), _pretrained_version(connection, card)
+    card = replace(card, base=base, pretrained=pretrained)
     with mlflow_errors(connection.uri):
         ensure_model(connection, shop)
         version = find_version(connection, shop, card.candidate.digest)
@@ -71,6 +79,11 @@ def versions_of(connection: Connection, shop: str, digest: str) -> list[str]:
     with mlflow_errors(connection.uri):
         found = connection.client.search_model_versions(f"name='{shop}' and tags.digest='{digest}'")
     return [str(version.version) for version in found]
+
+
+def pretrained_model(shop: str) -> str:
+    """Name of the registered model of the shop's pretrained encoders."""
+    return f"{shop}-pretrained"
 
 
 def mirror_aliases(
@@ -109,6 +122,23 @@ def write_log_head(connection: Connection, shop: str, number: int, digest: str) 
     with mlflow_errors(connection.uri):
         if _registered_model(connection, shop) is not None:
             connection.client.set_registered_model_tag(shop, LOG_HEAD, f"{number} {digest}")
+
+
+def _pretrained_version(connection: Connection, card: VersionCard) -> str | None:
+    """The version that the card's base encoder is, by its folder's name: the first 12 of the digest, as
+    `debut pretrain` keeps it. None where it is called otherwise."""
+    folder = PurePath(card.encoder).name
+    with mlflow_errors(connection.uri):
+        versions = connection.client.search_model_versions(f"name='{pretrained_model(card.shop)}'")
+    same = (str(one.version) for one in versions if one.tags.get("digest", "")[:12] == folder)
+    return max(same, key=int, default=None)
+
+
+def _needed_base(encoder: Path) -> NeededBase | None:
+    if not has_adapter(encoder):
+        return None
+    base, settings = AdapterBase(**json.loads((encoder / BASE_FILE).read_text())), saved_settings(encoder)
+    return NeededBase(settings.name, settings.revision, base.weights, base.local)
 
 
 def _version_for(connection: Connection, shop: str, alias: str, digest: str | None) -> str | None:
@@ -156,7 +186,7 @@ def _create_version(tracker: Tracker, candidate: Path, card: VersionCard) -> str
             python_model=str(MODEL_CODE),
             artifacts={"candidate": str(candidate)},
             model_config={"k": HITS_PER_QUERY},  # without it MLflow refuses another k at loading
-            pip_requirements=_requirements(),
+            pip_requirements=_requirements(card.plan),
             mlflow_model=Model(
                 artifact_path=logged.artifact_location, run_id=tracker.run_id, model_id=logged.model_id
             ),
@@ -173,5 +203,6 @@ def _create_version(tracker: Tracker, candidate: Path, card: VersionCard) -> str
     return str(version.version)
 
 
-def _requirements() -> list[str]:
-    return [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+def _requirements(plan: RetrievalPlan | None) -> list[str]:
+    names = REQUIREMENTS + (RANKER_REQUIREMENTS if plan and plan.rankers else ())
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]

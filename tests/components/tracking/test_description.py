@@ -2,7 +2,7 @@ from components.contract.operations import OpinionSettings
 from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.data.configuration import load_task
-from components.tracking.description import DESCRIPTION_CHARACTERS, describe, version_tags
+from components.tracking.description import DESCRIPTION_CHARACTERS, NeededBase, describe, version_tags
 
 TASKS = (
     *("category", "category_path", "brand", "price", "sentiment", "answer"),
@@ -125,7 +125,8 @@ def test_all_tasks_of_the_library_have_room(make_card, make_gate, cost):
     gates += [make_gate("task", f"t{n}", outcome, f"Comparison {n}.") for n, outcome in enumerate(outcomes)]
     card = make_card(
         gates=tuple(gates), tasks=tasks, task_figures=figures, baseline_figures=figures, cost=cost,
-        plan=RetrievalPlan(implied_weights={"category": 0.2}), opinions=OpinionSettings(),
+        plan=RetrievalPlan(implied_weights={"category": 0.2}, rankers=("search",)),
+        opinions=OpinionSettings(),
     )  # fmt: skip
     text = describe(card, "7")
     for task in tasks:
@@ -140,6 +141,45 @@ def test_all_tasks_of_the_library_have_room(make_card, make_gate, cost):
 def test_a_ranking_tells_what_a_query_implies_where_it_weighs(make_card):
     plan = RetrievalPlan(implied_weights={"category": 0.1, "brand": 0.0})
     assert "- what a query implies weighs: category 0.1\n" in describe(make_card(plan=plan), "7")
+
+
+def test_a_second_stage_is_told_with_its_price(make_card):
+    """Which entrances have it, what it may cost, and who watches that: of version 0 no gate. It also asks for
+    more than the package to load; a release without one says nothing of it."""
+    plan = RetrievalPlan(rankers=("search", "recommendation"))
+    for verdict, watched in (("PROMOTE", "its own gates bound that\n"), (None, "no gate has judged that")):
+        text = describe(make_card(verdict=verdict, plan=plan), "7")
+        assert "- a second stage for search, recommendation: LightGBM's LambdaRank" in text
+        assert f"What it gains on established items may cost new ones; {watched}" in text
+        assert "(needs the `debut[ranking]` package installed)" in text
+    without = describe(make_card(plan=RetrievalPlan()), "7")
+    assert "second stage" not in without and "(needs the `debut` package installed)" in without
+
+
+def test_an_adapter_alone_names_the_base_that_it_needs(make_card):
+    """Which weights, and where they are looked for: a local base in DEBUT_BASES, another by its name."""
+    local = NeededBase("tiny", None, "ab" * 32, local=True)
+    text = describe(make_card(base=local), "7")
+    assert (
+        "(needs the `debut` package installed and the base encoder `tiny`, as the folder of that name in "
+        "DEBUT_BASES, weights of SHA-256 `abababababab`)" in text
+    )
+    assert text.endswith(
+        "- Its encoder is an adapter alone: without that base, or with other weights, it does not load."
+    )
+    hub = describe(make_card(base=NeededBase("owner/model", "c" * 40, "ab" * 32, local=False)), "7")
+    assert f"`owner/model`, as encoder.name finds it at revision `{'c' * 40}`, weights" in hub
+    assert "DEBUT_BASES" not in hub
+    assert "adapter" not in describe(make_card(), "7") and "base encoder `" not in describe(make_card(), "7")
+
+
+def test_a_pretrained_base_is_called_one(make_card):
+    """Also of version 0, which then is not the encoder as it was downloaded."""
+    told = "base encoder tiny, pretrained: version 3 of demo-pretrained; candidate"
+    assert told in describe(make_card(pretrained="3"), "7")
+    first = describe(make_card(verdict=None, pretrained="3"), "1")
+    assert told in first and "as it was pretrained on this shop's text" in first and "downloaded" not in first
+    assert "as it was downloaded" in describe(make_card(verdict=None), "1")
 
 
 def test_long_reports_are_cut(make_card, make_gate):

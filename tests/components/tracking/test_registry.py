@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import mlflow
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from components.contract.errors import TrackingError
 from components.contract.ports import Request
+from components.contract.records import RetrievalPlan
 from components.encoder.transformer import TransformerEncoder
 from components.index.exact import ExactIndex
 from components.index.vectors import read_vectors
@@ -71,6 +73,15 @@ def test_model_holds_no_pickle_and_states_its_signature(registered, workspace):
     requirements = next(path for path in files if path.name == "requirements.txt").read_text()
     assert "debut==" in requirements
     assert "torch==" in requirements
+    assert "lightgbm" not in requirements
+
+
+def test_a_second_stage_asks_for_lightgbm(make_settings, workspace, candidate_folder, make_card):
+    """Which `debut` alone would not bring to whoever loads the version."""
+    with start(make_settings(), workspace) as tracker:
+        register(tracker, candidate_folder, make_card(plan=RetrievalPlan(rankers=("search",))))
+    [requirements] = (workspace / "mlartifacts" / "models").rglob("requirements.txt")
+    assert "lightgbm==" in requirements.read_text()
 
 
 def test_bad_input_is_refused(registered):
@@ -103,6 +114,40 @@ def three_versions(make_settings, workspace):
     for digest in (A, B, C):
         connection.client.create_model_version("demo", source=str(workspace), tags={"digest": digest})
     return connection
+
+
+def described(settings, workspace, candidate, card):
+    """The description of version 1, which holds A, after registering it again."""
+    with start(settings, workspace) as tracker:
+        assert register(tracker, candidate, card) == "1"
+    return tracker.connection.client.get_model_version("demo", "1").description
+
+
+def test_the_page_of_an_adapter_alone_names_its_base(
+    three_versions, make_settings, workspace, candidate_folder, make_card, tmp_path
+):
+    """As the candidate's own files do; a whole encoder needs none."""
+    adapter = tmp_path / "adapter"
+    shutil.copytree(candidate_folder, adapter)
+    (adapter / "encoder" / "model.safetensors").unlink()
+    (adapter / "encoder" / "adapter_base.json").write_text(json.dumps({"weights": "9" * 64, "local": True}))
+    text = described(make_settings(), workspace, adapter, make_card(digest=A))
+    assert "`tiny`, as the folder of that name in DEBUT_BASES, weights of SHA-256 `999999999999`" in text
+    assert "DEBUT_BASES" not in described(make_settings(), workspace, candidate_folder, make_card(digest=A))
+
+
+def test_the_page_tells_that_the_base_was_pretrained(
+    three_versions, make_settings, workspace, candidate_folder, make_card
+):
+    """Where its folder is called as `debut pretrain` called it; of equal encoders the latest version."""
+    three_versions.client.create_registered_model("demo-pretrained")
+    for digest in (C, B, B):
+        tags = {"digest": digest}
+        three_versions.client.create_model_version("demo-pretrained", source=str(workspace), tags=tags)
+    for encoder, told in ((B[:12], True), (f"pretrained/{B[:12]}", True), ("tiny", False), (B[:11], False)):
+        card = make_card(digest=A, encoder=encoder)
+        text = described(make_settings(), workspace, candidate_folder, card)
+        assert ("pretrained: version 3 of demo-pretrained" in text) == told
 
 
 def aliases_of(connection):
