@@ -10,6 +10,7 @@ from components.contract.knowledge import KnowledgeSettings
 from components.contract.records import Candidate, RetrievalPlan
 from components.contract.settings import Settings
 from components.contract.task import Task as ShopTask
+from components.cost.usage import USAGE, Meter
 from components.encoder.transformer import TransformerEncoder
 from components.index.vectors import KnownVectors, encode_catalogue
 from components.ranking.observations import observed
@@ -24,11 +25,12 @@ from components.split.split import cutoff_of
 from components.split.statistics import read_traffic
 from components.tasks.sentiment import read_opinions, write_read_reviews
 from flows import console
+from flows.costs import usage_beside
 
 
 @task(name="read reviews by their words")
 def read_reviews(folder: Path, reader: ShopTask, rows: Path, split_folder: Path) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         write_read_reviews(reader, rows, split_folder, out)
     return folder.name
 
@@ -45,13 +47,13 @@ def encode_items(
 ) -> str:
     """index: one that the same encoder made; its vectors hold for the items that have the same text still.
     ranked: with what a second stage reads; opinions: the reviews as they were read for it."""
-    items = pl.read_parquet(split_folder / "items.parquet")
-    loaded = TransformerEncoder.load_saved(encoder)
-    known_of_items = None
-    if ranked:
-        reviews = read_opinions(split_folder, opinions)
-        known_of_items = observed(items, read_traffic(split_folder), reviews, cutoff_of(split_folder))
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        items = pl.read_parquet(split_folder / "items.parquet")
+        loaded = TransformerEncoder.load_saved(encoder)
+        known_of_items = None
+        if ranked:
+            reviews = read_opinions(split_folder, opinions)
+            known_of_items = observed(items, read_traffic(split_folder), reviews, cutoff_of(split_folder))
         settings = loaded.settings
         known = KnownVectors(index, settings.item_fields, loaded.encode_catalogue) if index else None
         encode_catalogue(
@@ -75,7 +77,7 @@ def export_encoder(
     start: tuple[Path, Path] | None,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         export_graphs(encoder, out, start)
     return folder.name
 
@@ -91,8 +93,8 @@ def choose_retrieval(
     histories: Path | None,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
-    plan = choose_plan(encoder, graphs, vectors, split_folder, settings, histories)
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        plan = choose_plan(encoder, graphs, vectors, split_folder, settings, histories)
         write_json(out / "retrieval.json", plan.model_dump(mode="json"))
     return plan
 
@@ -112,7 +114,7 @@ def fit_second_stage(
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
     """The plan with the entrances that have a ranker; the folder holds them and what validation said."""
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         return choose_rankers(
             plan, encoder, graph, vectors, split_folder, heads, settings, out, histories, opinions
         )
@@ -126,7 +128,7 @@ def try_history_encoders(
     settings: Settings,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
         fit_on_validation(vectors, split_folder, settings, out)
     return folder.name
 
@@ -141,7 +143,7 @@ def fit_history_encoder(
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
     assert plan.history_scoring == "gru" or plan.history_scoring == "attention"
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(usage_beside(folder)):
         fit_for_release(plan.history_scoring, plan.history_encoder_epochs, vectors, split_folder, seed, out)
     return folder.name
 
@@ -156,7 +158,7 @@ def fit_heads(
     plan: RetrievalPlan,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(usage_beside(folder)):
         fit_release_heads(tasks, rows, encoder, graph, plan, out)
     return folder.name
 
@@ -173,8 +175,8 @@ def weigh_what_queries_imply(
     settings: Settings,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> RetrievalPlan:
-    weighed = weigh_implied(plan, encoder, graph, vectors, split_folder, heads, settings)
-    with stage_folder(folder) as out:
+    with stage_folder(folder) as out, Meter(out / USAGE):
+        weighed = weigh_implied(plan, encoder, graph, vectors, split_folder, heads, settings)
         write_json(out / "retrieval.json", weighed.model_dump(mode="json"))
     return weighed
 

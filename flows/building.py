@@ -1,7 +1,7 @@
 """From an encoder to a candidate: plan, index, heads and what else it carries, each from the cache where
 nothing changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -59,6 +59,8 @@ def build(
 
     retrieval: chosen on validation unless it is given. champion: whose encoder a warm start began with.
     """
+    if baseline:  # what version 0 alone needs is no part of its challenger's cost (costs.py)
+        run = replace(run, used={})
     vectors = encoded(run, data, model.encoder, model.name)
     plan, rankers = retrieval or chosen_plan(run, data, model)
     fingerprint = _fingerprint(run, data, model, champion, baseline)

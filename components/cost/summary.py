@@ -11,10 +11,12 @@ from components.cost.usage import Usage, together
 WATT_HOUR = 3_600.0
 """Joules."""
 Measured = Literal["this run", "earlier", "partly earlier"]
+PARTS = ("preparing", "training", "judging")
+PREPARED = "Preparing: data, encoding, mining, plan, heads, export; not: assembling the release."
 
 
 class Part(Record):
-    """Training, judging, or both."""
+    """Preparing, training, judging, or all three."""
 
     seconds: float
     cpu_hours: float
@@ -31,7 +33,7 @@ class Part(Record):
 
 
 class PerPoint(Record):
-    """Training and judging, divided by the points of new-item recall gained."""
+    """Preparing, training and judging, divided by the points of new-item recall gained."""
 
     seconds: float
     cpu_hours: float
@@ -40,6 +42,11 @@ class PerPoint(Record):
 
 
 class Cost(Record):
+    preparing: Part | None = None
+    """Of the data, the catalogue as the challenger and what its negatives are mined with see it, the
+    examples, the exported encoder, the plan and the heads; None: it is older than its measurement."""
+    unmeasured: int = 0
+    """Stages of preparing that are older than their measurement; no part counts them."""
     training: Part
     """Of the ranks that fine-tuned, all attempts of a run that was continued included."""
     judging: Part
@@ -54,20 +61,24 @@ class Cost(Record):
 
 
 def cost_of(
+    preparing: Sequence[Usage],
     training: Sequence[Usage],
     judging: Sequence[Usage],
     report: GateReport,
     settings: CostSettings,
     began: datetime,
+    unmeasured: int = 0,
 ) -> Cost | None:
-    """began: of this run (UTC); what ended before it came from the cache. None where a stage is older than
-    its measurement."""
+    """began: of this run (UTC); what ended before it came from the cache. unmeasured: stages of preparing
+    that are older than their measurement. None where training or judging is."""
     if not training or not judging:
         return None
     gate = next((gate for gate in report.gates if gate.kind == "primary"), None)
     gain, low, high = (_points(getattr(gate, name, None)) for name in ("difference", "low", "high"))
-    total = _part([*training, *judging], settings, began)
+    total = _part([*preparing, *training, *judging], settings, began)
     return Cost(
+        preparing=_part(preparing, settings, began) if preparing else None,
+        unmeasured=unmeasured,
         training=_part(training, settings, began),
         judging=_part(judging, settings, began),
         total=total,
@@ -81,19 +92,19 @@ def cost_of(
 def cost_metrics(cost: Cost) -> dict[str, float | None]:
     """`cost/<part>/<figure>`, for the tracking server."""
     metrics: dict[str, float | None] = {"cost/gain_points": cost.gain_points}
-    for name in ("training", "judging", "total", "per_point"):
+    for name in (*PARTS, "total", "per_point"):
         part = getattr(cost, name)
         figures = part.model_dump(mode="json") if part else {}
         metrics |= {f"cost/{name}/{figure}": v for figure, v in figures.items() if type(v) is float}
     return metrics
 
 
-HEADER = ("", "training", "judging", "together", "per point gained")
+HEADER = ("", *PARTS, "together", "per point gained")
 
 
 def cost_rows(cost: Cost) -> list[tuple[str, ...]]:
     """Lines under HEADER."""
-    parts, point = (cost.training, cost.judging, cost.total), cost.per_point
+    parts = [getattr(cost, name) for name in (*PARTS, "total")]
     figures = {
         "time": ("seconds", _duration),
         "CPU-hours": ("cpu_hours", _figure),
@@ -101,19 +112,26 @@ def cost_rows(cost: Cost) -> list[tuple[str, ...]]:
         "energy (estimate)" if cost.total.estimated else "energy": ("energy_wh", _energy),
     }
     rows = [
-        (label, *(form(getattr(part, name)) for part in parts), form(getattr(point, name)) if point else "–")
+        (label, *(form(getattr(of, name)) if of else "–" for of in (*parts, cost.per_point)))
         for label, (name, form) in figures.items()
         if name != "gpu_hours" or cost.total.gpu_hours
     ]
-    return [*rows, ("peak memory", *(f"{part.peak_memory_mb:,.0f} MB" for part in parts), "")]
+    memory = (f"{part.peak_memory_mb:,.0f} MB" if part else "–" for part in parts)
+    return [*rows, ("peak memory", *memory, "")]
 
 
 def cost_notes(cost: Cost) -> list[str]:
-    """Sentences: what the points are, how the energy is known, what came from the cache."""
+    """Sentences: what the points are, how the energy is known, what counts, what came from the cache."""
     notes = [_gain_note(cost), f"Energy: {cost.total.energy}."]
-    for name in ("training", "judging"):
-        part: Part = getattr(cost, name)
-        if part.measured != "this run":
+    if cost.preparing:
+        notes.append(PREPARED)
+    if cost.unmeasured:
+        notes.append(
+            f"Stages of preparing run before they were measured, and not counted: {cost.unmeasured}."
+        )
+    for name in PARTS:
+        part: Part | None = getattr(cost, name)
+        if part and part.measured != "this run":
             which = "came" if part.measured == "earlier" else "came in part"
             moment = f"{part.ended:%Y-%m-%d %H:%M} UTC"
             until = "on" if part.measured == "earlier" else "until"

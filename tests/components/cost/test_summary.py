@@ -6,7 +6,7 @@ import pytest
 
 from components.contract.operations import CostSettings
 from components.contract.records import Gate, GateReport
-from components.cost.summary import cost_metrics, cost_notes, cost_of, cost_rows
+from components.cost.summary import HEADER, PREPARED, cost_metrics, cost_notes, cost_of, cost_rows
 from components.cost.usage import Usage
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,10 +28,15 @@ def report(difference: float | None) -> GateReport:
                       gates=(guardrail, gate), queries_needed=None, policy={})  # fmt: skip
 
 
-def cost(training=None, judging=None, difference=0.04):
+def cost(training=None, judging=None, difference=0.04, preparing=(), unmeasured=0):
     """Two CPU-hours of training and one of judging, unless others are given."""
     training, judging = training or [usage()], judging or [usage(cpu_seconds=3_600.0)]
-    return cost_of(training, judging, report(difference), CostSettings(watts_per_core=12.0), BEGAN)
+    settings = CostSettings(watts_per_core=12.0)
+    return cost_of(preparing, training, judging, report(difference), settings, BEGAN, unmeasured=unmeasured)
+
+
+def column(found, name: str) -> list[str]:
+    return [dict(zip(HEADER, row, strict=True))[name] for row in cost_rows(found)]
 
 
 def test_energy_that_cannot_be_read_is_estimated_and_said_so():
@@ -73,6 +78,35 @@ def test_without_a_gain_there_is_no_price(difference):
     assert [row[-1] for row in cost_rows(found)][:2] == ["–", "–"]
 
 
+def test_preparing_counts_in_the_whole_and_per_point():
+    """An hour of CPU and 20 minutes more: 4 CPU-hours and 80 minutes for 4 points."""
+    found = cost(
+        preparing=[usage(seconds=700.0, cpu_seconds=3_000.0), usage(seconds=500.0, cpu_seconds=600.0)]
+    )
+    assert (found.preparing.seconds, found.preparing.cpu_hours) == (1_200.0, 1.0)
+    assert (found.total.seconds, found.total.cpu_hours, found.total.energy_wh) == (4_800.0, 4.0, 48.0)
+    assert (found.per_point.seconds, found.per_point.cpu_hours) == (1_200.0, 1.0)
+    assert column(found, "preparing") == ["20.0 min", "1.00", "12.00 Wh", "900 MB"]
+    assert column(found, "together")[:2] == ["80.0 min", "4.00"]
+    assert cost_metrics(found)["cost/preparing/cpu_hours"] == 1.0
+    assert PREPARED in cost_notes(found)
+    assert not any("before they were measured" in note for note in cost_notes(found))
+
+
+def test_stages_older_than_their_measurement_are_told_and_not_counted():
+    """Where some of preparing was measured, that counts; where nothing was, its column says so."""
+    some, none = cost(preparing=[usage()], unmeasured=2), cost(unmeasured=3)
+    assert some.total.cpu_hours == 5.0
+    assert "Stages of preparing run before they were measured, and not counted: 2." in cost_notes(some)
+    assert none.preparing is None
+    assert none.total.cpu_hours == 3.0
+    assert column(none, "preparing") == ["–"] * 4
+    assert "–" not in column(none, "training") + column(none, "together")
+    assert "Stages of preparing run before they were measured, and not counted: 3." in cost_notes(none)
+    assert PREPARED not in cost_notes(none)
+    assert not any(name.startswith("cost/preparing") for name in cost_metrics(none))
+
+
 def test_a_cached_stage_tells_its_own_cost_and_when_it_was_run():
     """The seconds are those of the training long ago, not the moment that reading the cache took."""
     old = usage(ended=BEGAN - timedelta(days=2))
@@ -83,8 +117,12 @@ def test_a_cached_stage_tells_its_own_cost_and_when_it_was_run():
         note.startswith("Training came from the cache") and "2026-02-27 12:00" in note for note in notes
     )
     assert any(note.startswith("Judging came in part from the cache") for note in notes)
-    assert not any("cache" in note for note in cost_notes(cost()))
+    prepared = cost(preparing=[old, usage()])
+    assert (prepared.preparing.measured, prepared.training.measured) == ("partly earlier", "this run")
+    assert any(note.startswith("Preparing came in part from the cache") for note in cost_notes(prepared))
+    assert not any("cache" in note for note in cost_notes(cost(preparing=[usage()])))
 
 
-def test_a_stage_without_a_measurement_gives_no_cost():
-    assert cost_of([], [usage()], report(0.1), CostSettings(), BEGAN) is None
+def test_a_training_or_judging_without_a_measurement_gives_no_cost():
+    assert cost_of([usage()], [], [usage()], report(0.1), CostSettings(), BEGAN) is None
+    assert cost_of([usage()], [usage()], [], report(0.1), CostSettings(), BEGAN) is None
