@@ -13,6 +13,7 @@ from components.monitoring.opinions import OpinionReport, TopicSurge, opinion_he
 from components.release import candidate as candidates
 from components.release.decision_log import last_change
 from components.tasks.heads import open_heads
+from components.tasks.left_out import read_left_out
 from flows import notifications
 from flows.orchestrator import PrefectOrchestrator, has_server
 from flows.shop import Shop
@@ -40,6 +41,7 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     report = watch_opinions(
         pl.read_parquet(reviews),
         head,
+        read_left_out(folder / HEADS / head.task.name),
         encoder,
         digest,
         candidates.load_fingerprint(folder).cutoff,

@@ -1,5 +1,6 @@
 """A task: what else the shop's encoder is to answer about a text, declared as data (docs/decisions/0011)."""
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -28,6 +29,8 @@ Facet = Literal["category", "brand", "price", "attributes"]
 """What of an item a query may imply: columns of the contract's items."""
 QUERY = "query"
 """The column whose text is a query's."""
+NEGATIVE, POSITIVE = "negative", "positive"
+"""Labels by which a task of `opinions` says whether a review is content."""
 
 _ANSWERED: tuple[TaskMetric, ...] = ("answered_share", "answered_accuracy")
 _METRICS: dict[HeadKind, tuple[TaskMetric, ...]] = {
@@ -41,6 +44,10 @@ _OTHERS: dict[HeadKind, tuple[TaskMetric, ...]] = {
     "regression": (),
 }
 """What may be measured besides."""
+
+
+def tells_sentiment(labels: Collection[str]) -> bool:
+    return {NEGATIVE, POSITIVE} <= set(labels)
 
 
 class TaskPolicy(Section):
@@ -131,6 +138,8 @@ class Task(Section):
             raise ValueError("balanced: only for a classification")
         if self.opinions and (self.head != "classification" or self.of_queries):
             raise ValueError("opinions: only for a classification of texts that are no queries")
+        if self.opinions and self.text != ("text",):
+            raise ValueError("opinions: only with text [text]: the monitor reads a review's text alone")
         if self.log_scale and self.head != "regression":
             raise ValueError("log_scale: only for a regression")
         return self

@@ -21,10 +21,11 @@ from components.contract.learning import Language
 from components.contract.operations import OpinionSettings
 from components.contract.ports import Encoder
 from components.contract.records import Record
+from components.contract.task import NEGATIVE, POSITIVE, tells_sentiment
 from components.monitoring.surges import Chart, calibrated, surges
 from components.monitoring.topics import FACTORS, Topics
-from components.tasks.heads import Head, prompted
-from components.tasks.sentiment import NEGATIVE, POSITIVE, tells_sentiment
+from components.tasks.heads import Head
+from components.tasks.left_out import LeftOut, probabilities_unlearned
 
 REVIEWS, ITEMS, REPORT = "reviews.parquet", "items.parquet", "opinions.json"
 EXAMPLES, EXAMPLE_CHARACTERS = 3, 160
@@ -80,6 +81,7 @@ class OpinionReport(Record):
 def watch_opinions(
     reviews: pl.DataFrame,
     head: Head,
+    left_out: LeftOut,
     encoder: Encoder,
     release: str,
     cutoff: datetime | None,
@@ -88,7 +90,8 @@ def watch_opinions(
     out: Path,
 ) -> OpinionReport:
     """Reads all reviews (item_id, at, text) and writes the files above into `out`; what was read of a text
-    before is kept. cutoff: of the champion; before it topics and usual shares are learnt.
+    before is kept. cutoff: of the champion; before it topics and usual shares are learnt. left_out: of the
+    head, so that what is usual is read by heads that had not learned it, as what comes is.
 
     Raises MonitoringError where too few reviews are there to learn from."""
     rows = (
@@ -105,7 +108,7 @@ def watch_opinions(
         )
     out.mkdir(parents=True, exist_ok=True)
     topics = _topics(learn, language, settings, out)
-    read = _read(rows, topics, head, encoder, out)
+    read = _read(rows, topics, head, encoder, left_out, out)
     _write(out / REVIEWS, read)
     _write(out / ITEMS, roll_up(read, cutoff))
     report = _report(read, topics, release, dated, settings)
@@ -162,7 +165,9 @@ def _topics(learn: pl.DataFrame, language: Language, settings: OpinionSettings, 
     return topics
 
 
-def _read(rows: pl.DataFrame, topics: Topics, head: Head, encoder: Encoder, out: Path) -> pl.DataFrame:
+def _read(
+    rows: pl.DataFrame, topics: Topics, head: Head, encoder: Encoder, left_out: LeftOut, out: Path
+) -> pl.DataFrame:
     found = ("topic", "negative", "score")
     known = pl.DataFrame(
         schema={"text": pl.String, "topic": pl.Int64, "negative": pl.Boolean, "score": pl.Float64}
@@ -171,8 +176,7 @@ def _read(rows: pl.DataFrame, topics: Topics, head: Head, encoder: Encoder, out:
         known = pl.read_parquet(out / REVIEWS).select("text", *found).unique("text")
     unread = rows.join(known, on="text", how="anti").get_column("text").unique().sort().to_list()
     if unread:
-        texts = [prompted(head.task, text) for text in unread]
-        probability = head.probabilities(encoder.encode_items(texts), texts)
+        probability = probabilities_unlearned(head, encoder, unread, left_out)
         label = np.asarray(head.labels, dtype=object)[probability.argmax(axis=1)]
         sides = [probability[:, head.labels.index(name)] for name in (POSITIVE, NEGATIVE)]
         fresh = pl.DataFrame(

@@ -8,6 +8,7 @@ convergence on the vectors that the released encoder gives (the second stage of 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from components.tasks.calibration import calibrated, threshold_of
 from components.tasks.coding import Coding, Floats, on_scale
 from components.tasks.folds import FEW_ROWS, Folds, folds_of
 from components.tasks.heads import Head, encoded
+from components.tasks.left_out import write_left_out
 from components.tasks.modules import TaskHead
 from components.tasks.rows import read_rows, read_unlabelled
 from components.tasks.words import mixed
@@ -60,7 +62,28 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
         of_held = encoded(task, serve, held_texts)
         head = with_words(head, train[task.name], held, of_held)
         is_new = held.get_column("is_new").to_list()
-        calibrated(head, of_held, held_targets, held_texts, is_new).save(out / task.name)
+        head = calibrated(head, of_held, held_targets, held_texts, is_new)
+        head.save(out / task.name)
+        if task.opinions:
+            refit = partial(_refitted, head, own, targets, texts, others)
+            write_left_out(head, own, texts, refit, out / task.name)
+
+
+def _refitted(
+    head: Head,
+    vectors: Vectors,
+    targets: Sequence[str | float],
+    texts: Sequence[str],
+    unlabelled: Vectors,
+    rows: NDArray[np.int64],
+) -> Head | None:
+    """The head with what it learned learned from these rows alone, calibrated as it is."""
+    some_targets, some_texts = [targets[row] for row in rows], [texts[row] for row in rows]
+    other = fit_head(head.task, vectors[rows], some_targets, some_texts, unlabelled=unlabelled)
+    if other.labels != head.labels:
+        return None
+    words = fit_words(head.task, some_texts, some_targets) if head.words is not None else None
+    return replace(head, weights=other.weights, bias=other.bias, words=words)
 
 
 class _Vectors:

@@ -28,7 +28,7 @@ import polars as pl
 from components.contract.digests import sha256_tree
 from components.contract.errors import ConfigError, DataError, LeakageError
 from components.contract.records import TaskData
-from components.contract.task import Task
+from components.contract.task import NEGATIVE, POSITIVE, Task, tells_sentiment
 from components.data.checked_tables import select_checked
 from components.encoder.texts import item_texts
 from components.split.catalogue import normalised
@@ -208,6 +208,12 @@ def _require_rows(task: Task, parts: dict[Part, pl.DataFrame]) -> None:
         raise DataError(
             f"task {task.name}: its training rows have a single class, so there is nothing to learn. "
             f"Take the task out of `tasks`, or let its SELECT give a finer target."
+        )
+    labels = parts["train"].get_column("target").unique().sort() if task.opinions else ()
+    if task.opinions and not tells_sentiment(labels):
+        raise DataError(
+            f"task {task.name}: `opinions` needs training rows of the targets {NEGATIVE} and {POSITIVE}; "
+            f"there are {', '.join(labels[:5])}. Let its SELECT name them so, or take `opinions` away."
         )
 
 

@@ -4,27 +4,22 @@ The second stage reads reviews by the task's counted words, not by a release's h
 item is then the same for champion and challenger, and no review is encoded for it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from components.contract.files import disk_errors
-from components.contract.task import Task
+from components.contract.task import NEGATIVE, POSITIVE, Task, tells_sentiment
 from components.split.statistics import read_reviews
 from components.tasks.baselines import baseline_answers
 from components.tasks.folds import folds_of
 from components.tasks.heads import prompted
 from components.tasks.rows import read_rows
 
-NEGATIVE, POSITIVE = "negative", "positive"
 READ = "reviews.parquet"
 _VALUES = {NEGATIVE: 0.0, POSITIVE: 1.0}
 _NEITHER = 0.5
-
-
-def tells_sentiment(labels: Collection[str]) -> bool:
-    return {NEGATIVE, POSITIVE} <= set(labels)
 
 
 def opinion_task(tasks: Sequence[Task]) -> Task | None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from components.contract.digests import sha256_bytes
 from components.contract.errors import MonitoringError
 from components.contract.operations import OpinionSettings
 from components.contract.task import Task
@@ -65,9 +66,9 @@ def reviews_of(surge=True, seed=0):
     return pl.DataFrame(rows, ["item_id", "at", "text"], orient="row")
 
 
-def watched(tmp_path, reviews, cutoff=CUTOFF, settings=SETTINGS, encoder=None):
-    encoder = encoder or WordEncoder()
-    return watch_opinions(reviews, HEAD, encoder, "D", cutoff, "english", settings, tmp_path / "opinions")
+def watched(tmp_path, reviews, cutoff=CUTOFF, settings=SETTINGS, encoder=None, left_out=None):
+    encoder, out = encoder or WordEncoder(), tmp_path / "opinions"
+    return watch_opinions(reviews, HEAD, left_out or {}, encoder, "D", cutoff, "english", settings, out)
 
 
 def test_a_surge_of_negatives_on_a_topic_is_told_in_words(tmp_path):
@@ -98,6 +99,22 @@ def test_topics_and_counts_are_of_the_stream(tmp_path):
         mine = stream.filter(pl.col("text").str.contains_any(SUBJECTS[subject].split()))
         assert abs(topic.reviews - len(mine)) <= 0.05 * len(mine)
         assert abs(topic.negatives - mine["text"].str.contains("bad").sum()) <= 3
+
+
+def test_what_the_head_learned_is_read_by_who_had_not(tmp_path):
+    """So is what is usual: where these read more as negative, a surge has to be larger."""
+    reviews = reviews_of()
+    learned = reviews.filter(pl.col("at") < CUTOFF)["text"].to_list()
+    left_out = {
+        sha256_bytes(text.encode()): [0.9, 0.1] if "bad" in text or n % 3 == 0 else [0.2, 0.8]
+        for n, text in enumerate(learned)
+    }
+    encoder = WordEncoder()
+    report = watched(tmp_path, reviews, encoder=encoder, left_out=left_out)
+    assert encoder.encoded == len(reviews) - len(learned) and not report.surges
+    read = pl.read_parquet(tmp_path / "opinions" / REVIEWS).filter(pl.col("at") < CUTOFF)
+    assert 0.35 < read["negative"].mean() < 0.45
+    assert watched(tmp_path / "as_labelled", reviews).surges
 
 
 def test_texts_are_read_once_and_topics_stay(tmp_path):

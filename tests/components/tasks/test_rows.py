@@ -218,6 +218,12 @@ def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], 
         ({"rows": "DROP TABLE items"}, ConfigError, "one SELECT"),
         ({"rows": "SELECT item_id, title, 'x' AS target FROM items"}, DataError, "a single class"),
         ({"rows": "SELECT item_id, title, NULL AS target FROM items"}, DataError, "too few to fit"),
+        (
+            {"rows": "SELECT item_id, title AS text, brand AS target FROM items", "text": ("text",),
+             "opinions": True},
+            DataError,
+            "needs training rows of the targets negative and positive; there are",
+        ),
         ({"head": "regression"}, DataError, "a target is no number"),
         (
             {"head": "regression", "log_scale": True,
