@@ -93,6 +93,14 @@ def change(measured: Measurement, other: Measurement) -> Measurement:
     return Measurement(measured.value - other.value)
 
 
+def largest(measured: Sequence[Measurement], key: Callable[[float], float] = float) -> Measurement:
+    """The one whose value is highest by `key`; missing where any of them is."""
+    for one in measured:
+        if one.value is None:
+            return one
+    return max(measured, key=lambda one: key(one.value or 0.0))
+
+
 def recall_loss(
     clean: float,
     retriever: Retriever,

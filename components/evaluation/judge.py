@@ -95,7 +95,7 @@ def judge(
     measured["typo_recall_loss"] = _typo_loss(scorecard, retriever, results.get("search"), new, typos, seed)
     measured["attribute_dropout_recall_loss"] = _dropout_loss(scorecard, main, new, without_attributes)
     measured["fast_path_recall_loss"] = _fast_path_loss(scorecard, main, new, exact)
-    measured |= _ranker_exposure(main, plain.get(primary), catalogue, settings.k)
+    measured |= _ranker_exposure(results, plain, catalogue, settings.k)
     measured["p95_latency_ms"] = bounds.p95_latency_ms(retriever, main.judged.requests, settings.k)
     measured["size_mb"] = Measurement(size_mb, None if size_mb is not None else "the size was not given")
     _record(scorecard, measured)
@@ -173,15 +173,19 @@ def _exposure(main: _Judged, catalogue: pl.DataFrame, k: int) -> dict[str, Measu
 
 
 def _ranker_exposure(
-    main: _Judged, plain: _Judged | None, catalogue: pl.DataFrame, k: int
+    results: Mapping[Entrance, _Judged], plain: Mapping[Entrance, _Judged], catalogue: pl.DataFrame, k: int
 ) -> dict[str, Measurement]:
-    if plain is None:
+    """Of the entrance with the largest change: each has a ranker of its own, and none makes good what
+    another one shows."""
+    if not plain:
         none = Measurement(None, "the release has no second stage", applicable=False)
         return dict.fromkeys(RANKER_BOUNDS, none)
-    with_it, without = (one.rows[:, :k][one.rows[:, :k] >= 0] for one in (main, plain))
-    new = [bounds.new_item_share(shown, catalogue) for shown in (with_it, without)]
-    top = [bounds.top_1_percent_share(shown, len(catalogue)) for shown in (with_it, without)]
-    return {name: bounds.change(*pair) for name, pair in zip(RANKER_BOUNDS, (new, top), strict=True)}
+    new, top = [], []
+    for entrance, result in results.items():
+        shown = [one.rows[:, :k][one.rows[:, :k] >= 0] for one in (result, plain[entrance])]
+        new.append(bounds.change(*(bounds.new_item_share(of, catalogue) for of in shown)))
+        top.append(bounds.change(*(bounds.top_1_percent_share(of, len(catalogue)) for of in shown)))
+    return dict(zip(RANKER_BOUNDS, (bounds.largest(new, key=abs), bounds.largest(top)), strict=True))
 
 
 def _typo_loss(

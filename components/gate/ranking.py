@@ -1,9 +1,10 @@
 """The gates of a second stage: the release with it beside the same release without.
 
-What it must not cost is what the first stage finds of new items, among all and among themselves: both recalls
-are non-inferior by the policy's guardrail margin, on every entrance. Exposure is bounded (`ranker_…` in the
-policy's bounds). Established items are judged against the champion, as without a second stage. A release
-without one has no such gates; a number that should be there and is not never promotes.
+What it must not cost is what the first stage finds of new items, among all and among themselves: both
+recalls are non-inferior by the guardrail margin of the policy, on every entrance. Exposure is bounded (its
+`ranker_…`), that of the entrance it changes most. Established items are judged against the champion,
+as without a second stage. A release without one has no such gates; a number that should be there and is not
+never promotes.
 """
 
 from components.contract.judging import GatePolicy

@@ -32,6 +32,14 @@ def test_new_item_share_is_relative_to_the_catalogue():
     assert bounds.new_item_share_ratio(np.array([0, 0, 1, 2]), catalogue).value == 2.0
 
 
+def test_the_largest_of_several_is_missing_where_one_is():
+    """By the number itself, or whichever way it goes."""
+    rise, fall = bounds.Measurement(0.1), bounds.Measurement(-0.3)
+    assert bounds.largest([rise, fall]) is rise and bounds.largest([rise, fall], key=abs) is fall
+    missing = bounds.Measurement(None, "nothing was returned")
+    assert bounds.largest([rise, missing, fall]) is missing
+
+
 def test_concentration_of_even_exposure_is_one_percent():
     assert bounds.top_1_percent_share(np.arange(1_000), 1_000).value == 0.01
 

@@ -13,6 +13,7 @@ from components.contract.judging import JudgeSettings
 from components.evaluation.judge import judge
 from components.evaluation.scorecard import Scorecard
 from components.split.judged import JUDGE, JudgedSet, read_judged
+from tests.components.evaluation.conftest import judged_of
 
 
 def run(shop, retriever=None, **arguments) -> Scorecard:
@@ -115,6 +116,31 @@ def test_a_bonus_large_enough_shows_in_new_recall_and_in_exposure(make_shop):
     assert lifted.mean("search", "new/recall@10") > plain.mean("search", "new/recall@10")
     assert lifted.mean("search", "new/recall@10") == lifted.mean("search", "new_only/recall@10")
     assert lifted.bounds["exposure_new_item_share_ratio"] == pytest.approx(5.0)  # 20 % of items, all places
+
+
+@pytest.mark.parametrize("entrance", ["search", "recommendation"])
+def test_a_second_stages_exposure_is_that_of_its_worst_entrance(make_shop, entrance):
+    """A ranker that fills one entrance's places with new items shows, whichever is primary; and the change is
+    the other way round where it takes them away."""
+    shop = make_shop()
+    users = judged_of(shop.catalogue["item_id"].to_list(), 60, np.random.default_rng(0), recommendation=True)
+    both = {"search": shop.judged, "recommendation": users}
+
+    class OneEntrance(type(shop.retriever())):
+        def search(self, requests, k, among=None):
+            lifted = (requests[0].text is not None) == (entrance == "search")
+            return (with_bonus(shop, self.bonus) if lifted else shop.retriever()).search(requests, k, among)
+
+    def change(bonus):
+        retriever = OneEntrance("staged", shop.catalogue["item_id"].to_list(), shop.scores)
+        retriever.bonus = bonus
+        arguments = {"primary": "search", "digest": None, "trained": shop.trained}
+        card = judge(
+            retriever, both, shop.catalogue, JudgeSettings(), **arguments, first_stage=shop.retriever()
+        )
+        return card.bounds["ranker_new_item_share_change"]
+
+    assert change(1_000.0) > 0.5 and change(-1_000.0) < -0.1 and change(0.0) == 0.0
 
 
 def test_new_only_recall_is_at_least_new_recall(make_shop):
