@@ -8,7 +8,7 @@ brands can be, the nearest neighbours by cosine: a logistic regression has class
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,12 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
         classes = len(set(targets))
         if classes > MANY_CLASSES:
             neighbours = KNeighborsClassifier(metric="cosine", weights="distance")
-            counts, fitted = _fitted(neighbours, known, targets)
+            counts, fitted = _fitted(task, neighbours, known, targets)
         else:
-            counts, fitted = _fitted(_logistic(task), known, targets, MOST_OF_BASELINE // classes)
+            counts, fitted = _fitted(task, _logistic(task), known, targets, MOST_OF_BASELINE // classes)
         order = np.argsort(-fitted.predict_proba(counts.transform(texts)), axis=1, kind="stable")[:, :best]
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
-    counts, fitted = _fitted(Ridge(), known, on_scale(task, targets))
+    counts, fitted = _fitted(task, Ridge(), known, on_scale(task, targets))
     found = np.asarray(fitted.predict(counts.transform(texts)))
     return (np.exp(found) if task.log_scale else found)[:, None]
 
@@ -66,11 +66,11 @@ def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) 
     if not task.words or task.head == "nearest" or task.of_queries or not _has_words(texts):
         return None
     if task.head == "regression":
-        counts, fitted = _fitted(Ridge(), texts, on_scale(task, targets), MOST_WORDS)
+        counts, fitted = _fitted(task, Ridge(), texts, on_scale(task, targets), MOST_WORDS)
         weights, bias = fitted.coef_[None], np.asarray([fitted.intercept_])
     elif 1 < classes <= MANY_CLASSES:
         most = min(MOST_WORDS, MOST_WEIGHTS // classes)
-        counts, fitted = _fitted(_logistic(task), texts, targets, most)
+        counts, fitted = _fitted(task, _logistic(task), texts, targets, most)
         weights, bias = fitted.coef_, fitted.intercept_
         if classes == 2:  # scikit-learn keeps one line, the second class's odds
             weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
@@ -106,9 +106,9 @@ def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
 
 
 def _fitted(
-    model: Any, texts: Sequence[str], targets: Any, most_words: int | None = None
+    task: Task, model: Any, texts: Sequence[str], targets: Any, most_words: int | None = None
 ) -> tuple[TfidfVectorizer, Any]:
-    """Fitted on n texts and their n targets."""
+    """Fitted on n texts and their n targets, the strength chosen by what the task is judged by."""
     counts = TfidfVectorizer(**TF_IDF, max_features=most_words)
     counted = counts.fit_transform(texts)
     folds = folds_of(texts, 0)
@@ -117,8 +117,14 @@ def _fitted(
         folds = [fold for fold in folds if len({targets[row] for row in fold[0]}) > 1]
     if len(texts) < 2 * FOLDS or not folds:
         return counts, model.fit(counted, targets)
-    search = GridSearchCV(model, _STRENGTHS[type(model)], cv=folds)
+    search = GridSearchCV(model, _STRENGTHS[type(model)], scoring=_scoring(task), cv=folds)
     return counts, search.fit(counted, targets).best_estimator_
+
+
+def _scoring(task: Task) -> Callable[[Any, Any, Any], float] | str:
+    if task.head == "regression":
+        return "neg_mean_absolute_error"
+    return lambda model, counted, true: goodness(task, true, model.predict(counted))
 
 
 def _has_words(texts: Sequence[str]) -> bool:

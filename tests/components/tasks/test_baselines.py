@@ -79,3 +79,17 @@ def test_a_share_is_chosen_by_the_macro_f1_that_the_judge_measures() -> None:
     own = task(metrics=("macro_f1",))
     judged = pl.DataFrame({"target": true, "answer": answers})
     assert goodness(own, true, answers) == pytest.approx(value_of(own, "macro_f1", judged))
+
+
+def test_a_strength_is_chosen_by_what_the_task_is_judged_by() -> None:
+    """A rare class whose word is a hint alone: a strong penalty never answers it. By accuracy nothing does
+    better here, in macro-F1 that is half of everything."""
+    rng = np.random.default_rng(4)
+    rare = rng.random(300) < 0.15
+    hinted = rare | (rng.random(300) < 0.17)
+    texts = [f"{'hint' if hint else 'plain'} {' '.join(rng.choice(list('abcdefgh'), 3))}" for hint in hinted]
+    train = pl.DataFrame({"text": texts, "target": np.where(rare, "rare", "common")})
+    by_accuracy, by_f1 = (
+        baseline_answers(task(metrics=(metric,)), train, texts)[:, 0] for metric in ("accuracy", "macro_f1")
+    )
+    assert (by_accuracy == "common").all() and (by_f1 == "rare").sum() > 20
