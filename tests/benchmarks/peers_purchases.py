@@ -158,7 +158,7 @@ def _sentence_transformers(run: Run) -> Retriever:
     mined negatives, because what was not bought is none."""
     bench = run.bench
     parts = [_bought_in_turn(run, part) for part in ("train", "refit")]
-    encoder, scoring = best_trained(run, *parts, SCORINGS, negatives=0)
+    encoder, scoring = best_trained(run, *parts, SCORINGS)
     vectors = encoder.encode_items(bench.texts)
     return ExactIndex("sentence_transformers_best", bench.item_ids, vectors, encoder, scoring)
 
@@ -229,8 +229,8 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
     Peer(
         "sentence_transformers_best",
         f"all-MiniLM-L6-v2 trained on {PAIRS:,} pairs of titles that a user bought one after the other: "
-        "CachedMultipleNegativesRankingLoss, no duplicates in a batch of 128, bf16, 1 epoch; learning rate "
-        "and scoring of the history by validation",
+        "CachedMultipleNegativesRankingLoss, no duplicates in a batch of 128, 1 epoch; learning rate and "
+        "scoring of the history by validation",
         _sentence_transformers,
         seeded=True,
         packages=sentence_trainer.PACKAGES,

@@ -1,5 +1,6 @@
 """Peers that answer queries: BM25, the untrained encoder, and sentence-transformers' trainings of it."""
 
+import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -114,7 +115,7 @@ def _defaults(run: Run) -> Retriever:
 
 
 def _best(run: Run) -> Retriever:
-    encoder, _ = best_trained(run, _searches(run))
+    encoder, _ = best_trained(run, _searches(run), negatives=(0, 1))
     return _index("sentence_transformers_best", run, encoder)
 
 
@@ -123,21 +124,31 @@ def best_trained(
     texts: Texts,
     refit: Texts | None = None,
     scorings: Sequence[HistoryScoring] = ("mean",),
-    **changes: Any,
+    negatives: Sequence[int] = (0,),
 ) -> tuple[TransformerEncoder, HistoryScoring]:
-    """The best recipe's encoder, with changes. Its learning rate, and how a history is scored, are chosen on
-    validation, on seed 0, and kept for the other seeds; refit: what it is then trained on, else the same."""
-    validation, found = run.bench.validation, dict[tuple[float, HistoryScoring], float]()
-    for rate in RATES:
-        recipe = BEST | {"learning_rate": rate} | changes
-        encoder = encoder_of(run, trained(run, recipe, 0, texts))
+    """The best recipe's encoder. On validation, on seed 0, are chosen its learning rate and how a history is
+    scored, with the first of `negatives` per pair; then whether another number of them is better. refit: what
+    the chosen one is then trained on, else the same."""
+    validation, found = run.bench.validation, dict[tuple[float, int, HistoryScoring], float]()
+
+    def try_out(rate: float, count: int) -> None:
+        folder = trained(run, BEST | {"learning_rate": rate, "negatives": count}, 0, texts)
+        encoder = encoder_of(run, folder)
         vectors = encoder.encode_items(validation.texts)
         for scoring in scorings:
             index = ExactIndex("validation", validation.item_ids, vectors, encoder, scoring)
-            found[rate, scoring] = recall(index, validation)
+            found[rate, count, scoring] = recall(index, validation)
+        pairs = json.loads((folder / sentence_trainer.PAIRS).read_bytes())
+        say(f"sentence_transformers_best: learning rate {rate}, {count} negatives, {pairs}")
+
+    for rate in RATES:
+        try_out(rate, negatives[0])
+    rate = max(found, key=lambda one: found[one])[0]
+    for count in negatives[1:]:
+        try_out(rate, count)
     say(f"sentence_transformers_best: recall@10 on validation {found}")
-    rate, scoring = max(found, key=lambda one: found[one])
-    recipe = BEST | {"learning_rate": rate} | changes
+    rate, count, scoring = max(found, key=lambda one: found[one])
+    recipe = BEST | {"learning_rate": rate, "negatives": count}
     return encoder_of(run, trained(run, recipe, run.seed, refit or texts)), scoring
 
 
@@ -197,8 +208,8 @@ PEERS: tuple[Peer | FusedPeer, ...] = (
     ),
     Peer(
         "sentence_transformers_best",
-        "CachedMultipleNegativesRankingLoss, one mined negative a pair (NV-Retriever's settings), no "
-        "duplicates in a batch of 128, bf16, 1 epoch, 10 % warm-up, learning rate by validation",
+        "CachedMultipleNegativesRankingLoss, no duplicates in a batch of 128, 1 epoch, 10 % warm-up; by "
+        "validation the learning rate, and no or one mined negative a pair (NV-Retriever's settings)",
         _best,
         seeded=True,
         packages=PACKAGES,

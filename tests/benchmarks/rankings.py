@@ -3,6 +3,7 @@
 Shapes: n requests, k places.
 """
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Recorded:
 
 class ScoredIndex:
     """A Retriever by a function that scores all items of the catalogue for one request; -inf: no candidate,
-    None: no answer. Excluded items are taken out here, ties go to the lower item_id."""
+    None: no answer. Excluded items are taken out here; ties go by `drawn`."""
 
     def __init__(self, name: str, item_ids: Sequence[str], score: Callable[[Request], Scores | None]) -> None:
         self.name, self.item_ids, self._score = name, item_ids, score
@@ -74,8 +75,15 @@ class ScoredIndex:
             if scores is not None:
                 scores = np.array(scores, dtype=np.float32)
                 scores[[self._row_of[item] for item in request.exclude if item in self._row_of]] = -np.inf
-                place(ranking, line, scores[candidates], candidates)
+                order = drawn(request, candidates)
+                place(ranking, line, scores[order], order)
         return ranking
+
+
+def drawn(request: Request, rows: Rows) -> Rows:
+    """Rows in an order drawn for the request. Whole words and ranks tie often, and where ids go by age, by
+    item_id new items would lose every tie."""
+    return np.random.default_rng(zlib.crc32(request.request_id.encode())).permutation(rows)
 
 
 class Fused:
@@ -91,9 +99,10 @@ class Fused:
     def search(self, requests: Sequence[Request], k: int, among: NDArray[np.bool_] | None = None) -> Ranking:
         ranking = empty_ranking(len(requests), k)
         lists = [part.search(requests, DEPTH, among).rows for part in self._parts]
-        for line in range(len(requests)):
+        for line, request in enumerate(requests):
             rows, scores = reciprocal_ranks([rows[line] for rows in lists])
-            place(ranking, line, scores, rows)
+            order = drawn(request, np.arange(len(rows)))
+            place(ranking, line, scores[order], rows[order])
         return ranking
 
 

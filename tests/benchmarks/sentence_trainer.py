@@ -5,26 +5,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.contract.files import write_json
+
 PACKAGES = ("torch", "transformers", "sentence-transformers", "datasets")
 
 DEFAULTS: dict[str, Any] = {"name": "sentence-transformers", "negatives": 0, "cached": False, "arguments": {}}
 """MultipleNegativesRankingLoss; every argument of the trainer as it is by default."""
 BEST: dict[str, Any] = {
     "name": "sentence-transformers-best",
-    "negatives": 1,
+    "negatives": 0,
     "cached": True,
     "arguments": {
         "per_device_train_batch_size": 128,
         "num_train_epochs": 1,
         "warmup_steps": 0.1,
-        "bf16": True,
         "batch_sampler": "no_duplicates",
     },
 }
-"""CachedMultipleNegativesRankingLoss; mined as mine_hard_negatives recommends (arXiv 2407.15831: negatives
-below 95 % of their positive's score, the highest of them)."""
+"""CachedMultipleNegativesRankingLoss. With `negatives`, mined as mine_hard_negatives recommends (arXiv
+2407.15831: those below 95 % of their positive's score, the highest of them)."""
 MINI_BATCH = 32
 RELATIVE_MARGIN = 0.05
+RANGE_MAX = 1_000
+"""Nearest texts among which a negative is looked for. A pair without one is left out, and of the 40 that are
+looked at by default most pairs of a query with several products find none."""
+PAIRS = "pairs.json"
+"""Beside the model: how many pairs were given, and on how many it was trained."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +58,10 @@ def train(base: Path, texts: Texts, recipe: dict[str, Any], seed: int, work: Pat
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = SentenceTransformer(str(base), device=device)
-    pairs = Dataset.from_dict({"anchor": texts.anchors, "positive": texts.positives})
+    given = Dataset.from_dict({"anchor": texts.anchors, "positive": texts.positives})
+    pairs = given
     if recipe["negatives"]:
-        pairs = _with_negatives(pairs, model, texts.corpus, recipe["negatives"])
+        pairs = _with_negatives(given, model, texts.corpus, recipe["negatives"])
     rate = {"learning_rate": recipe["learning_rate"]} if "learning_rate" in recipe else {}
     arguments = SentenceTransformerTrainingArguments(
         output_dir=str(work),
@@ -76,6 +83,7 @@ def train(base: Path, texts: Texts, recipe: dict[str, Any], seed: int, work: Pat
     trainer = SentenceTransformerTrainer(model=model, args=arguments, train_dataset=pairs, loss=loss)
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(work)) if work.is_dir() else None)
     model.save_pretrained(str(out), safe_serialization=True)
+    write_json(out / PAIRS, {"given": len(given), "trained on": len(pairs)})
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -90,6 +98,7 @@ def _with_negatives(pairs: Any, model: Any, corpus: list[str], count: int) -> An
         relative_margin=RELATIVE_MARGIN,
         num_negatives=count,
         sampling_strategy="top",
+        range_max=min(RANGE_MAX, len(set(corpus))),
         batch_size=128,
         verbose=False,
     )
