@@ -20,6 +20,7 @@ def predict(shop: Shop, task: str, text: str) -> Answer:
         )
     if not text.strip():
         raise ConfigError("The text is empty: give at least one character.")
+    text = text.encode("utf-8", "replace").decode()  # an argument's bytes that are no UTF-8
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
     asked = heads[task].task
     texts = [prompted(asked, text)]

@@ -9,6 +9,7 @@ from components.contract.records import CheckedData, LoadedData
 from components.encoder.base import resolve_base
 from components.pretraining.spec import check_base
 from components.quality.checks import dated_ahead
+from components.ranking.model import load_lightgbm
 from components.understanding.knowledge import check_knowledge
 from flows import data_stages
 from flows.run import Data, Run
@@ -43,6 +44,8 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
 
 
 def prepare(run: Run) -> Data:
+    if run.shop.settings.ranking.learner != "none":
+        load_lightgbm()  # else it would be missed after the fine-tuning
     (loaded, loaded_folder), (checked, checked_folder) = load_and_check(run)
     settings = run.shop.settings
     prepared, split = run.cached(

@@ -60,7 +60,7 @@ TABLES: dict[TableName, Table] = {
             "query": "text",
             "quantity": "number",
             "position": "integer",
-            "propensity": "number",
+            "propensity": "number",  # the probability that the position is looked at
         },
     ),
     "judgements": Table(

@@ -58,7 +58,7 @@ class Ranker:
 
     def __init__(self, text: str) -> None:
         """text: LightGBM's own text format. Raises DataError where it is damaged or of other features."""
-        lightgbm = _lightgbm()
+        lightgbm = load_lightgbm()
         try:
             self._booster = lightgbm.Booster(model_str=text)
         except lightgbm.basic.LightGBMError as error:
@@ -74,7 +74,7 @@ class Ranker:
     @classmethod
     def fit(cls, lists: Lists, growth: Growth) -> Self:
         """Deterministic: one thread, one seed."""
-        lightgbm = _lightgbm()
+        lightgbm = load_lightgbm()
         labels = np.minimum(np.ceil(lists.gains / GAIN_STEP), MOST_GAIN / GAIN_STEP).astype(np.int64)
         parameters = {
             "objective": "lambdarank",
@@ -125,7 +125,8 @@ class Ranker:
         return dict(zip(names, (gains / max(gains.sum(), 1e-12)).tolist(), strict=True))
 
 
-def _lightgbm() -> Any:
+def load_lightgbm() -> Any:
+    """Raises ConfigError where it cannot be."""
     try:
         import lightgbm
     except (ImportError, OSError) as error:  # OSError: it is there, but the system's libgomp is not

@@ -47,12 +47,15 @@ class PredictionRoutes:
         return router
 
     async def of_item(self, item_id: ItemIdPath, response: Response) -> ItemPredictions:
-        """What every task that reads an item's own columns answers about it."""
+        """What every task that reads an item's own columns answers about it; a task whose columns are all
+        empty for the item was taught nothing about that, and is left out."""
         release = self._serving.release()
         response.headers[RELEASE_HEADER] = release.digest
         item = release.index.item(known_row(release, item_id))
-        heads = [head for head in release.heads.values() if head.of_items]
-        texts = [prompted(head.task, item_text(item, head.task.text)) for head in heads]
+        of_items = [head for head in release.heads.values() if head.of_items]
+        read = {head: prompted(head.task, item_text(item, head.task.text)) for head in of_items}
+        heads = [head for head, text in read.items() if text]
+        texts = [read[head] for head in heads]
         answers = await asyncio.to_thread(_answers, release, heads, texts)
         return ItemPredictions(release=release.digest, item_id=item["item_id"], predictions=answers)
 

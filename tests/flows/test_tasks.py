@@ -116,5 +116,7 @@ def test_the_service_and_the_command_give_the_same_answer(shop: Any, retrained: 
     outcome = debut("predict", "thing", title, *retrained.arguments, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json == of_text
+    strange = debut("predict", "thing", "oak lamp \udcff", *retrained.arguments, "--json")
+    assert strange.code == 0 and strange.json["task"] == "thing"  # a byte that is no UTF-8
     refused = debut("predict", "size", title, *retrained.arguments)
     assert refused.code == 1 and "its tasks: price, thing" in refused.sentence

@@ -100,6 +100,13 @@ def test_a_live_item_is_predicted_from_its_new_words(shop: Any) -> None:
     assert colour["label"] == "green" and price["value"] > 40
 
 
+def test_an_item_without_words_is_not_predicted(shop: Any) -> None:
+    """No head was taught what an empty text is."""
+    assert shop.put({"item_id": "fresh/2", "title": ""}).is_success
+    answer = shop.client.get("/predictions/fresh/2")
+    assert answer.status_code == 200 and answer.json()["predictions"] == []
+
+
 def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> None:
     """Both entrances go through one encoder and one head."""
     answer = shop.client.post("/predict/colour", json={"text": "red chair"})
