@@ -58,26 +58,30 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
     return (np.exp(found) if task.log_scale else found)[:, None]
 
 
-def fit_words(task: Task, texts: Sequence[str], targets: Sequence[str | float]) -> Words | None:
-    """What a head may read beside vectors, from the n training texts and their targets. None: the task does
-    not want it, its head is a nearest, its texts are queries – which search answers by vectors it has – or
-    have no word, or its classes are one or too many."""
+def fit_words(
+    task: Task, texts: Sequence[str], targets: Sequence[str | float], strength: float | None = None
+) -> Words | None:
+    """What a head may read beside vectors, from the n training texts and their targets. strength: of another
+    fit, instead of a choice by these texts. None: the task does not want it, its head is a nearest, its texts
+    are queries – which search answers by vectors it has – or have no word, or its classes are one or too
+    many."""
     classes = len(set(targets))
     if not task.words or task.head == "nearest" or task.of_queries or not _has_words(texts):
         return None
     if task.head == "regression":
-        counts, fitted = _fitted(task, Ridge(), texts, on_scale(task, targets), MOST_WORDS)
+        counts, fitted = _fitted(task, Ridge(), texts, on_scale(task, targets), MOST_WORDS, strength)
         weights, bias = fitted.coef_[None], np.asarray([fitted.intercept_])
     elif 1 < classes <= MANY_CLASSES:
         most = min(MOST_WORDS, MOST_WEIGHTS // classes)
-        counts, fitted = _fitted(task, _logistic(task), texts, targets, most)
+        counts, fitted = _fitted(task, _logistic(task), texts, targets, most, strength)
         weights, bias = fitted.coef_, fitted.intercept_
         if classes == 2:  # scikit-learn keeps one line, the second class's odds
             weights, bias = np.concatenate([-weights, weights]) / 2, np.concatenate([-bias, bias]) / 2
     else:
         return None
     vocabulary = tuple(counts.get_feature_names_out().tolist())
-    return Words(vocabulary, *(array.astype(np.float32) for array in (counts.idf_, weights, bias)))
+    idf, weights, bias = (array.astype(np.float32) for array in (counts.idf_, weights, bias))
+    return Words(vocabulary, idf, weights, bias, fitted.get_params()[_strength_name(fitted)])
 
 
 def goodness(task: Task, true: Sequence[Any] | NDArray[Any], answers: Sequence[Any] | NDArray[Any]) -> float:
@@ -106,11 +110,19 @@ def constant_answer(task: Task, train: pl.DataFrame) -> str | float:
 
 
 def _fitted(
-    task: Task, model: Any, texts: Sequence[str], targets: Any, most_words: int | None = None
+    task: Task,
+    model: Any,
+    texts: Sequence[str],
+    targets: Any,
+    most_words: int | None = None,
+    strength: float | None = None,
 ) -> tuple[TfidfVectorizer, Any]:
-    """Fitted on n texts and their n targets, the strength chosen by what the task is judged by."""
+    """Fitted on n texts and their n targets; the strength, unless given, chosen by what the task is judged
+    by."""
     counts = TfidfVectorizer(**TF_IDF, max_features=most_words)
     counted = counts.fit_transform(texts)
+    if strength is not None:
+        return counts, model.set_params(**{_strength_name(model): strength}).fit(counted, targets)
     folds = folds_of(texts, 0)
     folds = folds if len(texts) <= FEW_ROWS else folds[:1]
     if isinstance(model, LogisticRegression):  # which cannot learn a single class
@@ -119,6 +131,10 @@ def _fitted(
         return counts, model.fit(counted, targets)
     search = GridSearchCV(model, _STRENGTHS[type(model)], scoring=_scoring(task), cv=folds)
     return counts, search.fit(counted, targets).best_estimator_
+
+
+def _strength_name(model: Any) -> str:
+    return next(iter(_STRENGTHS[type(model)]))
 
 
 def _scoring(task: Task) -> Callable[[Any, Any, Any], float] | str:

@@ -82,7 +82,7 @@ def _refitted(
     other = fit_head(head.task, vectors[rows], some_targets, some_texts, unlabelled=unlabelled)
     if other.labels != head.labels:
         return None
-    words = fit_words(head.task, some_texts, some_targets) if head.words is not None else None
+    words = head.words and fit_words(head.task, some_texts, some_targets, head.words.strength)
     return replace(head, weights=other.weights, bias=other.bias, words=words)
 
 

@@ -34,6 +34,8 @@ class Words:
     """(k, v)"""
     bias: Vectors
     """(k,)"""
+    strength: float | None = None
+    """Of the penalty, as it was chosen; not kept in a release."""
 
     def outputs(self, texts: Sequence[str]) -> Floats:
         """n texts, read whole → (n, k): logits, or values on the head's scale."""
