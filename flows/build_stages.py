@@ -25,7 +25,7 @@ from components.split.split import cutoff_of
 from components.split.statistics import read_traffic
 from components.tasks.sentiment import read_opinions, write_read_reviews
 from flows import console
-from flows.costs import usage_beside
+from flows.costs import metered_beside
 
 
 @task(name="read reviews by their words")
@@ -143,7 +143,7 @@ def fit_history_encoder(
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
     assert plan.history_scoring == "gru" or plan.history_scoring == "attention"
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         fit_for_release(plan.history_scoring, plan.history_encoder_epochs, vectors, split_folder, seed, out)
     return folder.name
 
@@ -158,7 +158,7 @@ def fit_heads(
     plan: RetrievalPlan,
     model: str,  # noqa: ARG001 – shown in the run's name
 ) -> str:
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         fit_release_heads(tasks, rows, encoder, graph, plan, out)
     return folder.name
 

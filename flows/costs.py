@@ -1,11 +1,12 @@
 """What a run's preparing, training and judging cost, from the measurements that its stages left."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from components.contract.records import GateReport
 from components.cost.summary import Cost, cost_of
-from components.cost.usage import USAGE, Usage, read_usage
+from components.cost.usage import USAGE, Meter, Usage, read_usage
 from flows.run import Run
 
 DATA = ("load", "check", "split", "tasks", "opinions")
@@ -19,6 +20,18 @@ def usage_beside(folder: Path) -> Path:
     """For a stage whose folder is digested, or goes into the candidate, with all its files: a measurement in
     it would give every run another digest. No name of a stage begins like this one."""
     return folder.with_name(f"usage-{folder.name}.json")
+
+
+@contextmanager
+def metered_beside(folder: Path) -> Iterator[None]:
+    """Measures the stage of this folder beside it; of one that failed nothing stays."""
+    place = usage_beside(folder)
+    try:
+        with Meter(place):
+            yield
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
 
 
 def cost_of_run(run: Run, report: GateReport) -> Cost | None:

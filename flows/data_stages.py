@@ -24,7 +24,7 @@ from components.quality.report import add_coverage
 from components.split.leakage import check_leakage
 from components.split.split import split
 from components.tasks.rows import write_rows
-from flows.costs import usage_beside
+from flows.costs import metered_beside
 from flows.retries import failed_in_passing
 from flows.shop import Shop
 
@@ -39,7 +39,7 @@ def load_data(
     replayed: dict[str, str],
 ) -> LoadedData:
     """sources, replayed: digests by which the run asked for this stage, before it waited for its turn."""
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         loaded = load(settings, root, workspace, out)
         for name, digest in sources.items():
             # An object in S3 is told apart by its ETag there, which the file that was read does not have.
@@ -59,7 +59,7 @@ def check_quality(folder: Path, loaded: Path, settings: QualitySettings, now: da
 
 @task(name="split and check for leakage")
 def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: str) -> PreparedData:
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         prepared = split(checked, settings, out, primary)
         check_leakage(out, checked)
     return prepared.model_copy(update={"path": folder.name})
@@ -69,7 +69,7 @@ def split_data(folder: Path, checked: Path, settings: SplitSettings, primary: st
 def prepare_task_rows(
     folder: Path, tasks: tuple[ShopTask, ...], checked: Path, split_folder: Path, relevant_grade: float
 ) -> TaskData:
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         written = write_rows(tasks, checked, split_folder, out, relevant_grade)
     return written.model_copy(update={"path": folder.name})
 

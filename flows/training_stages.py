@@ -27,13 +27,13 @@ from components.training.teacher import train_teacher
 from components.training.writer import train_writer
 from components.training.written import write_for_few_clicks
 from flows import console
-from flows.costs import usage_beside
+from flows.costs import metered_beside
 
 
 @task(name="prepare version 0")
 def save_base_encoder(folder: Path, settings: EncoderSettings) -> str:
     """The untrained encoder under these settings; returns its digest."""
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         return TransformerEncoder.load(resolve_base(settings), settings).save(out)
 
 
@@ -53,7 +53,7 @@ def prepare_training_examples(
 ) -> PreparedExamples:
     """base: the saved encoder that a warm start fine-tunes; None: encoder.name. written: folder of written
     queries; taught: of a teacher's scores."""
-    with stage_folder(folder) as out, Meter(usage_beside(folder)):
+    with stage_folder(folder) as out, metered_beside(folder):
         start = (
             TransformerEncoder.load_saved(base)
             if base
