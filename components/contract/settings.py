@@ -167,6 +167,12 @@ class Settings(Section):
         of_opinions = [task.name for task in tasks if task.opinions]
         if len(of_opinions) > 1:
             raise ValueError(f"tasks {', '.join(of_opinions)}: only one may be of opinions")
+        # Here, not in Task: a release from before keeps its declaration, and has to load.
+        more = next((task.name for task in tasks if task.opinions and task.text != ("text",)), None)
+        if more:
+            raise ValueError(
+                f"the task {more} is of opinions, so its text must be [text]: the monitor reads that alone"
+            )
         return tasks
 
     @model_validator(mode="after")

@@ -138,8 +138,6 @@ class Task(Section):
             raise ValueError("balanced: only for a classification")
         if self.opinions and (self.head != "classification" or self.of_queries):
             raise ValueError("opinions: only for a classification of texts that are no queries")
-        if self.opinions and self.text != ("text",):
-            raise ValueError("opinions: only with text [text]: the monitor reads a review's text alone")
         if self.log_scale and self.head != "regression":
             raise ValueError("log_scale: only for a regression")
         return self

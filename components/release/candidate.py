@@ -11,7 +11,7 @@
       ranker/             <entrance>.txt (LightGBM's text), ranker.json: the second stage, where the plan
                           names entrances; index/signals.safetensors then stands beside the vectors
       heads/<task>/       head.safetensors, head.json: what else the encoder answers (components.tasks), and
-                          words.* where it reads the text's words, too
+                          words.* where it reads the text's words, too; left_out.parquet of opinions
       knowledge.json      the shop's synonyms and rules, where it has some
       retrieval.json      how requests are ranked (records.RetrievalPlan)
       fingerprint.json    what it was trained on

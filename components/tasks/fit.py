@@ -79,7 +79,9 @@ def _refitted(
 ) -> Head | None:
     """The head with what it learned learned from these rows alone, calibrated as it is."""
     some_targets, some_texts = [targets[row] for row in rows], [texts[row] for row in rows]
-    other = fit_head(head.task, vectors[rows], some_targets, some_texts, unlabelled=unlabelled)
+    other = fit_head(
+        head.task, vectors[rows], some_targets, some_texts, unlabelled=unlabelled, penalty=head.penalty
+    )
     if other.labels != head.labels:
         return None
     words = head.words and fit_words(head.task, some_texts, some_targets, head.words.strength)
@@ -109,10 +111,12 @@ def fit_head(
     texts: Sequence[str] = (),
     seed: int = 0,
     unlabelled: Vectors | None = None,
+    penalty: float | None = None,
 ) -> Head:
     """(n, d) vectors and their n targets → a head, not calibrated yet. texts: what a nearest shows as the
     source of its answers, and equal ones are in one fold; not given: rows are. unlabelled: (u, d) of training
-    rows without a target, for a task that trains itself on them."""
+    rows without a target, for a task that trains itself on them. penalty: of another fit, instead of a choice
+    by these rows."""
     coding = Coding.of(task, targets)
     codes = coding.encode(task, targets)
     if task.head == "nearest":
@@ -123,7 +127,7 @@ def fit_head(
     if task.head == "regression":
         return _kernel_ridge(task, coding, vectors, codes, texts, seed)
     folds = folds_of(texts if len(texts) else np.arange(len(codes)), seed)
-    penalty = _penalty(task, coding, vectors, codes, folds)
+    penalty = penalty or _penalty(task, coding, vectors, codes, folds)
     head = _linear(task, coding, vectors, codes, penalty)
     if task.self_training is None or unlabelled is None or not len(unlabelled):
         return head
@@ -140,7 +144,7 @@ def _linear(
 ) -> Head:
     module = _fitted(task, coding, vectors, codes, penalty, class_weights)
     weights = module.linear.weight.detach().numpy() * vectors.shape[1] ** 0.5
-    return Head(task, weights, module.linear.bias.detach().numpy(), coding.labels)
+    return Head(task, weights, module.linear.bias.detach().numpy(), coding.labels, penalty=penalty)
 
 
 def _self_trained(

@@ -3,6 +3,7 @@
     heads/<task>/head.safetensors   weights (m, d), bias (k,), members or coefficients (m,)
                  head.json          the task's declaration, its labels and what was calibrated on validation
                  words.*            where the text's own words are read, too (words.py)
+                 left_out.parquet   of opinions: what heads that had not learned its texts say (left_out.py)
 
 Legend of shapes: n texts, d dimensions, k outputs (classes; 1 for a regression), m rows of weights: k, or one
 per training text ("nearest", regression).
@@ -96,6 +97,8 @@ class Head:
     """(m,) ascending numbers of the labels that rows of weights stand for; None: row r for label r."""
     texts: tuple[str, ...] = ()
     """(m,) of a nearest: the training text of each row."""
+    penalty: float | None = None
+    """Of a linear head's squared weights, as it was chosen; not kept in a release."""
     words: Words | None = None
     words_share: float = 0.0
     """Of the outputs, what the text's own words say; the rest is by its vector. Chosen on validation."""

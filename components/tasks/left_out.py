@@ -42,7 +42,9 @@ def write_left_out(
         if (other := refit(kept)) is not None:
             probabilities[held] = other.probabilities(vectors[held], [texts[row] for row in held])
     rows = pl.DataFrame({"text": [_key(text) for text in texts], "probabilities": probabilities.tolist()})
-    rows = rows.unique("text").filter(pl.col("probabilities").list.first().is_not_nan()).sort("text")
+    rows = rows.cast({"probabilities": pl.List(pl.Float32)})
+    known = rows.filter(pl.col("probabilities").list.first().is_not_nan())
+    rows = known.unique("text", keep="first", maintain_order=True).sort("text")
     buffer = io.BytesIO()
     rows.write_parquet(buffer)
     write_bytes(folder / FILE, buffer.getvalue())

@@ -147,15 +147,18 @@ def generated(folder: Path, wanted: str = "") -> dict[str, Any]:
 
 def _seconds(workspace: Path, result: dict[str, Any], names: list[str]) -> dict[str, dict[str, float]]:
     """By system and task: a head and its answers again, on the encoder that the retrain left."""
-    from tasks_frozen import timed, timed_baselines
+    from tasks_frozen import Kept, timed, timed_baselines
 
     from components.data.configuration import load_task
     from components.encoder.transformer import TransformerEncoder
     from components.index.retrieval import ENCODER
 
     tasks = [load_task(name) for name in names]
-    [rows] = workspace.glob("stages/tasks-*")
-    encoder = TransformerEncoder.load_saved(workspace / "candidates" / result["challenger_digest"] / ENCODER)
+    # An earlier run may have left rows of other tasks, or of other code, which are the same rows.
+    stages = workspace.glob("stages/tasks-*")
+    rows = next(stage for stage in stages if {of.name for of in stage.iterdir() if of.is_dir()} == {*names})
+    candidate = workspace / "candidates" / result["challenger_digest"]
+    encoder = Kept(TransformerEncoder.load_saved(candidate / ENCODER))
     with tempfile.TemporaryDirectory() as out:
         _, _, ours = timed(tasks, rows, encoder, Path(out))
     return {"multi_task": ours, "baseline": timed_baselines(tasks, rows)[1]}

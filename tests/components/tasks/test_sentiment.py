@@ -75,7 +75,10 @@ def test_only_a_classification_of_texts_that_says_so_reads_reviews() -> None:
     for other in ({"head": "regression"}, {"text": ("query",)}):
         with pytest.raises(ValidationError, match="opinions: only for a classification of texts"):
             task(opinions=True, **other)
-    with pytest.raises(ValidationError, match=r"opinions: only with text \[text\]"):
-        task(opinions=True, text=("title", "text"))
+    more = task(name="content", opinions=True, text=("title", "text"))
+    with pytest.raises(
+        ValidationError, match=r"the task content is of opinions, so its text must be \[text\]"
+    ):
+        Settings(shop="one", tables={"items": "SELECT 1"}, tasks=(more,))
     with pytest.raises(ValidationError, match="tasks sentiment, content: only one may be of opinions"):
         Settings(shop="two", tables={"items": "SELECT 1"}, tasks=(SENTIMENT, content))
