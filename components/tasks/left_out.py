@@ -8,7 +8,6 @@ earlier ones said, as the monitor does with opinions, has to read both alike.
 Legend of shapes: n texts, d dimensions, k labels.
 """
 
-import io
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from components.contract.digests import sha256_bytes
-from components.contract.files import disk_errors, write_bytes
+from components.contract.files import disk_errors
 from components.contract.ports import Encoder, Vectors
 from components.tasks.coding import Floats
 from components.tasks.folds import folds_of
@@ -32,22 +31,18 @@ Refit = Callable[[NDArray[np.int64]], Head | None]
 """Rows → the head as it would be, had it learned these alone; None where they do not have all its labels."""
 
 
-def write_left_out(
-    head: Head, vectors: Vectors, texts: Sequence[str], refit: Refit, folder: Path, seed: int = 0
-) -> None:
+def write_left_out(head: Head, vectors: Vectors, texts: Sequence[str], refit: Refit, folder: Path) -> None:
     """vectors: (n, d) of the n training texts, in folds: each is answered by a head that learned the other
     folds. One whose fold cannot be left out is not written."""
     probabilities = np.full((len(texts), len(head.labels)), np.nan)
-    for kept, held in folds_of(texts, seed):
+    for kept, held in folds_of(texts, 0):
         if (other := refit(kept)) is not None:
             probabilities[held] = other.probabilities(vectors[held], [texts[row] for row in held])
     rows = pl.DataFrame({"text": [_key(text) for text in texts], "probabilities": probabilities.tolist()})
     rows = rows.cast({"probabilities": pl.List(pl.Float32)})
     known = rows.filter(pl.col("probabilities").list.first().is_not_nan())
-    rows = known.unique("text", keep="first", maintain_order=True).sort("text")
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer)
-    write_bytes(folder / FILE, buffer.getvalue())
+    with disk_errors(folder / FILE):
+        known.unique("text", keep="first", maintain_order=True).sort("text").write_parquet(folder / FILE)
 
 
 def read_left_out(folder: Path) -> LeftOut:
