@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 
 from components.contract.errors import TrainingError
 from components.contract.files import write_json
@@ -113,7 +114,8 @@ def trainer_of(
         accelerator=device,
         devices=ranks // nodes,
         num_nodes=nodes,
-        strategy="ddp" if ranks > 1 else "auto",  # gloo on CPUs, nccl on GPUs
+        # gloo on CPUs, nccl on GPUs
+        strategy=DDPStrategy(gradient_as_bucket_view=True) if ranks > 1 else "auto",
         precision=precision.lightning,
         max_epochs=1,  # one pass over all steps, see callbacks.py
         callbacks=callbacks,

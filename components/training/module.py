@@ -20,6 +20,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
 from components.training.batches import Batch
+from components.training.dropout import replace_dropout
 from components.training.freezing import freeze_lowest
 from components.training.frozen_states import FrozenStates
 from components.training.length_groups import OVERHEAD_TOKENS, length_groups
@@ -179,6 +180,7 @@ def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> No
     place."""
     if settings.dropout is not None:
         _set_dropout(encoder.model, settings.dropout)
+    replace_dropout(encoder.model)
     add_adapters(encoder, settings)
     freeze_lowest(encoder, settings.frozen_layers)
     encoder.model.train()

@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from components.encoder.transformer import TransformerEncoder
+from components.training.dropout import dropped
 from components.training.ragged import Integers
 
 logger = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def _attend_in_blocks(
     **options: Any,
 ) -> tuple[Tensor, None]:
     """(1, a, t, d / a) of the row → (1, t, a, d / a): transformers' own SDPA attention, block by block."""
-    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+    attend: Any = _attend_dropping if _drops(module, query, key, options) else ALL_ATTENTION_FUNCTIONS["sdpa"]
     sizes = [count * length for count, length in packed_blocks]
     # split, not slices: its gradient is one concatenation instead of a row of zeros per block.
     rows = zip(*(torch.split(part[0].transpose(0, 1), sizes) for part in (query, key, value)), strict=True)
@@ -148,6 +149,32 @@ def _attend_in_blocks(
         states, _ = attend(module, *split, None, **options)  # (texts, l, a, d / a)
         blocks.append(states.flatten(0, 1))
     return torch.cat(blocks)[None], None
+
+
+def _drops(module: torch.nn.Module, query: Tensor, key: Tensor, options: dict[str, Any]) -> bool:
+    """Whether there is dropout, and nothing that SDPA does and `_attend_dropping` does not."""
+    causal = options.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    others = any(options.get(name) is not None for name in ("position_bias", "cache", "softcap"))
+    return bool(options.get("dropout")) and not (causal or others) and query.shape[1] == key.shape[1]
+
+
+def _attend_dropping(
+    _module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    _mask: Tensor | None,
+    *,
+    dropout: float,
+    scaling: float | None = None,
+    **_options: Any,
+) -> tuple[Tensor, None]:
+    """SDPA attention with dropout of its weights, of which torch's is the slow one on a CPU: of MiniLM's
+    packed blocks this takes four fifths of its time (measured)."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    weights = torch.softmax((query * scale) @ key.transpose(2, 3), dim=-1)
+    return (dropped(weights, dropout) @ value).transpose(1, 2), None
 
 
 def _pool(block: Tensor, pooling: str) -> Tensor:

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from components.contract.learning import EncoderSettings, TrainingSettings
 from components.encoder.transformer import TransformerEncoder
-from components.training import module
+from components.training import dropout, module, packing
 from components.training.module import ContrastiveModule
 from components.training.packing import Packing, packed_vectors, packs
 
@@ -50,6 +50,36 @@ def test_packed_equals_padded(
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
     assert torch.equal(encoder.forward_ids(TEXTS), padded)
+
+
+def test_attention_with_dropout_is_that_without_but_for_the_zeros(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing dropped, but asked to: vectors and gradients of padded texts in evaluation mode."""
+    encoder = TransformerEncoder.load(tiny_encoder, EncoderSettings(max_length=24))
+    expected = _gradients(encoder, encoder.forward_ids(TEXTS))
+    ContrastiveModule(encoder, TrainingSettings(dropout=0.25), 1)  # puts the model into training mode
+    asked = []
+
+    def nothing_dropped(states: torch.Tensor, share: float) -> torch.Tensor:
+        asked.append((states.dim(), share))
+        return states
+
+    for place in (dropout, packing):
+        monkeypatch.setattr(place, "dropped", nothing_dropped)
+    found = _gradients(encoder, packed_vectors(encoder, TEXTS))
+    assert set(asked) == {(4, 0.25), (3, 0.25)}  # attention's weights, and states
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_causal_attention_is_left_to_torch(tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = TransformerEncoder.load(tiny_decoder, EncoderSettings(max_length=24, pooling="last_token"))
+    ContrastiveModule(encoder, TrainingSettings(dropout=0.25), 1)
+    monkeypatch.setattr(packing, "dropped", lambda *_: pytest.fail("its weights look ahead"))
+    torch.manual_seed(0)
+    first = packed_vectors(encoder, TEXTS)
+    assert not torch.equal(first, packed_vectors(encoder, TEXTS))  # there is dropout
 
 
 def test_a_model_that_counts_positions_itself_is_padded(tmp_path: Path, tiny_encoder: Path) -> None:
