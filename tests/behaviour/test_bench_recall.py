@@ -123,8 +123,20 @@ def test_the_gain_is_paired_and_over_the_best_peer_in_new_item_recall() -> None:
     found = recall_table.compared(systems)
     assert found["best_peer"] == "bm25"
     assert found["systems"]["bm25"]["new_recall@10"] == {"value": 0.5, "ci95": [0.0, 1.0]}
-    assert found["best_peer_by_measure"]["new_recall@10"]["value"] == 0.5
+    assert set(found["best_peer_by_measure"].values()) == {"bm25"}
     assert found["gain_over_best_peer_ci95"] == [0.0, 1.0]
+    assert found["gains"]["bm25"]["all_recall@10"] == {"value": 0.5, "ci95": [0.0, 1.0]}
+    assert found["gains"]["minilm"]["new_recall@10"] == {"value": 1.0, "ci95": [1.0, 1.0]}
+    described = {
+        "dataset": "shop",
+        "requests": 3,
+        "requests_with_new": 2,
+        "commit": "",
+        "command": "",
+        "seeds": 1,
+    }
+    table = recall_table.markdown(found | described | {"notes": []}, {})
+    assert "| minilm | +1.000 [1.000, 1.000] |" in table.split("| debut less |")[1]
 
 
 def test_a_request_counts_with_its_mean_over_the_seeds() -> None:

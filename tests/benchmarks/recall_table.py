@@ -21,33 +21,42 @@ MEASURES = {
     "all_recall@10": "all/recall@10",
 }
 """Name here → name in a scorecard."""
+DEBUT = "debut"
 OURS = {
-    "debut": "a whole first retrain per seed, judged through its own retrieval path",
+    DEBUT: "a whole first retrain per seed, judged through its own retrieval path",
     "debut_version_0": "the untrained encoder through the same path: what a first retrain must beat",
 }
 RESAMPLES, SEED = 10_000, 0
 
 
 def compared(systems: Mapping[str, Mapping[str, Values]]) -> dict[str, Any]:
-    """systems: name → measure → seed means. `best_peer` has the highest new-item recall; the gain over it,
-    and per measure over the peer that is best in that one, where ours and a peer are there."""
+    """systems: name → measure → seed means.
+
+    `gains` has per other system and measure what ours has more. `best_peer` has the highest new-item recall;
+    the gain over it, and per measure which peer is best in that one.
+    """
     figures = {
         name: {measure: interval(values) for measure, values in measures.items()}
         for name, measures in systems.items()
     }
+    gains = {}
+    if DEBUT in systems:
+        ours = systems[DEBUT]
+        gains = {
+            name: {measure: interval(ours[measure], measures[measure]) for measure in MEASURES}
+            for name, measures in systems.items()
+            if name != DEBUT
+        }
     peers = [name for name in systems if name not in OURS]
-    found: dict[str, Any] = {"systems": figures, "best_peer": None, "gain_over_best_peer_ci95": None}
+    found: dict[str, Any] = {"systems": figures, "gains": gains, "best_peer": None}
+    found["gain_over_best_peer_ci95"] = None
     if not peers:
         return found
-    gains = {}
-    for measure in MEASURES:
-        best = max(peers, key=lambda name: figures[name][measure]["value"])
-        gains[measure] = {"peer": best}
-        if "debut" in systems:
-            gains[measure] |= interval(systems["debut"][measure], systems[best][measure])
-    found["best_peer"] = gains["new_recall@10"]["peer"]
-    found["gain_over_best_peer_ci95"] = gains["new_recall@10"].get("ci95")
-    return found | {"best_peer_by_measure": gains}
+    best = {measure: max(peers, key=lambda name: figures[name][measure]["value"]) for measure in MEASURES}
+    peer = found["best_peer"] = best["new_recall@10"]
+    if gains:
+        found["gain_over_best_peer_ci95"] = gains[peer]["new_recall@10"]["ci95"]
+    return found | {"best_peer_by_measure": best}
 
 
 def interval(values: Values, less: Values | None = None) -> dict[str, Any]:
@@ -78,18 +87,27 @@ def markdown(figures: Mapping[str, Any], what: Mapping[str, str]) -> str:
         f"item; commit {figures['commit']}, `{figures['command']}`. Means over {figures['seeds']} seeds "
         "where a system has one; 95 % intervals of the requests.",
         "",
-        "| system | new | new only | established | all |",
-        "|---|--:|--:|--:|--:|",
+        *_rows("system", figures["systems"]),
     ]
-    for name, row in figures["systems"].items():
-        lines.append(f"| {name} | " + " | ".join(_cell(row[measure]) for measure in MEASURES) + " |")
-    if figures["gain_over_best_peer_ci95"]:
-        lines.append("")
-        for measure, gain in figures["best_peer_by_measure"].items():
-            lines.append(f"- {measure}: debut less {gain['peer']} {_cell(gain, sign='+')}")
+    if figures["gains"]:
+        lines += ["", *_rows(f"{DEBUT} less", figures["gains"], sign="+")]
+    if figures["best_peer"]:
+        best = figures["best_peer_by_measure"]
+        lines += [
+            "",
+            "Best peers: " + ", ".join(f"{best[measure]} ({measure})" for measure in MEASURES) + ".",
+        ]
     lines += ["", *(f"- {name}: {text}" for name, text in what.items())]
     lines += [f"- {note}" for note in figures["notes"]]
     return "\n".join(lines) + "\n"
+
+
+def _rows(title: str, figures: Mapping[str, Any], sign: str = "") -> list[str]:
+    """A table with a row per system and a column per measure."""
+    lines = [f"| {title} | new | new only | established | all |", "|---|--:|--:|--:|--:|"]
+    for name, row in figures.items():
+        lines.append(f"| {name} | " + " | ".join(_cell(row[measure], sign) for measure in MEASURES) + " |")
+    return lines
 
 
 def _cell(figure: Mapping[str, Any], sign: str = "") -> str:
