@@ -1,6 +1,7 @@
 """`debut predict`: what a task of the champion answers about a text, without a running service."""
 
 from components.contract.errors import ConfigError
+from components.contract.texts import as_utf8
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
 from components.tasks.heads import Answer, encoded, open_heads, prompted
 from flows.acts import verify_by_hand
@@ -20,7 +21,7 @@ def predict(shop: Shop, task: str, text: str) -> Answer:
         )
     if not text.strip():
         raise ConfigError("The text is empty: give at least one character.")
-    text = text.encode("utf-8", "replace").decode()  # an argument's bytes that are no UTF-8
+    text = as_utf8(text)
     encoder = open_encoder(folder / ENCODER, folder / INFERENCE / ONNX_FILE, read_plan(folder))
     asked = heads[task].task
     texts = [prompted(asked, text)]

@@ -13,9 +13,10 @@ from components.contract.files import write_json
 from components.contract.paths import at_home
 from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
+from components.contract.texts import as_utf8
 from components.data.configuration import load_settings
 from components.data.storage import open_store
-from components.release.decision_log import DecisionLog, storable
+from components.release.decision_log import DecisionLog
 
 if TYPE_CHECKING:  # its module imports libraries that most commands do not need
     from components.release.review import Reviews
@@ -162,7 +163,7 @@ def actor() -> str:
     """Who acts, for the decision log: what the job that runs us says, else the login name."""
     named = os.environ.get("DEBUT_ACTOR")
     if named:
-        return storable(named)
+        return as_utf8(named)
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -20,6 +20,7 @@ from components.contract.digests import canonical_json, sha256_bytes
 from components.contract.errors import FencedError, PromotionError, StorageError
 from components.contract.ports import ObjectStore
 from components.contract.records import Decision, DecisionKind
+from components.contract.texts import as_utf8
 
 CHAMPION_KINDS: frozenset[DecisionKind] = frozenset({"promotion", "override", "rollback"})
 """The kinds after which another release serves."""
@@ -120,8 +121,8 @@ class DecisionLog:
                 number=len(records) + 1,
                 predecessor=champion_of(records),
                 at=self._clock(),
-                actor=storable(actor),
-                reason=storable(reason),
+                actor=as_utf8(actor),
+                reason=as_utf8(reason),
                 previous_hash=record_hash(records[-1]) if records else None,
                 **act,  # type: ignore[arg-type]  # a dict, so that it can also be compared with older records
             )
@@ -181,11 +182,6 @@ _RESTORE_REMEDY = "Nothing is promoted until the log is whole again: restore tha
 
 def _number(key: str) -> int:
     return int(key.removesuffix(".json"))
-
-
-def storable(text: str) -> str:
-    """With question marks for what is no UTF-8: the shell hands such bytes over as lone surrogates."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _encode(record: Decision) -> bytes:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
 from components.contract.serving import ServingSettings
+from components.contract.texts import as_utf8
 from components.service.auth import Gatekeeper
 from components.service.completions import CompletionError, completed
 from components.service.metrics import Metrics
@@ -88,7 +89,7 @@ class AnswerRoutes:
         head = self._head(release)
         if not body.question.strip():
             raise ProblemError(422, "question is empty: send at least one character.")
-        question = body.question.encode("utf-8", "replace").decode()
+        question = as_utf8(body.question)
         best, near = await asyncio.to_thread(_read, release, head, question, body.k)
         past = [PastQuestion(question=one.text, answer=one.label, score=one.cosine) for one in near]
         given = GivenAnswer(

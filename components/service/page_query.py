@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
+from components.contract.texts import as_utf8
 from components.index.columns import Filters
 
 PLACES = (10, 20, 50)
@@ -46,7 +47,7 @@ def page_query(params: QueryParams, max_characters: int) -> PageQuery:
     if "q" in params and not q:
         errors["q"] = "Type what a customer would type."
     filters = _filters(typed, errors)
-    return PageQuery(_whole(q), _places(params.get("k", "")), typed, filters, errors)
+    return PageQuery(as_utf8(q), _places(params.get("k", "")), typed, filters, errors)
 
 
 def _filters(typed: dict[str, str], errors: dict[str, str]) -> Filters:
@@ -67,8 +68,3 @@ def _number(text: str) -> str:
 
 def _places(text: str) -> int:
     return int(text) if text in map(str, PLACES) else PLACES[0]
-
-
-def _whole(text: str) -> str:
-    """Without halves of surrogate pairs, which no tokenizer takes."""
-    return text.encode("utf-8", "replace").decode()

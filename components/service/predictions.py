@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from components.contract.ports import Request
+from components.contract.texts import as_utf8
 from components.encoder.texts import item_text
 from components.index.columns import Filters
 from components.service.auth import Gatekeeper
@@ -70,7 +71,7 @@ class PredictionRoutes:
             raise ProblemError(404, f"This release answers no task {task[:40]!r}; its tasks: {known}.")
         if not body.text.strip():
             raise ProblemError(422, "text is empty: send at least one character.")
-        text = body.text.encode("utf-8", "replace").decode()
+        text = as_utf8(body.text)
         if head.task.of_queries:
             answer = await self._of_query(release, head, text)
         else:

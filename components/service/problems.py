@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from components.contract.errors import DebutError, StorageError, TrackingError
+from components.contract.texts import as_utf8
 
 ONE, MANY = "<one>", "<many>"
 """Tags of a body that may be one object or a list of them: pydantic puts them between the keys."""
@@ -190,7 +191,7 @@ def _field_error(entry: Mapping[str, Any]) -> FieldError:
 
 def _cut(text: str, length: int) -> str:
     """At most `length` characters, none of them half a surrogate pair, which no JSON body can hold."""
-    return text.encode("utf-8", "replace").decode()[:length]
+    return as_utf8(text)[:length]
 
 
 def _instance(request: HTTPConnection) -> str:

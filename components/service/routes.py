@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from components.contract import ports
+from components.contract.texts import as_utf8
 from components.contract.times import UtcTime
 from components.index.columns import Filters
 from components.index.live import LiveIndex
@@ -147,7 +148,7 @@ class SearchRoutes:
             raise ProblemError(
                 422, f"q has {len(query)} characters; at most {self._max_characters} are searched."
             )
-        return query.encode("utf-8", "replace").decode()
+        return as_utf8(query)
 
     async def _found(self, request: ports.Request, asked: Asked) -> tuple[Found, Release]:
         depth = self._answering.depth(asked.k)

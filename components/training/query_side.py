@@ -12,6 +12,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -76,24 +77,10 @@ def tune_query_side(
         )
     learner = _Learner(pairs, own, items, part, item_vectors, loaded.encode_queries(pairs.queries), settings)
     judged = None if epochs else _Judged.read(split, items, item_vectors, loaded, settings)
-    lines: list[dict[str, Any]] = []
-    best, best_map, best_recall = 0, start, None
-    for epoch, (query_map, loss) in enumerate(learner.epochs(start, epochs or EPOCHS), start=1):
-        recalls = judged.recalls(query_map) if judged else {}
-        recall = stopping_recall({"search": recalls}, "search")
-        seconds = time.perf_counter() - began
-        lines.append(
-            {"kind": "epoch", "step": epoch * learner.steps, "epoch": epoch, "loss": loss, "recall": recall}
-            | {f"search/{name}/recall@10": value for name, value in recalls.items()}
-            | {"seconds": seconds}
-        )
-        if recall is None or best_recall is None or recall > best_recall:
-            best, best_map, best_recall = epoch, query_map, recall
-        elif epoch - best >= settings.patience:
-            break
+    tuned = _tune(learner, judged, start, epochs or EPOCHS, settings.patience)
     shutil.copytree(encoder, out / ENCODER, ignore=shutil.ignore_patterns(QUERY_MAP_FILE))
-    write_query_map(best_map, out / ENCODER)
-    write_bytes(out / METRICS, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    write_query_map(tuned.query_map, out / ENCODER)
+    write_bytes(out / METRICS, "".join(json.dumps(line) + "\n" for line in tuned.lines).encode())
     digest = folder_digest(out / ENCODER, saved_settings(encoder))
     write_description(
         out,
@@ -108,12 +95,43 @@ def tune_query_side(
     return TrainedModel(
         path=out.name,
         encoder_digest=digest,
-        epochs=best,
-        steps=len(lines) * learner.steps,
+        epochs=tuned.epoch,
+        steps=len(tuned.lines) * learner.steps,
         pairs=len(own),
         seconds=time.perf_counter() - began,
-        best_validation_recall=best_recall,
+        best_validation_recall=tuned.recall,
     )
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """The best epoch's map; the last one's where nothing is measured."""
+
+    query_map: QueryMap
+    epoch: int
+    recall: float | None
+    lines: list[dict[str, Any]]
+    """Of the metrics, one per epoch."""
+
+
+def _tune(
+    learner: "_Learner", judged: "_Judged | None", start: QueryMap, epochs: int, patience: int
+) -> _Tuned:
+    began, lines = time.perf_counter(), list[dict[str, Any]]()
+    best, best_map, best_recall = 0, start, None
+    for epoch, (query_map, loss) in enumerate(learner.epochs(start, epochs), start=1):
+        recalls = judged.recalls(query_map) if judged else {}
+        recall = stopping_recall({"search": recalls}, "search")
+        lines.append(
+            {"kind": "epoch", "step": epoch * learner.steps, "epoch": epoch, "loss": loss, "recall": recall}
+            | {f"search/{name}/recall@10": value for name, value in recalls.items()}
+            | {"seconds": time.perf_counter() - began}
+        )
+        if recall is None or best_recall is None or recall > best_recall:
+            best, best_map, best_recall = epoch, query_map, recall
+        elif epoch - best >= patience:
+            break
+    return _Tuned(best_map, best, best_recall, lines)
 
 
 class _Learner:
