@@ -12,6 +12,7 @@ from components.contract.records import Candidate, TrainedModel
 from components.contract.settings import Settings
 from components.encoder.base import base_of_adapter, has_prefix, resolve_base, saved_settings
 from components.release import candidate as candidates
+from components.split.split import learned_until
 from components.training.examples import PreparedExamples
 from components.training.pairs import DRAWN_BY, TrainingPart
 from components.training.spec import TrainingSpec
@@ -30,8 +31,8 @@ class Miner:
     vectors: Path
     """Folder of its catalogue."""
     learned_until: datetime | None = None
-    """Until when the rows were that a warm start's encoder was trained on; None: no warm start, the untrained
-    one, or undated rows."""
+    """Until when the rows were that what a warm start goes on with was trained on – the encoder, or of a
+    query-side update the encoder with its map –; None: no warm start, the untrained one, or undated rows."""
     base: str | None = None
     """base_digest of what a warm start's encoder was once trained from."""
 
@@ -40,10 +41,28 @@ def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
     folder = run.shop.candidates / champion.digest
     vectors = building.encoded_by(run, data, champion, "champion")
     miner = Miner(champion.encoder_digest, folder / "encoder", vectors)
-    if run.shop.settings.training.start != "champion":
+    training = run.shop.settings.training
+    if training.start != "champion":
         return miner
     fingerprint = candidates.load_fingerprint(folder)
-    return replace(miner, learned_until=fingerprint.learned_until, base=fingerprint.base_digest)
+    if training.method == "query_side":
+        return replace(miner, learned_until=fingerprint.learned_until, base=fingerprint.base_digest)
+    until = fingerprint.encoder_learned_until
+    require_unseen_validation(until, learned_until(data.split))
+    return replace(miner, learned_until=until, base=fingerprint.base_digest)
+
+
+def require_unseen_validation(learned: datetime | None, validation: datetime | None) -> None:
+    """learned: until when the rows were that a warm start's encoder knows; validation: where the window
+    begins on which its epochs and the retrieval plan are chosen. Raises ConfigError where it knows rows of
+    that."""
+    if learned is not None and validation is not None and learned > validation:
+        raise ConfigError(
+            f"training.start is champion, but the champion was trained on rows up to {learned:%Y-%m-%d}, "
+            f"past {validation:%Y-%m-%d}, where the validation window begins, on which epochs and retrieval "
+            f"plan are chosen. Set training.start: base, or for warm starts retrain once from the base with "
+            f"split.refit_on_validation: false and leave it so."
+        )
 
 
 def current_miner(run: Run, data: Data) -> Miner:

@@ -32,6 +32,8 @@ class Fingerprint(Record):
     """Version 0: the untrained encoder."""
     starts_cutoff: datetime | None = None
     """The latest T of the encoders it was trained from, where that is later than its own."""
+    encoder_until: datetime | None = None
+    """Of a query-side update: where the training rows of its encoder, which it left as it was, end."""
 
     def after(self, start: "Fingerprint") -> "Fingerprint":
         """The same of a training that began with the encoder of `start`, whose rows it has learned, too."""
@@ -40,7 +42,10 @@ class Fingerprint(Record):
         later = [
             one for one in (start.cutoff, start.starts_cutoff) if one and self.cutoff and one > self.cutoff
         ]
-        return self.model_copy(update=update | {"starts_cutoff": max(later, default=None)})
+        update["starts_cutoff"] = max(later, default=None)
+        if self._of_queries:
+            update["encoder_until"] = start.encoder_learned_until
+        return self.model_copy(update=update)
 
     @property
     def has_learned_parts(self) -> bool:
@@ -55,6 +60,15 @@ class Fingerprint(Record):
         if self.baseline or self.cutoff is None or split.refit_on_validation:
             return None if self.baseline else self.cutoff
         return self.cutoff - timedelta(days=split.validation_window_days or split.judge_window_days)
+
+    @property
+    def encoder_learned_until(self) -> datetime | None:
+        """Where the training rows of its encoder end, which a query-side update did not train."""
+        return self.encoder_until if self._of_queries else self.learned_until
+
+    @property
+    def _of_queries(self) -> bool:
+        return not self.baseline and self.settings.get("training", {}).get("method") == "query_side"
 
 
 def overlap(

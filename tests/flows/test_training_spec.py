@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from components.encoder.base import ADAPTER_CONFIG
 from components.encoder.transformer import TransformerEncoder
 from flows.run import Run
 from flows.shop import Shop
-from flows.training_spec import Miner, start_of
+from flows.training_spec import Miner, require_unseen_validation, start_of
 
 
 @pytest.fixture
@@ -57,6 +58,15 @@ def test_a_champion_of_another_base_is_no_start(settings: Settings, miner: Miner
     """However alike their names."""
     with pytest.raises(ConfigError, match=r"made with another encoder\.name: retrain once with"):
         start_of(_run(settings, tmp_path), _warm(settings), replace(miner, base="of another"))
+
+
+def test_a_validation_window_that_the_champion_knows_chooses_nothing() -> None:
+    """As after a refit on it, or where the window was made longer."""
+    march, april = datetime(2026, 3, 1), datetime(2026, 4, 1)
+    for learned, validation in ((march, march), (march, april), (None, march), (april, None)):
+        require_unseen_validation(learned, validation)
+    with pytest.raises(ConfigError, match="rows up to 2026-04-01, past 2026-03-01, where the validation"):
+        require_unseen_validation(april, march)
 
 
 @pytest.mark.parametrize("changes", [{"pooling": "cls"}, {"item_fields": ("title", "brand")}])

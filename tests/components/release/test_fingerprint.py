@@ -98,6 +98,25 @@ def test_a_candidate_knows_until_when_it_was_trained(
     assert fingerprint.learned_until == until
 
 
+def test_a_query_side_update_leaves_what_its_encoder_knows(fingerprint: Fingerprint) -> None:
+    """A warm start from it goes on where its encoder stopped, not where its map did; two in turn, too, and of
+    version 0 the encoder was never trained."""
+
+    def at(month: int, method: str) -> Fingerprint:
+        settings = {"training": {"method": method}, "split": {"refit_on_validation": True}}
+        return fingerprint.model_copy(
+            update={"baseline": False, "cutoff": datetime(2026, month, 1), "settings": settings}
+        )
+
+    once = at(4, "query_side").after(at(3, "full"))
+    twice = at(5, "query_side").after(once)
+    assert [one.encoder_learned_until for one in (once, twice)] == [datetime(2026, 3, 1)] * 2
+    assert twice.learned_until == datetime(2026, 5, 1)
+    assert at(6, "full").after(twice).encoder_learned_until == datetime(2026, 6, 1)
+    version_0 = fingerprint.model_copy(update={"baseline": True, "cutoff": datetime(2026, 3, 1)})
+    assert at(4, "query_side").after(version_0).encoder_learned_until is None
+
+
 def test_a_warm_start_has_learned_what_its_champion_learned(fingerprint):
     """An item that the champion was trained on is no new one for its successor either."""
     champion = trained(fingerprint, None, ["q"], ["i"])
