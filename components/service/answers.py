@@ -8,18 +8,19 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 
+from components.contract.ports import Vectors
 from components.contract.serving import ServingSettings
 from components.contract.texts import as_utf8
 from components.service.auth import Gatekeeper
 from components.service.completions import CompletionError, completed
 from components.service.metrics import Metrics
-from components.service.predictions import composed, found_items
+from components.service.predictions import composed, found_items, query_vectors
 from components.service.problems import ProblemError, body_responses, responses
 from components.service.request_checks import json_body, known_parameters
 from components.service.routes import RELEASE_HEADER
 from components.service.schemas import MOST_CHARACTERS, Body, FoundItem
 from components.service.serving import Release, Serving
-from components.tasks.heads import ClassAnswer, Head, Past, encoded, prompted
+from components.tasks.heads import ClassAnswer, Head, Past, prompted
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +91,12 @@ class AnswerRoutes:
         if not body.question.strip():
             raise ProblemError(422, "question is empty: send at least one character.")
         question = as_utf8(body.question)
-        best, near = await asyncio.to_thread(_read, release, head, question, body.k)
+        text = prompted(head.task, question)
+        if head.task.of_queries:
+            vectors = await query_vectors(self._serving, release, text, "question", self._max_characters)
+        else:
+            vectors = await asyncio.to_thread(release.index.encoder.encode_items, [text])
+        best, near = await asyncio.to_thread(_read, head, vectors, body.k)
         past = [PastQuestion(question=one.text, answer=one.label, score=one.cosine) for one in near]
         given = GivenAnswer(
             release=release.digest,
@@ -136,8 +142,7 @@ class AnswerRoutes:
         return given.model_copy(update=changes)
 
 
-def _read(release: Release, head: Head, question: str, most: int) -> tuple[ClassAnswer, list[Past]]:
-    vectors = encoded(head.task, release.index.encoder, [prompted(head.task, question)])
+def _read(head: Head, vectors: Vectors, most: int) -> tuple[ClassAnswer, list[Past]]:
     [answer] = head.answers(vectors)
     assert isinstance(answer, ClassAnswer)  # what a nearest head gives
     return answer, head.past(vectors[0], most)

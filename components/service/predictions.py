@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
 
-from components.contract.ports import Request
+from components.contract.ports import Request, Vectors
 from components.contract.texts import as_utf8
 from components.encoder.texts import item_text
 from components.index.columns import Filters
@@ -73,7 +73,8 @@ class PredictionRoutes:
             raise ProblemError(422, "text is empty: send at least one character.")
         text = as_utf8(body.text)
         if head.task.of_queries:
-            answer = await self._of_query(release, head, text)
+            vectors = await query_vectors(self._serving, release, text, "text", self._max_characters)
+            [answer] = head.answers(vectors)
         else:
             [answer] = await asyncio.to_thread(_answers, release, [head], [prompted(head.task, text)])
         given = Prediction(release=release.digest, prediction=answer)
@@ -82,22 +83,20 @@ class PredictionRoutes:
             given.composed = composed(head, given.items)
         return given
 
-    async def _of_query(self, release: Release, head: Head, text: str) -> Answer:
-        if len(text) > self._max_characters:
-            raise ProblemError(
-                422, f"text has {len(text)} characters; at most {self._max_characters} of a query are read."
-            )
-        # In the index thread, the only one that asks the cache of queries.
-        encoder = release.index.encoder
-        vectors = self._serving.run(lambda: encoder.encode_queries([text]))
-        [answer] = head.answers(await asyncio.wrap_future(vectors))
-        return answer
-
 
 def composed(head: Head, items: Sequence[FoundItem]) -> str | None:
     """What the task says where it abstains; None where it says nothing, or nothing was found."""
     titles = "; ".join(item.title for item in items)
     return head.task.otherwise.replace("{items}", titles) if head.task.otherwise and titles else None
+
+
+async def query_vectors(serving: Serving, release: Release, text: str, name: str, most: int) -> Vectors:
+    """(1, d) of a query. Raises 422 where `name` has more than `most` characters, as search does."""
+    if len(text) > most:
+        raise ProblemError(422, f"{name} has {len(text)} characters; at most {most} of a query are read.")
+    # In the index thread, the only one that asks the cache of queries.
+    encoder = release.index.encoder
+    return await asyncio.wrap_future(serving.run(lambda: encoder.encode_queries([text])))
 
 
 async def found_items(serving: Serving, text: str) -> list[FoundItem]:

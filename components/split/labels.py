@@ -50,7 +50,8 @@ def read_test(split: Path, labels: Labels | None = None) -> dict[Entrance, Judge
 
 def with_labels(judged: JudgedSet, rows: pl.DataFrame, listed: set[str], labels: Labels) -> JudgedSet:
     """The set with those `rows` (SCHEMA) that are about its requests and listed items. A judgement of the
-    shop's own stays where there is one."""
+    shop's own stays where there is one, and so does whether condensed lists can be told: a few labels do not
+    make a shop that is judged on clicks one whose lists are."""
     grades = {name: dict(own) for name, own in judged.judged.items()}
     relevant = {name: set(own) for name, own in judged.relevant.items()}
     for request_id, item_id, grade in rows.select(*SCHEMA).iter_rows():
@@ -59,12 +60,8 @@ def with_labels(judged: JudgedSet, rows: pl.DataFrame, listed: set[str], labels:
         grades[request_id][item_id] = grade
         if grade >= labels.relevant_grade:
             relevant[request_id].add(item_id)
-    return replace(
-        judged,
-        judged=grades,
-        relevant={name: frozenset(items) for name, items in relevant.items()},
-        has_nonrelevant=any(grades[name].keys() - items for name, items in relevant.items()),
-    )
+    found = {name: frozenset(items) for name, items in relevant.items()}
+    return replace(judged, judged=grades, relevant=found)
 
 
 def stored(path: Path) -> pl.DataFrame:

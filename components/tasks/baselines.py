@@ -23,6 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from components.contract.task import Task
 from components.tasks.coding import on_scale
 from components.tasks.folds import FEW_ROWS, FOLDS, folds_of
+from components.tasks.heads import MOST_CELLS
 from components.tasks.words import TF_IDF, Words
 
 MANY_CLASSES = 500
@@ -51,7 +52,12 @@ def baseline_answers(task: Task, train: pl.DataFrame, texts: Sequence[str], best
             counts, fitted = _fitted(task, neighbours, known, targets)
         else:
             counts, fitted = _fitted(task, _logistic(task), known, targets, MOST_OF_BASELINE // classes)
-        order = np.argsort(-fitted.predict_proba(counts.transform(texts)), axis=1, kind="stable")[:, :best]
+        counted, step = counts.transform(texts), max(1, MOST_CELLS // classes)
+        orders = []
+        for start in range(0, len(texts), step):
+            probabilities = fitted.predict_proba(counted[start : start + step])
+            orders.append(np.argsort(-probabilities, axis=1, kind="stable")[:, :best])
+        order = np.concatenate(orders)
         return np.asarray(np.asarray(fitted.classes_, dtype=object)[order])
     counts, fitted = _fitted(task, Ridge(), known, on_scale(task, targets))
     found = np.asarray(fitted.predict(counts.transform(texts)))

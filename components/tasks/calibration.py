@@ -1,5 +1,6 @@
 """A head's probabilities, interval and threshold, by rows that it was not fitted on."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,11 +11,12 @@ from scipy.special import log_softmax
 
 from components.contract.ports import Vectors
 from components.tasks.coding import Coding, Floats, on_scale
-from components.tasks.heads import Head
+from components.tasks.heads import Head, most_rows, softmax
 
 TEMPERATURES = (0.02, 20.0)
 """A nearest head's cosines are its logits: by a lower one those 0.2 apart would all be certain, whoever is
 right, and no threshold could tell them apart."""
+logger = logging.getLogger(__name__)
 NEVER = 2.0
 """A threshold that no probability reaches."""
 
@@ -25,8 +27,12 @@ def calibrated(
     targets: Sequence[str | float],
     texts: Sequence[str] = (),
     is_new: Sequence[bool] = (),
+    left_out: tuple[Floats, NDArray[np.int64]] | None = None,
 ) -> Head:
-    """The head with its temperature, or its interval's width, by n rows that it was not fitted on.
+    """The head with its temperature, or its interval's width, by n rows that it was not fitted on; of a
+    classification also by outputs and codes of rows that were left out of such fits, where n is small: two
+    right answers would make every answer certain. (Where the encoder was trained on them they are told more
+    surely than others.)
 
     Temperature: Guo et al. 2017, "On calibration of modern neural networks", section 4.2. Interval: split
     conformal prediction (Lei et al. 2018, "Distribution-free predictive inference for regression", section
@@ -43,13 +49,22 @@ def calibrated(
             widths.append(_conformal(new, head.task.coverage))
         return replace(head, half_width=max((one for one in widths if one is not None), default=None))
     codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
+    drawn = np.sort(np.random.default_rng(0).permutation(len(codes))[: most_rows(head)])
+    outputs = head.outputs(vectors[drawn], [texts[row] for row in drawn] if len(texts) else ())
+    codes = codes[drawn]
+    if left_out is not None:
+        outputs, codes = np.concatenate([outputs, left_out[0]]), np.concatenate([codes, left_out[1]])
+    if len(codes) < head.task.policy.min_rows:
+        logger.warning(
+            "task %s: %d labelled rows are few to calibrate by; its probabilities are rough",
+            *(head.task.name, len(codes)),
+        )
     known = codes >= 0
     if known.any():
-        outputs = head.outputs(vectors, texts)
         head = replace(head, temperature=_temperature(outputs[known], codes[known]))
     if head.task.precision is not None:
-        probabilities = head.probabilities(vectors, texts)
-        head = replace(head, threshold=threshold_of(probabilities, codes, head.task.precision))
+        threshold = threshold_of(softmax(outputs / head.temperature), codes, head.task.precision)
+        head = replace(head, threshold=threshold)
     return head
 
 

@@ -25,7 +25,7 @@ from components.tasks.calibration import calibrated, threshold_of
 from components.tasks.coding import Coding, Floats, on_scale
 from components.tasks.folds import FEW_ROWS, Folds, folds_of
 from components.tasks.heads import Head, encoded
-from components.tasks.left_out import write_left_out
+from components.tasks.left_out import left_out_outputs, write_left_out
 from components.tasks.modules import TaskHead
 from components.tasks.rows import read_rows, read_unlabelled
 from components.tasks.words import mixed
@@ -62,30 +62,32 @@ def fit_heads(tasks: Sequence[Task], rows: Path, learn: Encoder, serve: Encoder,
         of_held = encoded(task, serve, held_texts)
         head = with_words(head, train[task.name], held, of_held)
         is_new = held.get_column("is_new").to_list()
-        head = calibrated(head, of_held, held_targets, held_texts, is_new)
+        relearn = partial(_relearned, head, own, targets, texts, others)
+        left_out = None
+        if len(held) < task.policy.min_rows and task.head != "regression":
+            left_out = left_out_outputs(head, own, targets, texts, relearn)
+        head = calibrated(head, of_held, held_targets, held_texts, is_new, left_out)
         head.save(out / task.name)
         if task.opinions:
-            refit = partial(_refitted, head, own, targets, texts, others)
-            write_left_out(head, own, texts, refit, out / task.name)
+            write_left_out(head, own, texts, relearn, out / task.name)
 
 
-def _refitted(
+def _relearned(
     head: Head,
     vectors: Vectors,
     targets: Sequence[str | float],
     texts: Sequence[str],
     unlabelled: Vectors,
     rows: NDArray[np.int64],
-) -> Head | None:
-    """The head with what it learned learned from these rows alone, calibrated as it is."""
+) -> Head:
+    """The head that these rows alone make, with the penalty and the words' strength and share that all chose;
+    not calibrated."""
     some_targets, some_texts = [targets[row] for row in rows], [texts[row] for row in rows]
     other = fit_head(
         head.task, vectors[rows], some_targets, some_texts, unlabelled=unlabelled, penalty=head.penalty
     )
-    if other.labels != head.labels:
-        return None
     words = head.words and fit_words(head.task, some_texts, some_targets, head.words.strength)
-    return replace(head, weights=other.weights, bias=other.bias, words=words)
+    return replace(other, words=words, words_share=head.words_share)
 
 
 class _Vectors:

@@ -32,6 +32,8 @@ from components.tasks.words import Words, mixed
 
 WEIGHTS, DESCRIPTION = "head.safetensors", "head.json"
 ALTERNATIVES = 3
+MOST_CELLS = 20_000_000
+"""Of (texts, rows) numbers at a time: 160 MB."""
 
 
 class Label(Record):
@@ -244,6 +246,11 @@ class Head:
         if misfit := head._misfit():
             raise DataError(f"{folder}: its files do not fit each other ({misfit}); build it again.")
         return head
+
+
+def most_rows(head: Head) -> int:
+    """So many texts are answered at a time: all of them by a nearest of many rows would not fit in memory."""
+    return max(1, MOST_CELLS // max(len(head.weights), len(head.bias)))
 
 
 def open_heads(folder: Path) -> dict[str, Head]:

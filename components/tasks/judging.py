@@ -9,11 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from components.contract.ports import Encoder
+from components.contract.ports import Encoder, Vectors
 from components.contract.task import Task
 from components.split.judged import JUDGE
 from components.tasks.baselines import baseline_answers, constant_answer
-from components.tasks.heads import Head, encoded, same_question
+from components.tasks.coding import Floats
+from components.tasks.heads import Head, encoded, most_rows, same_question
 from components.tasks.rows import read_rows
 
 BEST = 5
@@ -41,12 +42,22 @@ def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
     if head.task.head == "regression":
         value, low, high = head.values(vectors, texts)
         return known.with_columns(answer=pl.Series(value), low=pl.Series(low), high=pl.Series(high))
-    probabilities = head.probabilities(vectors, texts)
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :BEST]
-    probability = probabilities.max(axis=1)
+    best, probability = _best(head, vectors, texts)
     return _with_answers(known, np.asarray(head.labels, dtype=object)[best]).with_columns(
         probability=pl.Series(probability), abstained=pl.Series(probability < head.threshold)
     )
+
+
+def _best(head: Head, vectors: Vectors, texts: list[str]) -> tuple[NDArray[np.int64], Floats]:
+    """(n, BEST or fewer) label numbers, most probable first, and (n,) the first one's probability."""
+    count, step = min(BEST, len(head.labels)), most_rows(head)
+    best, probability = np.zeros((len(texts), count), dtype=np.int64), np.zeros(len(texts))
+    for start in range(0, len(texts), step):
+        rows = slice(start, start + step)
+        probabilities = head.probabilities(vectors[rows], texts[rows])
+        best[rows] = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+        probability[rows] = probabilities.max(axis=1)
+    return best, probability
 
 
 def _with_answers(known: pl.DataFrame, best: NDArray[Any]) -> pl.DataFrame:

@@ -10,6 +10,7 @@ Legend of shapes: n texts, d dimensions, k labels.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from components.contract.digests import sha256_bytes
 from components.contract.files import disk_errors
 from components.contract.ports import Encoder, Vectors
-from components.tasks.coding import Floats
+from components.tasks.coding import Coding, Floats
 from components.tasks.folds import folds_of
 from components.tasks.heads import Head, prompted
 
@@ -27,16 +28,36 @@ FILE = "left_out.parquet"
 LeftOut = Mapping[str, Sequence[float]]
 """Probabilities (k,) by the key of a text."""
 logger = logging.getLogger(__name__)
-Refit = Callable[[NDArray[np.int64]], Head | None]
-"""Rows → the head as it would be, had it learned these alone; None where they do not have all its labels."""
+Relearn = Callable[[NDArray[np.int64]], Head]
+"""Rows → the head that they alone would make; it may have fewer labels, and is not calibrated."""
 
 
-def write_left_out(head: Head, vectors: Vectors, texts: Sequence[str], refit: Refit, folder: Path) -> None:
+def left_out_outputs(
+    head: Head, vectors: Vectors, targets: Sequence[str | float], texts: Sequence[str], relearn: Relearn
+) -> tuple[Floats, NDArray[np.int64]]:
+    """(n, k) outputs to the n training rows, −inf for a label that the head of the other folds does not have,
+    and (n,) codes of their targets, -1 where that is such a label."""
+    codes = Coding(labels=head.labels).encode(head.task, targets).astype(np.int64)
+    outputs = np.full((len(texts), len(head.labels)), -np.inf)
+    place = {label: column for column, label in enumerate(head.labels)}
+    for kept, held in folds_of(texts, 0) if len(texts) > 1 else ():
+        other = relearn(kept)
+        columns = np.asarray([place[label] for label in other.labels], dtype=np.int64)
+        outputs[np.ix_(held, columns)] = other.outputs(vectors[held], [texts[row] for row in held])
+    unknown = np.isneginf(outputs[np.arange(len(codes)), codes])
+    return outputs, np.where(unknown, -1, codes)
+
+
+def write_left_out(
+    head: Head, vectors: Vectors, texts: Sequence[str], relearn: Relearn, folder: Path
+) -> None:
     """vectors: (n, d) of the n training texts, in folds: each is answered by a head that learned the other
-    folds. One whose fold cannot be left out is not written."""
+    folds, calibrated as this one. One without whose fold there is a label less is not written."""
     probabilities = np.full((len(texts), len(head.labels)), np.nan)
     for kept, held in folds_of(texts, 0):
-        if (other := refit(kept)) is not None:
+        other = relearn(kept)
+        if other.labels == head.labels:
+            other = replace(other, temperature=head.temperature)
             probabilities[held] = other.probabilities(vectors[held], [texts[row] for row in held])
     rows = pl.DataFrame({"text": [_key(text) for text in texts], "probabilities": probabilities.tolist()})
     rows = rows.cast({"probabilities": pl.List(pl.Float32)})

@@ -80,7 +80,8 @@ def endpoint() -> Iterator[Endpoint]:
 def releases(
     make_candidate: Callable[..., str], make_releases: Any, candidates: Path, tmp_path_factory: Any
 ) -> dict[str, Any]:
-    """Two shops: one whose head answers all it is asked, one whose head abstains from everything."""
+    """Three shops: one whose head answers all it is asked, one whose head abstains from everything, and one
+    whose questions are queries."""
     plan = RetrievalPlan(inference="onnx-int8")
     plain = open_candidate(candidates / make_candidate(TITLES, plan), "plain")
     vectors = plain.encoder.encode_items(list(QUESTIONS))
@@ -91,6 +92,11 @@ def releases(
         calibrated(head, vectors, truth).save(folder / "answer")
         found[name] = make_releases()
         found[name].promote(make_candidate(TITLES, plan, heads=folder))
+    folder, asked = tmp_path_factory.mktemp("queries"), ANSWER.model_copy(update={"text": ("query",)})
+    vectors = plain.encoder.encode_queries(list(QUESTIONS))
+    fit_head(asked, vectors, list(QUESTIONS.values()), list(QUESTIONS)).save(folder / "answer")
+    found["queries"] = make_releases()
+    found["queries"].promote(make_candidate(TITLES, plan, heads=folder))
     return found
 
 
@@ -115,6 +121,15 @@ def test_a_known_question_gets_its_past_answer_with_score_and_source(ask: Any) -
     assert answer["past"][0] == answer["source"] and len(answer["past"]) == 2
     assert answer["past"][0]["score"] >= answer["past"][1]["score"]
     assert 0 < answer["probability"] <= 1 and answer["items"] == [] and answer["problem"] is None
+
+
+def test_questions_that_are_queries_are_read_as_search_reads_them(ask: Any) -> None:
+    """By the same thread, and no longer ones."""
+    answer = ask("queries", {"question": "where is the chair"}).json()
+    assert answer["answer"] == "Parcels take four days."
+    assert answer["source"]["score"] == pytest.approx(1.0, abs=0.02)
+    refused = ask("queries", {"question": "chair " * 1_000})
+    assert refused.status_code == 422 and "question has 6000 characters; at most" in refused.text
 
 
 def test_an_unsure_question_is_composed_by_the_template(ask: Any) -> None:

@@ -56,6 +56,18 @@ def test_the_judge_reads_labels_beside_the_shops_judgements(tmp_path: Path, spli
     assert "i4" not in without.judged["oak lamp"]
 
 
+def test_a_label_makes_no_lists_that_can_be_condensed(tmp_path: Path, split: Path) -> None:
+    """Of a shop that is judged on clicks: one pair that somebody called not relevant says nothing of all
+    others' unjudged ones."""
+    file = split / "test" / "judgements.parquet"
+    pl.read_parquet(file).filter("relevant").write_parquet(file)
+    path = answers(tmp_path, HEAD + "oak lamp,i4,0\n")
+    labels = Labels(tmp_path / "labels.parquet", relevant_grade=1.0)
+    store(read_answers(path, split, QualitySettings()), labels.path)
+    found = read_test(split, labels)["search"]
+    assert found.judged["oak lamp"]["i4"] == 0.0 and not found.has_nonrelevant
+
+
 def test_a_label_never_replaces_the_shops_judgement_nor_names_what_is_gone(
     tmp_path: Path, split: Path
 ) -> None:

@@ -18,7 +18,7 @@ from components.tasks.fit import fit_head
 from components.tasks.folds import folds_of
 from components.tasks.heads import ClassAnswer, Head, ValueAnswer, open_heads, prompted, same_question
 from components.tasks.modules import TaskHead
-from tests.components.tasks.conftest import task, unit
+from tests.components.tasks.conftest import answered, clouds, task, unit
 
 
 def noisy_classes(vectors: Vectors, seed: int) -> list[str]:
@@ -160,18 +160,6 @@ def test_a_head_whose_files_do_not_fit_each_other_is_refused(
     replace(head, **changes).save(tmp_path / kind)
     with pytest.raises(DataError, match=f"{kind}: its files do not fit each other .*{said}"):
         Head.load(tmp_path / kind)
-
-
-def clouds(count: int, seed: int, classes: str = "abcd") -> tuple[Vectors, list[str]]:
-    """Unit vectors about four of sixteen axes, as many of each, and the names of the axes."""
-    rng = np.random.default_rng(seed)
-    numbers = rng.permutation(["abcd".index(classes[row % len(classes)]) for row in range(count)])
-    vectors = (np.eye(16)[numbers] + rng.normal(scale=0.35, size=(count, 16))).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), [list("abcd")[one] for one in numbers]
-
-
-def answered(head: Head, vectors: Vectors) -> Any:
-    return np.asarray(head.labels)[head.outputs(vectors).argmax(axis=1)]
 
 
 def test_texts_without_a_label_make_a_head_of_few_labels_better() -> None:
