@@ -82,33 +82,38 @@ def epoch_plan(examples: Examples, settings: TrainingSettings, epoch: int, ranks
     each time.
     """
     rng = np.random.default_rng((_ORDER, settings.seed, epoch))
-    tokens = _tokens(examples)
     steps: list[Integers] = []
     for kind in np.unique(examples.kinds):
         order = rng.permutation(np.flatnonzero(examples.kinds == kind))
         bounds = np.cumsum([0, *_step_sizes(len(order), settings, ranks)])
-        steps += [_dealt(order[start:end], tokens, ranks) for start, end in pairwise(bounds)]
+        steps += [_dealt(examples, order[start:end], ranks) for start, end in pairwise(bounds)]
     return [steps[number] for number in rng.permutation(len(steps))]
 
 
-def _tokens(examples: Examples) -> Integers:
-    """(p,) of each pair's items, and of its query where it has one."""
-    of_item, of_query = examples.item_tokens.lengths, examples.query_tokens.lengths
-    items = np.column_stack([examples.positives, examples.negatives])
-    tokens = np.where(items < 0, 0, of_item[items]).sum(axis=1)
-    searched = examples.anchors < len(of_query)
-    tokens[searched] += of_query[examples.anchors[searched]]
-    return np.asarray(tokens, dtype=np.int64)
-
-
-def _dealt(pairs: Integers, tokens: Integers, ranks: int) -> Integers:
+def _dealt(examples: Examples, pairs: Integers, ranks: int) -> Integers:
     """A step's pairs in an order whose equal shards have about as many tokens, since a step takes as long as
     its longest shard: from the longest pair on, dealt to the ranks there and back."""
     if ranks == 1:
         return pairs
-    table = pairs[np.argsort(-tokens[pairs], kind="stable")].reshape(-1, ranks)
+    table = pairs[np.argsort(-_tokens(examples, pairs), kind="stable")].reshape(-1, ranks)
     table[1::2] = table[1::2, ::-1]
     return table.T.ravel()
+
+
+def _tokens(examples: Examples, pairs: Integers) -> Integers:
+    """(b,) of all that is encoded for each pair: a text that two of them share counts twice."""
+    of_item, of_query = examples.item_tokens.lengths, examples.query_tokens.lengths
+    anchors = examples.anchors[pairs]
+    if anchors.max(initial=-1) < len(of_query):
+        asked = of_query[anchors]
+    else:
+        histories = examples.histories.take(anchors - len(of_query))
+        before = np.concatenate([[0], np.cumsum(of_item[histories.values])])
+        asked = np.diff(before[histories.offsets])
+    items = np.column_stack(
+        [getattr(examples, name)[pairs] for name in ("positives", "negatives", "candidates")]
+    )
+    return np.asarray(asked + np.where(items < 0, 0, of_item[items]).sum(axis=1), dtype=np.int64)
 
 
 def _step_sizes(pairs: int, settings: TrainingSettings, ranks: int) -> list[int]:

@@ -36,4 +36,4 @@ def replace_dropout(model: torch.nn.Module) -> None:
     for module in model.modules():
         for name, child in module.named_children():
             if type(child) is torch.nn.Dropout:
-                setattr(module, name, Dropout(child.p))
+                setattr(module, name, Dropout(child.p).train(child.training))

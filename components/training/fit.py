@@ -114,7 +114,8 @@ def trainer_of(
         accelerator=device,
         devices=ranks // nodes,
         num_nodes=nodes,
-        # gloo on CPUs, nccl on GPUs
+        # gloo on CPUs, nccl on GPUs. Gradients lie in what is sent: a copy less, 0.3 GB of MiniLM's two
+        # ranks.
         strategy=DDPStrategy(gradient_as_bucket_view=True) if ranks > 1 else "auto",
         precision=precision.lightning,
         max_epochs=1,  # one pass over all steps, see callbacks.py

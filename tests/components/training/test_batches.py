@@ -13,6 +13,7 @@ from components.contract.learning import AugmentSettings, TrainingSettings
 from components.training.batches import (
     Batch,
     Step,
+    _tokens,
     epoch_noise,
     epoch_plan,
     log_expected,
@@ -175,7 +176,8 @@ def test_ranks_have_about_as_many_tokens() -> None:
     examples = replace(
         _examples(0, 80, 0),
         item_tokens=Ragged.of([list(range(length)) for length in rng.integers(1, 60, 12)]),
-        negatives=np.full((80, 0), -1),
+        negatives=np.empty((80, 0), dtype=np.int64),
+        candidates=np.empty((80, 0), dtype=np.int64),
     )
     lengths = examples.item_tokens.lengths[examples.positives]
     lengths = lengths + examples.query_tokens.lengths[examples.anchors]
@@ -186,6 +188,23 @@ def test_ranks_have_about_as_many_tokens() -> None:
 
     dealt = differences(epoch_plan(examples, _settings(), 0, 2))
     assert dealt < differences(epoch_plan(examples, _settings(), 0, 1)) / 3
+
+
+def test_all_that_a_pair_has_encoded_is_counted() -> None:
+    """Queries, or the items of a history; positives, and hard negatives and the teacher's candidates that are
+    there."""
+    examples = replace(_examples(), item_tokens=Ragged.of([[7] * (item + 1) for item in range(12)]))
+    queries = len(examples.query_tokens)
+    for pairs in epoch_plan(examples, _settings(), 0, 2):
+        for pair, tokens in zip(pairs, _tokens(examples, pairs), strict=True):
+            anchor = examples.anchors[pair]
+            items = [examples.positives[pair], *examples.negatives[pair], *examples.candidates[pair]]
+            asked = 0
+            if anchor < queries:
+                asked = len(examples.query_tokens[anchor])
+            else:
+                items += examples.histories[anchor - queries].tolist()
+            assert tokens == asked + sum(item + 1 for item in items if item >= 0)
 
 
 def test_candidates_stand_beside_their_scores() -> None:

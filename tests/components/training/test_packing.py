@@ -73,13 +73,46 @@ def test_attention_with_dropout_is_that_without_but_for_the_zeros(
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
 
 
-def test_causal_attention_is_left_to_torch(tiny_decoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("causal", "asked", "key_heads", "share", "ours"),
+    [
+        (False, None, 4, 0.1, True),
+        (True, False, 4, 0.1, True),
+        (True, None, 4, 0.1, False),
+        (False, True, 4, 0.1, False),
+        (False, None, 2, 0.1, False),
+        (False, None, 4, 0.0, False),
+    ],
+)
+def test_what_looks_back_alone_or_shares_keys_is_left_to_torch(
+    causal: bool, asked: bool | None, key_heads: int, share: float, ours: bool
+) -> None:
+    """And what drops nothing; a call's own word on causality counts before the module's."""
+    attention = torch.nn.Module()
+    attention.is_causal = causal  # type: ignore[assignment]
+    query, key = torch.zeros(1, 4, 9, 8), torch.zeros(1, key_heads, 9, 8)
+    assert packing._drops(attention, query, key, {"dropout": share, "is_causal": asked}) == ours
+
+
+def test_scores_stay_fp32_under_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large logits bf16 ones would be off by three times as much."""
+    monkeypatch.setattr(packing, "dropped", lambda weights, _share: weights)
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(20, 4, 30, 32).bfloat16() for _ in range(3))
+    query = query * 4
+    exact = torch.nn.functional.scaled_dot_product_attention(*(part.double() for part in (query, key, value)))
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = packing._attend_dropping(torch.nn.Module(), query, key, value, None, dropout=0.1)
+    assert found.dtype == torch.bfloat16
+    assert (found.transpose(1, 2) - exact).norm() / exact.norm() < 0.0025
+
+
+def test_a_decoder_drops_too(tiny_decoder: Path) -> None:
     encoder = TransformerEncoder.load(tiny_decoder, EncoderSettings(max_length=24, pooling="last_token"))
     ContrastiveModule(encoder, TrainingSettings(dropout=0.25), 1)
-    monkeypatch.setattr(packing, "dropped", lambda *_: pytest.fail("its weights look ahead"))
     torch.manual_seed(0)
     first = packed_vectors(encoder, TEXTS)
-    assert not torch.equal(first, packed_vectors(encoder, TEXTS))  # there is dropout
+    assert not torch.equal(first, packed_vectors(encoder, TEXTS))
 
 
 def test_a_model_that_counts_positions_itself_is_padded(tmp_path: Path, tiny_encoder: Path) -> None:
