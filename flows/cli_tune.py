@@ -13,7 +13,11 @@ from flows.shop import Shop
 
 def tune(
     minutes: Annotated[
-        float, typer.Option(help="Budget of this call; what runs then goes on with the next.")
+        float,
+        typer.Option(
+            help="Budget of this call; what runs then goes on with the next. Preparing data and examples "
+            "counts, but is not cut short."
+        ),
     ],
     config: Config = "debut.yaml",
     root: Root = None,

@@ -21,6 +21,9 @@ from components.training.written import SEARCHES
 from flows import building, console, training_stages
 from flows.run import Data, Run
 
+WRITTEN_BY = {"written_queries", "written_below", "written_items", "round_trip", "writer"}
+"""Of the section augment: what written queries depend on."""
+
 
 @dataclass(frozen=True)
 class Miner:
@@ -238,7 +241,7 @@ def _written(run: Run, data: Data, settings: Settings, champion: Miner, part: Tr
     counts, folder = run.cached(
         training_stages.write_queries,
         "written",
-        [*of, champion.digest, augment],
+        [*of, champion.digest, augment.model_dump(mode="json", include=WRITTEN_BY)],
         writer=writer,
         split_folder=data.split,
         encoder=champion.encoder,

@@ -17,7 +17,7 @@ from components.encoder.transformer import TransformerEncoder
 from components.encoder.variants import save_average, save_damaged
 from components.index.vectors import read_vectors
 from components.training.examples import DESCRIPTION, PreparedExamples
-from components.training.launch import train
+from components.training.launch import gpus_held, train
 from components.training.pairs import TrainingPart
 from components.training.prepare import prepare_examples
 from components.training.query_side import tune_query_side
@@ -103,7 +103,7 @@ def write_queries(
 @task(name="train the teacher")
 def train_cross_encoder(folder: Path, split_folder: Path, settings: Settings, part: TrainingPart) -> str:
     base, encoder = resolve_base(settings.encoder), settings.encoder
-    with stage_folder(folder) as out, Meter(out / USAGE):
+    with stage_folder(folder) as out, Meter(out / USAGE, gpus=gpus_held(1)):
         train_teacher(split_folder, part, base, encoder, settings.training.distillation).save(out)
     return folder.name
 
@@ -120,7 +120,7 @@ def score_by_teacher(
     learned_until: datetime | None,
     written: Path | None,
 ) -> dict[str, int]:
-    with stage_folder(folder) as out, Meter(out / USAGE):
+    with stage_folder(folder) as out, Meter(out / USAGE, gpus=gpus_held(1)):
         return score_candidates(
             split_folder,
             part,

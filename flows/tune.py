@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components.contract.digests import sha256_json
-from components.contract.errors import ConfigError, TrainingError
+from components.contract.errors import ConfigError, DebutError, TrackingError, TrainingError
 from components.contract.settings import Settings, changed
 from components.encoder.base import resolve_base
 from components.tracking.run import Tracker, start
@@ -126,7 +126,13 @@ def _run_trials(run: Run, data: Data, miner: Miner, study: Study, limits: Limits
                 if proposal is None:
                     console.say("The search proposes nothing that was not tried before.")
                     break
-                future = _submit(run, data, miner, study, limits, tracker, proposal)
+                try:
+                    future = _submit(run, data, miner, study, limits, tracker, proposal)
+                except DebutError as error:  # of its examples: other values may have some
+                    study.failed(proposal.number, str(error))
+                    failures = _failures(failures, str(error))
+                    console_tune.trial(proposal, str(error), study.finished())
+                    continue
                 running[future] = proposal
                 future.add_done_callback(ended.put)
             if not running:
@@ -134,11 +140,18 @@ def _run_trials(run: Run, data: Data, miner: Miner, study: Study, limits: Limits
             future = ended.get()
             outcome = future.result()
             console_tune.trial(running.pop(future), outcome, study.finished())
-            failures = failures + 1 if isinstance(outcome, str) else 0
-            if failures == FAILURES_IN_A_ROW:
-                raise TrainingError(f"{failures} trials in a row failed, the last one so: {outcome}")
+            failures = _failures(failures, outcome)
     finally:
         limits.stop.set()  # of a search that fails or is interrupted the other trials end as well
+
+
+def _failures(before: int, outcome: Outcome | str) -> int:
+    """Trials in a row that failed. Raises TrainingError where they are too many."""
+    if not isinstance(outcome, str):
+        return 0
+    if before + 1 == FAILURES_IN_A_ROW:
+        raise TrainingError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last one so: {outcome}")
+    return before + 1
 
 
 def _submit(
@@ -171,17 +184,15 @@ def _trial(
     tracker: Tracker,
     where: tuple[Settings, Path],
 ) -> Outcome | str:
-    """How it ended; the sentence of one that failed. An interrupted one stays open in the study."""
+    """How it ended; the sentence of one that failed. What MLflow did not take stays open in the study, or
+    has its place there already."""
     try:
-        outcome = tracked_trial(number, spec, folder, study, limits, tracker, where)
-    except TrainingError as error:
+        return tracked_trial(number, spec, folder, study, limits, tracker, where)
+    except TrackingError as error:
+        return str(error)
+    except DebutError as error:
         study.failed(number, str(error))
         return str(error)
-    if outcome.state == "stopped early":
-        study.stopped(number, outcome.seconds)
-    if outcome.recall is not None:
-        study.done(number, outcome.recall, outcome.seconds)
-    return outcome
 
 
 def _result(run: Run, finished: list[Finished], new: int, seconds: float) -> dict[str, Any]:

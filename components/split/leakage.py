@@ -23,7 +23,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
       statistics/), or of an item that is first seen at or after it; a validation row of a new item;
     - undated: a held-out query, or a held-out item or its duplicate group, in a training row;
     - a request frequency that counts rows at or past T;
-    - a judged test row among the validation or training rows.
+    - undated: a judged test request among the validation requests.
     """
     description = json.loads((split / "split.json").read_text())
     cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
@@ -88,7 +88,8 @@ def _check_undated(rows: pl.DataFrame, path: Path, split: Path, checked: Path) -
 
 
 def _check_test_apart(split: Path, dated: bool) -> None:
-    """Undated: no request is in test and validation; dated: windows may share a query, never a row."""
+    """Undated: no request is in test and validation. Dated windows may share a query; that they share no row
+    is the split's doing (by_time.py) and not looked up here, where validation's judgements have no date."""
     if dated:
         return
     test, validation = (

@@ -23,7 +23,8 @@ def tracked_trial(
     parent: Tracker,
     where: tuple[Settings, Path],
 ) -> Outcome:
-    """Runs a trial inside a run of its own, with the trial's settings as parameters.
+    """Runs a trial inside a run of its own, with the trial's settings as parameters, and tells the study how
+    it ended; an interrupted one stays open there.
 
     where: those settings, and the workspace. Raises TrackingError; TrainingError, which the run ends with.
     """
@@ -36,6 +37,11 @@ def tracked_trial(
 
         watch = Watch(stops, limits.over, tracker.epochs)
         outcome = run_trial(spec, folder, watch, where[0].retrieval, beside=limits.parallel - 1)
+        # Before MLflow hears of it: an error there loses no training.
+        if outcome.state == "stopped early":
+            study.stopped(number, outcome.seconds)
+        if outcome.recall is not None:
+            study.done(number, outcome.recall, outcome.seconds)
         tracker.metrics({"validation_recall": outcome.recall, "seconds": outcome.seconds})
         tracker.tags({"state": outcome.state})
     return outcome

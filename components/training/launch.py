@@ -79,7 +79,7 @@ def train(
             start_new_session=True,
         )
         try:
-            with Meter(attempt.folder / USAGE, child=process.pid, gpus=_gpus(ranks)):
+            with Meter(attempt.folder / USAGE, child=process.pid, gpus=gpus_held(ranks)):
                 _follow(process, attempt, on_progress or (lambda _line: None), on_poll or (lambda: None))
         finally:
             _stop(process)
@@ -105,10 +105,11 @@ def rank_count(settings: TrainingSettings) -> int:
     return ranks
 
 
-def _gpus(ranks: int) -> int:
+def gpus_held(processes: int) -> int:
+    """GPUs that so many processes compute on, one each where there are as many."""
     import torch
 
-    return min(ranks, torch.cuda.device_count())
+    return min(processes, torch.cuda.device_count())
 
 
 def _settle_precision(attempt: Attempt, spec: RankSpec) -> None:

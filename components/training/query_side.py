@@ -76,8 +76,8 @@ def tune_query_side(
             f"from nothing else; set training.method to full."
         )
     learner = _Learner(pairs, own, items, part, item_vectors, loaded.encode_queries(pairs.queries), settings)
-    judged = None if epochs else _Judged.read(split, items, item_vectors, loaded, settings)
-    tuned = _tune(learner, judged, start, epochs or EPOCHS, settings.patience)
+    judged = None if epochs is not None else _Judged.read(split, items, item_vectors, loaded, settings)
+    tuned = _tune(learner, judged, start, EPOCHS if epochs is None else epochs, settings.patience)
     shutil.copytree(encoder, out / ENCODER, ignore=shutil.ignore_patterns(QUERY_MAP_FILE))
     write_query_map(tuned.query_map, out / ENCODER)
     write_bytes(out / METRICS, "".join(json.dumps(line) + "\n" for line in tuned.lines).encode())
@@ -96,7 +96,7 @@ def tune_query_side(
         path=out.name,
         encoder_digest=digest,
         epochs=tuned.epoch,
-        steps=len(tuned.lines) * learner.steps,
+        steps=tuned.lines[-1]["step"],
         pairs=len(own),
         seconds=time.perf_counter() - began,
         best_validation_recall=tuned.recall,
@@ -105,32 +105,40 @@ def tune_query_side(
 
 @dataclass(frozen=True)
 class _Tuned:
-    """The best epoch's map; the last one's where nothing is measured."""
+    """The best epoch's map, 0 for what it began with; the last one's where nothing is measured."""
 
     query_map: QueryMap
     epoch: int
     recall: float | None
     lines: list[dict[str, Any]]
-    """Of the metrics, one per epoch."""
+    """Of the metrics, one per epoch, of 0 too."""
 
 
 def _tune(
     learner: "_Learner", judged: "_Judged | None", start: QueryMap, epochs: int, patience: int
 ) -> _Tuned:
     began, lines = time.perf_counter(), list[dict[str, Any]]()
-    best, best_map, best_recall = 0, start, None
-    for epoch, (query_map, loss) in enumerate(learner.epochs(start, epochs), start=1):
+
+    def measured(epoch: int, query_map: QueryMap, **more: float) -> float | None:
         recalls = judged.recalls(query_map) if judged else {}
         recall = stopping_recall({"search": recalls}, "search")
         lines.append(
-            {"kind": "epoch", "step": epoch * learner.steps, "epoch": epoch, "loss": loss, "recall": recall}
+            {"kind": "epoch", "step": epoch * learner.steps, "epoch": epoch, "recall": recall}
             | {f"search/{name}/recall@10": value for name, value in recalls.items()}
             | {"seconds": time.perf_counter() - began}
+            | more
         )
+        return recall
+
+    best, best_map, best_recall = 0, start, measured(0, start)
+    for epoch, (query_map, loss) in enumerate(learner.epochs(start, epochs), start=1):
+        recall = measured(epoch, query_map, loss=loss)
         if recall is None or best_recall is None or recall > best_recall:
             best, best_map, best_recall = epoch, query_map, recall
         elif epoch - best >= patience:
             break
+    if not best and judged:
+        logger.warning("no epoch finds more than the map that it began with, which is kept")
     return _Tuned(best_map, best, best_recall, lines)
 
 
@@ -160,7 +168,7 @@ class _Learner:
         change = torch.zeros_like(begun, requires_grad=True)
         optimizer = torch.optim.Adam([change], lr=RATE)
         rng = np.random.default_rng(self._settings.seed)
-        total = count * self.steps
+        total = max(1, count * self.steps)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1.0 / total, total)
         for _ in range(count):
             losses = []

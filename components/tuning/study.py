@@ -7,7 +7,7 @@ its trials can be compared, and it goes on where an earlier call ended or was ki
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 FILE = "study.db"
 REPEATS = 30
 """So many proposals in a row that were tried before: nothing, or hardly anything, is left to try."""
-_CONFIGURED, _SECONDS, _WHY = "configured", "seconds", "why"
+_SECONDS, _WHY = "seconds", "why"
 _SHOWN = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -59,6 +59,7 @@ class Study:
         self._file = folder / FILE
         self._lock = threading.Lock()
         self._running: dict[int, optuna.Trial] = {}
+        self._own: Values | None = None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -81,22 +82,25 @@ class Study:
             left = self._trials(TrialState.RUNNING)
             for trial in left:
                 if trial.params:
-                    self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+                    self._study.enqueue_trial(trial.params)
                 self._study.tell(trial.number, state=TrialState.FAIL)
             return len(left)
 
     def begin_with(self, values: Values) -> None:
-        """Tries debut.yaml's own values first, once per study: a search should not end below them."""
+        """Tries debut.yaml's own values first, unless the study has: a search should not end below them. They
+        may be others than in an earlier call."""
+        self._own = values
         with self._storage():
-            if not any(_CONFIGURED in trial.user_attrs for trial in self._trials()):
-                self._study.enqueue_trial(
-                    {str(name): value for name, value in values.items()}, user_attrs={_CONFIGURED: True}
-                )
+            known = [self._values(trial.params) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
+            waiting = self._trials(TrialState.WAITING)
+            known += [self._values(trial.system_attrs.get("fixed_params", {})) for trial in waiting]
+            if values not in known:
+                self._study.enqueue_trial({str(name): value for name, value in values.items()})
 
     def propose(self) -> Proposal | None:
         """The next trial; None where nothing new is left to try."""
         with self._storage():
-            known = [self._values(trial) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
+            known = [self._values(trial.params) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
             for _ in range(REPEATS):
                 trial = self._study.ask()
                 values = self._draw(trial)
@@ -180,17 +184,18 @@ class Study:
             values[name] = exact(name, drawn, dimension)
         return values
 
-    def _values(self, trial: FrozenTrial) -> Values:
+    def _values(self, params: Mapping[str, Any]) -> Values:
         space = self._tune.space
-        return {name: exact(name, trial.params[name], space[name]) for name in space if name in trial.params}
+        return {name: exact(name, params[name], space[name]) for name in space if name in params}
 
     def _finished(self, trial: FrozenTrial) -> Finished:
+        values = self._values(trial.params)
         return Finished(
             trial.number,
-            self._values(trial),
+            values,
             trial.value if trial.state == TrialState.COMPLETE else None,
             trial.user_attrs.get(_SECONDS, 0.0),
-            _CONFIGURED in trial.user_attrs,
+            values == self._own,
         )
 
     @contextmanager

@@ -74,10 +74,24 @@ def test_validation_chooses_the_epoch(tune: Any, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
     recalls = [line["recall"] for line in lines]
     assert trained.best_validation_recall == max(recalls)
-    assert trained.epochs == 1 + recalls.index(max(recalls))
-    assert {"search/new/recall@10", "search/established/recall@10", "loss", "seconds"} <= lines[0].keys()
+    assert trained.epochs == recalls.index(max(recalls))  # 0: what it began with
+    assert {"search/new/recall@10", "search/established/recall@10", "seconds"} <= lines[0].keys()
+    assert "loss" in lines[1] and "loss" not in lines[0]
     told = json.loads((tmp_path / "out/examples.json").read_text())
     assert told["pairs"] == {"search": trained.pairs, "recommendation": 0}
+
+
+def test_a_map_that_finds_more_than_any_epoch_stays(
+    tune: Any, champion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a refit of no epochs, which validation chose, keeps it, too."""
+    monkeypatch.setattr(query_side, "RATE", 10.0)
+    for name, options in (("chosen", {}), ("refit", {"epochs": 0})):
+        trained = tune(name, **options)
+        before, after = (TransformerEncoder.load_saved(f) for f in (champion, tmp_path / name / "encoder"))
+        assert trained.epochs == 0
+        asked = ["red lamp", "oak chair"]
+        np.testing.assert_allclose(after.encode_queries(asked), before.encode_queries(asked), atol=1e-6)
 
 
 def test_the_same_again_gives_the_same_and_a_later_update_goes_on(
@@ -91,7 +105,7 @@ def test_the_same_again_gives_the_same_and_a_later_update_goes_on(
         epochs=2,
     )  # fmt: skip
     losses = [
-        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])["loss"]
+        json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[1])["loss"]
         for name in ("first", "third")
     ]
     assert third.encoder_digest != first.encoder_digest

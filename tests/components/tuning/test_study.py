@@ -29,6 +29,23 @@ def test_debut_yamls_own_values_come_first_and_only_once(tmp_path):
     assert [(one.recall, one.configured) for one in again.finished()] == [(0.5, False), (0.4, True)]
 
 
+def test_values_that_debut_yaml_has_now_are_its_own(tmp_path):
+    """Pasted from an earlier call: they are tried next, or have been; the earlier ones are some values."""
+    first = study(tmp_path)
+    first.begin_with({"learning_rate": 1e-4})
+    for recall in (0.1, 0.3):
+        first.done(first.propose().number, recall, 1.0)
+    best = first.finished()[0].values
+    for values, waits in ((best, False), ({"learning_rate": 7e-4}, True)):
+        again = study(tmp_path)
+        again.begin_with(values)
+        assert [one.configured for one in again.finished()] == [values == best, False]
+        again.begin_with(values)
+        if waits:
+            assert again.propose().values == values
+            assert again.propose().values != values
+
+
 def test_a_later_call_goes_on_and_draws_no_trial_again(tmp_path):
     """With the same seed: three calls of two random trials give six different values."""
     drawn = []
