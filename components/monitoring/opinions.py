@@ -22,7 +22,7 @@ from components.contract.operations import OpinionSettings
 from components.contract.ports import Encoder
 from components.contract.records import Record
 from components.contract.task import NEGATIVE, POSITIVE, tells_sentiment
-from components.monitoring.surges import Chart, calibrated, surges
+from components.monitoring.surges import Chart, calibrated, comparable_days, surges
 from components.monitoring.topics import FACTORS, Topics
 from components.tasks.heads import Head
 from components.tasks.left_out import LeftOut, probabilities_unlearned
@@ -228,10 +228,12 @@ def _chart(
     if cutoff is None or read.get_column("at").null_count() == len(read):
         return None, "Reviews or the data are undated: opinions are counted, a surge cannot be looked for."
     negatives, reviews, _ = daily(read.filter(pl.col("at") < cutoff), topics.count)
-    if len(reviews) < settings.min_days:
+    base = comparable_days(reviews, settings.min_days) if len(reviews) else 0
+    negatives, reviews = negatives[-base:], reviews[-base:]
+    if (days := np.count_nonzero(reviews)) < settings.min_days:
         return None, (
-            f"Reviews reach {len(reviews)} days back before the cut-off, fewer than the {settings.min_days} "
-            f"of opinions.min_days: what is usual is not known."
+            f"{days} of the last {len(reviews)} days of reviews before the cut-off have any, fewer than the "
+            f"{settings.min_days} of opinions.min_days: what is usual is not known."
         )
     if not negatives.any():
         return None, (

@@ -20,6 +20,7 @@ Floats = NDArray[np.float64]
 DAYS_PER_YEAR = 365
 ESTIMATES, YEARS = 40, 12
 """Simulated: draws of base days, and years judged by the shares of each."""
+SPANS, COMPARABLE = (90, 180, 365), 0.8
 _GUARANTEED = 0.9
 _STEPS = 24
 _HALF, _CAUTION = 0.5, 1.0
@@ -50,6 +51,15 @@ class Surge:
     day: int
     """Number of the day of the alarm."""
     statistic: float
+
+
+def comparable_days(reviews: Counts, recent: int) -> int:
+    """How many of a base's last days are like those that come: of SPANS the longest whose days have on
+    average at least COMPARABLE times the reviews of the last `recent` days, else the shortest. Years with few
+    reviews, or none after a single early one, would make simulated years quiet and the threshold low."""
+    volume = reviews[-recent:].mean()
+    spans = [span for span in SPANS if reviews[-span:].mean() >= COMPARABLE * volume]
+    return max(spans, default=min(SPANS))
 
 
 def calibrated(negatives: Counts, reviews: Counts, odds: float, per_year: float, seed: int) -> Chart:

@@ -217,7 +217,7 @@ def test_undated_and_short_histories_are_counted_but_not_watched(tmp_path):
     of_dated = watched(tmp_path / "dated", undated)  # the shop's items and events have dates
     assert of_dated.surges == () and "undated" in of_dated.sentence and of_dated.reviews == 3_000
     short = watched(tmp_path / "short", reviews_of().filter(pl.col("at") >= CUTOFF - timedelta(days=9)))
-    assert "9 days back" in short.sentence and "opinions.min_days" in short.sentence
+    assert "9 of the last 9 days" in short.sentence and "opinions.min_days" in short.sentence
     with pytest.raises(MonitoringError, match=r"fewer than the 100 of opinions\.min_reviews"):
         watched(tmp_path / "few", reviews_of().head(50))
     same = pl.DataFrame({"item_id": "i", "at": START, "text": [f"w{n}" for n in range(200)]})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from components.monitoring.surges import DAYS_PER_YEAR, calibrated, surges
+from components.monitoring.surges import DAYS_PER_YEAR, calibrated, comparable_days, surges
 
 SHARES = np.array([0.06, 0.03, 0.01])
 
@@ -27,6 +27,35 @@ def test_years_without_a_surge_alarm_as_rarely_as_stated(spread):
         assert chart.false_alarms_per_year <= 2.0
         alarms.append(len(surges(*days_of(rng, years * DAYS_PER_YEAR, spread=spread), chart)) / years)
     assert 0.5 <= np.mean(alarms) <= 2.0
+
+
+@pytest.mark.parametrize(
+    ("before", "days"),
+    [
+        ([1] + [0] * 3_650, 90),  # one review, ten years earlier
+        ([1] * 730, 90),
+        ([60] * 730, 365),
+        ([60] * 60, 365),
+        ([200] * 300, 365),  # there were more: simulated years are louder, not quieter
+    ],
+)
+def test_a_base_is_of_days_like_those_that_come(before, days):
+    reviews = np.array([*before, *[60] * 90])
+    assert comparable_days(reviews, 28) == days
+    assert comparable_days(reviews[-30:], 28) == 365  # all there are
+
+
+def test_quiet_early_years_bring_no_alarms():
+    """Two years of a review a day, then 90 days of sixty: on days like these no more alarms than allowed."""
+    alarms = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        negatives, reviews = days_of(rng, 820)
+        negatives[:730], reviews[:730] = rng.binomial(1, SHARES, (730, 3)), 1
+        base = comparable_days(reviews, 28)
+        chart = calibrated(negatives[-base:], reviews[-base:], odds=2.0, per_year=1.0, seed=0)
+        alarms.append(len(surges(*days_of(rng, 2 * DAYS_PER_YEAR), chart)) / 2)
+    assert np.mean(alarms) <= 1.5
 
 
 def test_a_planted_surge_is_found_in_its_days_and_topic():
