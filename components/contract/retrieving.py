@@ -68,8 +68,8 @@ class RankingSettings(Section):
     position_weights: bool = True
     """A click weighs 1 / the probability that its place was looked at."""
     popularity_bias: float = Field(default=0.25, ge=0, le=2)
-    """A user's act on an item weighs (1 + acts on it before) ** -popularity_bias: what was shown much is
-    acted on more because it was shown; 0: all acts weigh alike."""
+    """A user's act on an item weighs (1 + acts on it before, halved monthly) ** -popularity_bias: what was
+    shown much is acted on more because it was shown; 0: all acts weigh alike."""
     seed: Seed = 0
 
     @model_validator(mode="after")

@@ -182,6 +182,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _a_query_side_learns_from_searches(self) -> "Settings":
+        if self.training.method == "query_side" and self.augment.written_queries:
+            raise ValueError(
+                "training.method query_side learns from what was searched alone: leave "
+                "augment.written_queries out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _an_adapter_alone_has_no_graph(self) -> "Settings":
         if self.training.adapter_only and self.retrieval.inference != "torch":
             raise ValueError(

@@ -1,11 +1,12 @@
 """What a request's clicks and buys weigh as labels, corrected for what people had the chance to see.
 
 - A query's act on an item weighs 1 ÷ the probability that its place was looked at (propensity.py), summed
-  over the query's searches and divided by their number.
+  over the query's searches with an act and divided by their number.
 - A user's act without a page says nothing of places, but much-shown items are acted on more because they are
-  shown more. With a bias above 0 an item's act weighs (1 + acts on it before the window) ** -bias: exposure
-  that grows with popularity (Yang, Cui, Xuan, Wang, Belongie and Estrin, "Unbiased Offline Recommender
-  Evaluation for Missing-Not-At-Random Implicit Feedback", RecSys 2018; Schnabel et al., ICML 2016).
+  shown more. With a bias above 0 an item's act weighs (1 + acts on it before the window) ** -bias, these
+  fading as observations.HALF_LIFE_DAYS has it: exposure that grows with popularity (Yang, Cui, Xuan, Wang,
+  Belongie and Estrin, "Unbiased Offline Recommender Evaluation for Missing-Not-At-Random Implicit Feedback",
+  RecSys 2018; Schnabel et al., ICML 2016).
 """
 
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def search_gains(judged: JudgedSet, traffic: pl.DataFrame | None, since: datetim
 
 
 def user_gains(judged: JudgedSet, acts: Mapping[str, float], bias: float) -> Gains:
-    """Of users; acts: per item the acts on it before the window."""
+    """Of users; acts: per item the acts on it before the window, faded."""
     plain = plain_gains(judged)
     if not bias:
         return plain

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from components.contract.errors import ConfigError, DataError
 from components.ranking.features import FEATURES, RISING, Floats
 
-GAIN_STEP, MOST_GAIN = 0.25, 30.0
+LABELS = 100
 SCALE = 1.0
 """Of the first stage's score, in standard deviations, where the trees start: LambdaRank's logistic is at home
 around differences of 1."""
@@ -37,6 +37,16 @@ class Lists:
         """The lists of some requests alone."""
         rows = np.repeat(chosen, self.sizes)
         return Lists(self.features[rows], self.gains[rows], self.sizes[chosen])
+
+
+def labels_of(lists: Lists) -> NDArray[np.int64]:
+    """(m,) gains in steps, LABELS of them for the largest of a list. LambdaRank divides by what a list could
+    gain, so their size tells nothing; and of a query that is often asked each gain is small."""
+    request = np.repeat(np.arange(len(lists.sizes)), lists.sizes)
+    most = np.zeros(len(lists.sizes))
+    np.maximum.at(most, request, lists.gains)
+    shares = np.divide(lists.gains, most[request], out=np.zeros(len(request)), where=most[request] > 0)
+    return np.asarray(np.ceil(LABELS * shares), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -75,10 +85,10 @@ class Ranker:
     def fit(cls, lists: Lists, growth: Growth) -> Self:
         """Deterministic: one thread, one seed."""
         lightgbm = load_lightgbm()
-        labels = np.minimum(np.ceil(lists.gains / GAIN_STEP), MOST_GAIN / GAIN_STEP).astype(np.int64)
+        labels = labels_of(lists)
         parameters = {
             "objective": "lambdarank",
-            "label_gain": (np.arange(labels.max() + 1) * GAIN_STEP).tolist(),
+            "label_gain": list(range(LABELS + 1)),
             "learning_rate": growth.learning_rate,
             "num_leaves": growth.leaves,
             "min_data_in_leaf": growth.fewest_in_leaf,

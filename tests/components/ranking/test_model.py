@@ -8,7 +8,7 @@ import pytest
 from components.contract.errors import ConfigError, DataError
 from components.ranking import model
 from components.ranking.features import FEATURES
-from components.ranking.model import GAIN_STEP, Growth, Lists, Ranker
+from components.ranking.model import LABELS, Growth, Lists, Ranker, labels_of
 from components.ranking.ranker_files import REPORT_FILE, carried, open_rankers
 
 SMALL = Growth(trees=20, learning_rate=0.1, leaves=7, fewest_in_leaf=10)
@@ -74,14 +74,21 @@ def test_a_score_never_falls_where_text_rises():
     assert (np.diff(fitted.scores(values)) >= -1e-6).all()
 
 
+def test_gains_of_a_frequent_query_keep_their_differences():
+    """Each is small where there were many searches; a list without any, and an empty one, have no label."""
+    gains = np.array([0.025, 0.25, 0.0, 4.0, 1.0, 0.0, 0.0, 0.001])
+    made = Lists(np.zeros((8, 1)), gains, np.array([3, 2, 2, 0, 1]))
+    assert labels_of(made).tolist() == [LABELS / 10, LABELS, 0, LABELS, LABELS / 4, 0, 0, LABELS]
+
+
 def test_larger_gains_pull_harder():
     made = lists()
     first, second = (FEATURES.index(name) for name in ("price", "demand"))
     made.features[:, first] = np.arange(len(made.gains)) % 20 == 3
     made.features[:, second] = np.arange(len(made.gains)) % 20 == 7
     made.gains[:] = 0
-    made.gains[made.features[:, first] > 0] = 4 * GAIN_STEP
-    made.gains[made.features[:, second] > 0] = GAIN_STEP
+    made.gains[made.features[:, first] > 0] = 4
+    made.gains[made.features[:, second] > 0] = 1
     scores = Ranker.fit(made, SMALL).scores(made.features)
     assert scores[made.features[:, first] > 0].min() > scores[made.features[:, second] > 0].max()
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from components.contract.errors import DataError
 from components.contract.learning import TrainingSettings
 from components.contract.records import TrainedModel
+from components.contract.settings import Settings
 from components.encoder.base import items_digest
 from components.encoder.texts import item_texts
 from components.encoder.transformer import TransformerEncoder
@@ -133,3 +134,8 @@ def test_without_searches_it_says_what_to_do(shop: Any, champion: Path, vectors:
 def test_it_needs_an_index_to_tune_to() -> None:
     with pytest.raises(ValidationError, match="set start to champion"):
         TrainingSettings(method="query_side")
+
+
+def test_written_queries_are_not_left_unread_silently() -> None:
+    with pytest.raises(ValidationError, match=r"leave augment\.written_queries out"):
+        Settings(shop="s", tables={"items": "SELECT 1"}, training=SETTINGS, augment={"written_queries": 2})
