@@ -130,8 +130,8 @@ def _run_trials(run: Run, data: Data, miner: Miner, study: Study, limits: Limits
                     future = _submit(run, data, miner, study, limits, tracker, proposal)
                 except DebutError as error:  # of its examples: other values may have some
                     study.failed(proposal.number, str(error))
-                    failures = _failures(failures, str(error))
                     console_tune.trial(proposal, str(error), study.finished())
+                    failures = _failures(failures, str(error))
                     continue
                 running[future] = proposal
                 future.add_done_callback(ended.put)
