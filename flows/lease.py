@@ -1,4 +1,4 @@
-"""One retrain, and one search of hyperparameters, per shop at a time.
+"""One retrain, and one search of hyperparameters, per shop at a time; one process at a stage.
 
 An advisory lock (flock) on a file of the workspace: the kernel frees it when its holder ends in whatever way,
 so a dead worker holds nothing. What it cannot do is hold off a machine with a workspace of its own; there the
@@ -12,9 +12,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
 
 from components.contract.errors import OrchestrationError
 from components.contract.files import disk_errors
+from flows import console
 from flows.shop import Shop
 
 LEASE = "retrain.lock"
@@ -33,12 +36,28 @@ def tune_lease(shop: Shop, run_id: str) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def _lease(shop: Shop, run_id: str | None, name: str, what: str) -> Iterator[None]:
-    path = shop.workspace / name
+def stage_lease(record: Path, name: str) -> Iterator[None]:
+    """Around what makes a stage, or finds it made. A retrain, a search and the monitor may need the same one:
+    who comes second waits for the first instead of replacing a folder that is being read."""
+    with _opened(record.with_name(f"{record.name}.lock")) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.say(f"{name}: another process is at it; this one waits and takes what it makes.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _opened(path: Path) -> TextIO:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+")
-    with file:
+        return path.open("a+")
+
+
+@contextmanager
+def _lease(shop: Shop, run_id: str | None, name: str, what: str) -> Iterator[None]:
+    path = shop.workspace / name
+    with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

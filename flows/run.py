@@ -16,6 +16,7 @@ from components.contract.learning import EncoderSettings
 from components.contract.records import CheckedData, LoadedData, PreparedData, TaskData
 from flows import console
 from flows.fingerprint import encoder_digestible, run_fingerprint
+from flows.lease import stage_lease
 from flows.shop import Shop
 
 RECORDS = "stage_records"
@@ -55,11 +56,6 @@ class Run:
         key = f"{stage}-{sha256_json([_plain(inputs), code])}"
         folder = self.shop.workspace / "stages" / key[: len(stage) + 13]
         record = self.shop.workspace / RECORDS / key
-        if not folder.exists():
-            with disk_errors(record):
-                record.unlink(missing_ok=True)
-        if not record.exists():
-            console.step(_name(task, arguments))
         keyed = task.with_options(
             cache_key_fn=_constant(key),
             persist_result=True,
@@ -67,7 +63,14 @@ class Run:
             refresh_cache=False,
         )
         self.used[folder] = stage
-        return keyed(folder=folder, **arguments), folder
+        name = _name(task, arguments)
+        with stage_lease(record, name):
+            if not folder.exists():
+                with disk_errors(record):
+                    record.unlink(missing_ok=True)
+            if not record.exists():
+                console.step(name)
+            return keyed(folder=folder, **arguments), folder
 
 
 @dataclass(frozen=True)

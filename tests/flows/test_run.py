@@ -1,6 +1,8 @@
 """The cache of stages: a folder and the record of the same run."""
 
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,14 @@ class Training:
         from prefect import flow, task
 
         self.killed, self.times = False, 0
+        self.begun, self.goes_on = threading.Event(), threading.Event()
+        self.goes_on.set()
 
         @task(name="train")
         def train(folder: Path) -> str:
             self.times += 1
+            self.begun.set()
+            self.goes_on.wait(60)
             weights = uuid.uuid4().hex
             with stage_folder(folder) as out:
                 (out / "weights").write_text(weights)
@@ -77,6 +83,24 @@ def test_an_older_record_never_stands_for_the_folder_of_a_run_that_was_killed(
     train.killed = False
     record, weights = train()
     assert record == weights and train.times == 3
+
+
+def test_who_needs_what_another_makes_waits_and_takes_it(
+    connected: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search beside a retrain: neither replaces the folder that the other reads."""
+    first, second = Training(_run(tmp_path / "work")), Training(_run(tmp_path / "work"))
+    waits = threading.Event()
+    monkeypatch.setattr("flows.console.say", lambda text: waits.set() if "another process" in text else None)
+    with ThreadPoolExecutor(2) as pool:
+        first.goes_on = threading.Event()
+        made = pool.submit(first)
+        assert first.begun.wait(60)
+        taken = pool.submit(second)
+        assert waits.wait(60)
+        first.goes_on.set()
+        assert made.result(60) == taken.result(60)
+    assert (first.times, second.times) == (1, 0)
 
 
 def test_where_an_encoder_lies_is_in_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
