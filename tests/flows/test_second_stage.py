@@ -1,5 +1,6 @@
-"""A retrain with a second stage that reads reviews."""
+"""A retrain with a second stage."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ import pytest
 import yaml
 
 from components.contract.settings import Settings
-from components.index.retrieval import RANKER
+from components.index.retrieval import PLAN_FILE, RANKER
 from components.index.signals import Signals
 from flows.run import Run
 from flows.second_stage import asked
 from flows.shop import Shop
-from tests.flows.conftest import COLOURS, START, item_rows
+from tests.flows.conftest import BAD_ITEMS, COLOURS, START, event_rows, item_rows
 
 REVIEWS_SQL = """
 SELECT sku AS item_id, review AS text, stars AS rating, posted AS at, source_file, source_row FROM opinions
@@ -81,3 +82,22 @@ def test_what_reviews_say_is_known_of_items_where_a_second_stage_reads_it(
     assert len(observed) == 2  # for the champion and the challenger, alike
     exposures = [signals.kinds["sentiment"].exposure for signals in observed if signals is not None]
     assert exposures[0].sum() == len(of) and (exposures[0] == exposures[1]).all()
+
+
+def test_a_second_stage_that_pays_is_carried_judged_and_served(
+    tiny_shop: Any, connected: Any, served_and_taken_back: Any
+) -> None:
+    """In a shop where only what is cheap is bought, whatever its words: by champion and challenger alike."""
+    cheap = [row for row in item_rows()[:-BAD_ITEMS] if float(row["price"]) < 20]
+    bought = event_rows(cheap)
+    crowds = [bought.with_columns(customer=pl.concat_str(pl.lit(crowd), "customer")) for crowd in "abcde"]
+    pl.concat(crowds).write_parquet(tiny_shop.folder / "events.parquet")
+    tiny_shop.configure(ranking={"learner": "lambdarank"})
+    outcome = connected("retrain", *tiny_shop.arguments, "--json")
+    assert outcome.code == 0, outcome.err
+    for candidate in tiny_shop.workspace.glob("candidates/*"):
+        plan = json.loads((candidate / PLAN_FILE).read_bytes())
+        files = json.loads((candidate / "manifest.json").read_bytes())["files"]
+        assert plan["rankers"], "it pays, so it is carried"
+        assert {f"{RANKER}/{entrance}.txt" for entrance in plan["rankers"]} <= set(files)
+    served_and_taken_back(tiny_shop, outcome.json)
