@@ -10,6 +10,7 @@ from components.tracking.registry import ensure_model, find_version, pretrained_
 from components.tracking.run import Tracker
 
 ARTIFACTS = "pretrained"
+MEASURED = ("perplexity/", "matching_accuracy/", "recall/")
 
 Figures = Mapping[str, float]
 """{"perplexity/before": …, "matching_accuracy/after": …, "recall/fine_tuned_before/new": …}; what was not
@@ -19,23 +20,29 @@ measured is left out."""
 def register_pretrained(tracker: Tracker, encoder: Path, shop: str, digest: str, figures: Figures) -> str:
     """Copies the encoder's folder into the run and makes it a version; returns its number.
 
-    A digest that is registered already keeps its version. Raises TrackingError.
+    A digest that is registered already keeps its version; its figures and description are renewed by what was
+    measured since, and what was not measured again stays. Raises TrackingError.
     """
     client, name = tracker.connection.client, pretrained_model(shop)
     with mlflow_errors(tracker.connection.uri):
         ensure_model(tracker.connection, name)
-        version = find_version(tracker.connection, name, digest)
-        if version is not None:
-            return version
-        client.log_artifacts(tracker.run_id, str(encoder), ARTIFACTS)
-        artifacts = client.get_run(tracker.run_id).info.artifact_uri
-        made = client.create_model_version(
-            name,
-            source=f"{artifacts}/{ARTIFACTS}",
-            run_id=tracker.run_id,
-            tags={"digest": digest} | {name: f"{value:g}" for name, value in figures.items()},
-            description=describe_pretrained(encoder, shop, figures, tracker.run_id),
-        )
+        number = find_version(tracker.connection, name, digest) or _create(tracker, encoder, name, digest)
+        version = client.get_model_version(name, number)
+        known = {tag: float(value) for tag, value in version.tags.items() if tag.startswith(MEASURED)}
+        figures = known | dict(figures)
+        for tag, value in figures.items():
+            client.set_model_version_tag(name, number, tag, f"{value:g}")
+        description = describe_pretrained(encoder, shop, figures, version.run_id)
+        client.update_model_version(name, number, description=description)
+    return number
+
+
+def _create(tracker: Tracker, encoder: Path, name: str, digest: str) -> str:
+    client = tracker.connection.client
+    client.log_artifacts(tracker.run_id, str(encoder), ARTIFACTS)
+    artifacts = client.get_run(tracker.run_id).info.artifact_uri
+    source = f"{artifacts}/{ARTIFACTS}"
+    made = client.create_model_version(name, source=source, run_id=tracker.run_id, tags={"digest": digest})
     return str(made.version)
 
 

@@ -125,7 +125,10 @@ class Study:
         self._tell(number, TrialState.PRUNED, None, seconds)
 
     def failed(self, number: int, why: str) -> None:
+        """A trial that was told of keeps its place: what failed came after its recall was known."""
         with self._storage():
+            if number not in self._running:
+                return
             self._running[number].set_user_attr(_WHY, why)
         self._tell(number, TrialState.FAIL, None, 0.0)
 

@@ -45,11 +45,14 @@ def kept(tmp_path):
 
 def test_the_page_of_a_version_is_its_model_card(make_settings, workspace, kept):
     """What it gained and lost, what it read, how to begin with it, and that no gate has judged it; a digest
-    that is registered keeps its version."""
+    that is registered keeps its version and learns what was measured since."""
     folder = kept()
     with start(make_settings(), workspace) as tracker:
-        number = register_pretrained(tracker, folder, "demo", DIGEST, FIGURES)
-        assert register_pretrained(tracker, folder, "demo", DIGEST, {}) == number
+        first = {name: value for name, value in FIGURES.items() if "fine_tuned" not in name}
+        number = register_pretrained(tracker, folder, "demo", DIGEST, first)
+    with start(make_settings(), workspace) as later:
+        since = {name: value for name, value in FIGURES.items() if name not in first}
+        assert register_pretrained(later, folder, "demo", DIGEST, since) == number
     version = tracker.connection.client.get_model_version("demo-pretrained", number)
     assert version.tags["digest"] == DIGEST and version.tags["perplexity/after"] == "108.2"
     for part in (

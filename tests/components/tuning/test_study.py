@@ -106,6 +106,15 @@ def test_a_failed_trial_is_no_result(tmp_path):
     assert search.propose().values == {"max_epochs": 1}
 
 
+def test_what_fails_after_its_recall_was_told_keeps_its_place(tmp_path):
+    """As a logger might, that writes when the training is done."""
+    search = study(tmp_path)
+    number = search.propose().number
+    search.done(number, 0.4, 1.0)
+    search.failed(number, "the logger's disk is full")
+    assert [one.recall for one in search.finished()] == [0.4]
+
+
 def test_threads_may_report_at_the_same_time(tmp_path):
     """Parallel trials share one study."""
     search = study(tmp_path, startup_trials=100)
