@@ -37,7 +37,7 @@ def retrain(
     thread: dict[str, str] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """The whole loop for one shop; returns its figures and verdict (README, "Figures").
+    """The whole loop for one shop; returns its figures and verdict.
 
     because, requested_by: why and for whom it runs, for the review, MLflow and chat (in a deployment's run a
     name needs evidence, see flows.requester); thread: where in a chat the answer belongs

@@ -49,7 +49,7 @@ def tune(
     trials: int | None = None,
     parallel: int = 1,
 ) -> dict[str, Any]:
-    """Goes on with the study of the same question; returns its best trial and counts (README, "Figures")."""
+    """Goes on with the study of the same question; returns its best trial and counts."""
     limits = limits_of(minutes, trials, parallel)
     run = new_run(open_shop(config, root, workspace))
     with tune_lease(run.shop, run.run_id):

@@ -142,7 +142,7 @@ def load_lightgbm() -> Any:
     except (ImportError, OSError) as error:  # OSError: it is there, but the system's libgomp is not
         raise ConfigError(
             f"The second stage needs LightGBM, which cannot be loaded ({error}): pip install "
-            f"'debut[ranking]', and the system's libgomp where that is missing, or retrain with "
+            f"lightgbm, and the system's libgomp where that is missing, or retrain with "
             f"ranking.learner: none."
         ) from error
     return lightgbm

@@ -21,7 +21,6 @@ from components.release.candidate import verify
 
 PRIVATE_KEY = "signing.key"
 PUBLIC_KEY = "signing.pub"
-EXTRA = "debut[signing]"
 
 
 def signature_path(candidate: Path) -> Path:
@@ -158,8 +157,8 @@ def _library() -> Any:
         import model_signing
     except ImportError as error:
         raise PromotionError(
-            f"Signatures cannot be made or checked here ({error}): run `pip install '{EXTRA}'`. "
-            f"Where a signing key is configured, nothing is released without."
+            f"Signatures cannot be made or checked here ({error}): run `pip install model-signing "
+            f"pyOpenSSL`. Where a signing key is configured, nothing is released without."
         ) from error
     return model_signing
 

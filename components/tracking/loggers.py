@@ -134,7 +134,7 @@ def _wandb() -> type[WandbLogger]:
 
 def _missing(name: str) -> ConfigError:
     return ConfigError(
-        f"tracking.loggers names {name}, which is not installed: pip install 'debut[loggers]', or take it "
+        f"tracking.loggers names {name}, which is not installed: pip install {name}, or take it "
         f"out of debut.yaml."
     )
 

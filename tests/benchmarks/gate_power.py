@@ -5,7 +5,7 @@
 Simulated scorecards of home_depot's sizes: 2,466 requests, 608 of them with a relevant new item (1.6 such
 items each), 3.4 relevant established items each. Each relevant item is found with its own probability;
 champion and challenger agree on it more often than by chance. A gain turns misses into hits.
-About three minutes on two cores; the figures are in the README.
+About three minutes on two cores; the figures are in docs/figures.md.
 """
 
 import argparse

@@ -12,6 +12,11 @@ from typer.core import TyperGroup
 from flows.cli import app
 
 ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{path.name}" for path in sorted(ROOT.glob("docs/*.md"))),
+]
 
 
 def commands_of(text: str) -> list[str]:
@@ -72,7 +77,7 @@ def test_flow_files_define_no_class() -> None:
             assert not re.search(r"^class ", text, re.MULTILINE), path
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/layout.md"])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_in_the_documents_exist(document: str) -> None:
     """Every `debut …` line parses with the options that it shows."""
     text = (ROOT / document).read_text()
@@ -88,21 +93,31 @@ def test_the_readme_shows_the_main_commands() -> None:
     assert {("demo",), ("retrain",), ("check",), ("status",), ("rollback",), ("decisions",)} <= shown
 
 
-def test_make_targets_in_the_readme_exist() -> None:
-    """`make demo`, `make test` and whatever else it names."""
+def test_make_targets_that_documents_name_exist() -> None:
+    """`make demo`, `make test` and whatever else they name."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert {"demo", "test"} <= named <= targets
+    for document in DOCUMENTS:
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / document).read_text(), re.MULTILINE))
+        assert named <= targets, document
+        assert document != "README.md" or {"demo", "test"} <= named
 
 
-def test_files_that_the_readme_names_exist() -> None:
-    """Links, and paths of files in code."""
-    text = (ROOT / "README.md").read_text()
-    names = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(
-        r"((?:components|tests|docs)/[\w/]+\.\w+)", text
-    )
-    assert names
-    assert [name for name in names if not (ROOT / name).exists()] == []
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_documents_name_exist(document: str) -> None:
+    """Links, their headings, and paths of files in code."""
+    text = (ROOT / document).read_text()
+    for name, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text):
+        linked = (ROOT / document).parent / name if name else ROOT / document
+        assert linked.exists(), name
+        assert not heading or heading in headings(linked), f"{name}#{heading}"
+    for name in re.findall(r"((?:components|tests|docs)/[\w/]+\.\w+)", text):
+        assert (ROOT / name).exists(), name
+
+
+def headings(document: Path) -> set[str]:
+    """As GitHub names them in links."""
+    found = re.findall(r"^#+ (.*)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 @pytest.mark.parametrize("path", [" ".join(path) for path, _ in every_command(typer.main.get_command(app))])
