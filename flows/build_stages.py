@@ -24,6 +24,7 @@ from components.split.purchases import read_purchases
 from components.split.split import cutoff_of
 from components.split.statistics import read_traffic
 from components.tasks.sentiment import read_opinions, write_read_reviews
+from components.training.launch import gpus_held
 from flows import console
 from flows.costs import metered_beside
 
@@ -47,7 +48,7 @@ def encode_items(
 ) -> str:
     """index: one that the same encoder made; its vectors hold for the items that have the same text still.
     ranked: with what a second stage reads; opinions: the reviews as they were read for it."""
-    with stage_folder(folder) as out, Meter(out / USAGE):
+    with stage_folder(folder) as out, Meter(out / USAGE, gpus=gpus_held(1)):
         items = pl.read_parquet(split_folder / "items.parquet")
         loaded = TransformerEncoder.load_saved(encoder)
         known_of_items = None

@@ -144,7 +144,6 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
         "after": _recall(run, data, kept, digest, "after"),
     }
     if downstream:
-        miner = current_miner(run, data)
         settings = run.shop.settings
         method = settings.training.method
         method = "full" if method in ("query_side", "prefix") else method  # those need a champion, a base
@@ -154,6 +153,7 @@ def _recalls(run: Run, data: Data, kept: Path, digest: str, downstream: bool) ->
         encoder = settings.encoder.model_copy(update={"name": str(kept)})
         settings = settings.model_copy(update={"training": training})
         before = replace(run, shop=replace(run.shop, settings=settings))
+        miner = current_miner(before, data)
         after = replace(
             run,
             shop=replace(run.shop, settings=settings.model_copy(update={"encoder": encoder})),

@@ -48,9 +48,8 @@ def miner_of(run: Run, data: Data, champion: Candidate) -> Miner:
     if training.start != "champion":
         return miner
     fingerprint = candidates.load_fingerprint(folder)
-    if training.method == "query_side":
-        return replace(miner, learned_until=fingerprint.learned_until, base=fingerprint.base_digest)
-    until = fingerprint.encoder_learned_until
+    of_queries = training.method == "query_side"
+    until = fingerprint.learned_until if of_queries else fingerprint.encoder_learned_until
     require_unseen_validation(until, learned_until(data.split))
     return replace(miner, learned_until=until, base=fingerprint.base_digest)
 

@@ -65,7 +65,11 @@ class SplitSettings(Section):
     """by_item: share of the established items, last in order, kept for validation."""
     test_queries: int = Field(default=3_000, ge=1)
     validation_queries: int = Field(default=1_500, ge=1)
-    """by_item: the next queries of the same shuffle."""
+    """by_item: the next queries in the same order."""
+    query_order: Literal["hashed", "shuffled"] = "hashed"
+    """by_item: which queries are held out first. hashed: by a hash with the seed, so that no training query
+    becomes a judged one when judgements are added; shuffled: all of them shuffled by the seed, as a published
+    split may be: with one query more they all change places."""
     max_test_requests: int | None = Field(default=None, ge=1)
     """by_time: at most so many judged queries or users, drawn by seed."""
     seed: Seed = 0

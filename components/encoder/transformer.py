@@ -166,11 +166,15 @@ class TransformerEncoder:
         return torch.nn.functional.normalize(turned, dim=-1)
 
     def encode_catalogue(self, texts: Sequence[str]) -> Vectors:
-        """As `encode_items`, in bf16 where the device gains by it: cosines to the fp32 vectors above 0.9999
-        (measured)."""
-        device = self.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=gains_by_bf16(device)):
-            return self._encode(texts, "item")
+        """As `encode_items`, on a GPU where there is one, and in bf16 where the device gains by it:
+        cosines to the fp32 vectors above 0.9999 (measured)."""
+        home, device = self.device, "cuda" if torch.cuda.is_available() else "cpu"
+        self.model.to(device)
+        try:
+            with torch.autocast(device, torch.bfloat16, enabled=gains_by_bf16(device)):
+                return self._encode(texts, "item")
+        finally:
+            self.model.to(home)
 
     def encode_queries(self, texts: Sequence[str]) -> Vectors:
         return mapped(self._encode(texts, "query"), self.query_map)

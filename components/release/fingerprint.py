@@ -91,5 +91,8 @@ def overlap(
         return f"The champion was trained on {shared_items} of the items that are new in this test."
     shared_requests = 0 if dated else len(set(champion.requests) & set(hashed(requests)))
     if shared_requests:
-        return f"The champion was trained on {shared_requests} of the requests that are judged in this test."
+        return (
+            f"The champion was trained on {shared_requests} of the requests that are judged in this test. "
+            f"Hold the same ones out in every retrain: split.query_order: hashed, or the column `split`."
+        )
     return None

@@ -1,11 +1,12 @@
 """The split of undated judgements: held out by item and by query (data/README.md, home_depot)."""
 
+import hashlib
 import math
 
 import numpy as np
 import polars as pl
 
-from components.contract.errors import DataError
+from components.contract.errors import ConfigError, DataError
 from components.contract.settings import SplitSettings
 from components.split.catalogue import in_groups_of, normalised
 from components.split.parts import SplitParts, judgement_rows, request_rows
@@ -15,7 +16,13 @@ def split_by_item(items: pl.DataFrame, judgements: pl.DataFrame, settings: Split
     """Holds out the last items in id order as new, and whole queries for validation and test.
 
     Validation never sees a new item: its pseudo-new items are the last of the established ones.
+    Raises ConfigError and DataError.
     """
+    if settings.refit_on_validation:
+        raise ConfigError(
+            "split.refit_on_validation: judgements have no dates, so there is no later window to train on "
+            "again: leave it out."
+        )
     items = hold_out_items(items, settings)
     judgements = judgements.with_columns(request_id=normalised("query"))
     test, validation = _held_out_queries(judgements, settings)
@@ -69,11 +76,8 @@ def hold_out_items(items: pl.DataFrame, settings: SplitSettings) -> pl.DataFrame
 
 
 def _held_out_queries(judgements: pl.DataFrame, settings: SplitSettings) -> tuple[list[str], list[str]]:
-    """Normalised test and validation queries: the shop's own `split` column, else a seeded shuffle.
-
-    The shuffle is over the distinct queries as written, so that it agrees with the published split; a
-    query that normalises to a test query is a test query.
-    """
+    """Normalised test and validation queries: the shop's own `split` column, else the first of an order; a
+    query that normalises to a test query is a test query."""
     named = judgements.filter(pl.col("split").is_not_null())
     if len(named):
         test, validation = (
@@ -81,12 +85,11 @@ def _held_out_queries(judgements: pl.DataFrame, settings: SplitSettings) -> tupl
             for part in ("test", "validation")
         )
     else:
-        written = dict(judgements.select("query", "request_id").iter_rows())
-        queries = np.array(sorted(written), dtype=object)
-        np.random.default_rng(settings.seed).shuffle(queries)
+        ordered = _shuffled if settings.query_order == "shuffled" else _hashed
+        queries = ordered(judgements, settings.seed)
         until = settings.test_queries + settings.validation_queries
-        test = {written[query] for query in queries[: settings.test_queries]}
-        validation = {written[query] for query in queries[settings.test_queries : until]}
+        test = set(queries[: settings.test_queries])
+        validation = set(queries[settings.test_queries : until])
     validation -= test
     if not test or not validation:
         raise DataError(
@@ -94,6 +97,21 @@ def _held_out_queries(judgements: pl.DataFrame, settings: SplitSettings) -> tupl
             f"split.test_queries and split.validation_queries, or name both in the `split` column."
         )
     return sorted(test), sorted(validation)
+
+
+def _hashed(judgements: pl.DataFrame, seed: int) -> list[str]:
+    """Normalised queries: each has its place by itself, so others that are added only move it back, from test
+    to validation to training and never the other way."""
+    queries = judgements.get_column("request_id").unique().to_list()
+    return sorted(queries, key=lambda query: hashlib.sha256(f"{seed}\n{query}".encode()).digest())
+
+
+def _shuffled(judgements: pl.DataFrame, seed: int) -> list[str]:
+    """Of the distinct queries as written, so that it agrees with home_depot's published split."""
+    written = dict(judgements.select("query", "request_id").iter_rows())
+    queries = np.array(sorted(written), dtype=object)
+    np.random.default_rng(seed).shuffle(queries)
+    return [written[query] for query in queries]
 
 
 def _training_rows(judgements: pl.DataFrame) -> pl.DataFrame:

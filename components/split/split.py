@@ -23,7 +23,8 @@ def split(checked: Path, settings: SplitSettings, out: Path, primary: str = "aut
     """Splits the checked tables into `out` (layout: docs/layout.md) and returns the record of it.
 
     Raises JudgeError where neither judgements nor events say which item answers a request, no request has a
-    relevant new item, or a single one is judged; DataError where the cut-off leaves nothing to train on.
+    relevant new item, or a single one is judged; DataError where the cut-off leaves nothing to train on;
+    ConfigError for a setting that undated judgements have no use for.
     """
     tables = {path.stem: pl.read_parquet(path) for path in sorted(checked.glob("*.parquet"))}
     parts = _parts(tables, settings)

@@ -145,10 +145,12 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         if len(chunks) == 1:
             parts = [self._forward(chunks[0])]
         else:
-            parts = [checkpoint(self._forward, chunk, use_reentrant=False) for chunk in chunks]
+            # Random states are kept of the devices of its tensors alone, and token ids are lists.
+            here = torch.empty(0, device=self.device)
+            parts = [checkpoint(self._forward, chunk, here, use_reentrant=False) for chunk in chunks]
         return torch.cat(parts)[self._tensor(np.argsort(order))]
 
-    def _forward(self, texts: list[list[int]]) -> Tensor:
+    def _forward(self, texts: list[list[int]], _here: Tensor | None = None) -> Tensor:
         """Token ids → (texts, d) unit vectors: packed on a CPU, else padded in groups of like length."""
         if self._frozen is not None:
             return self._frozen.vectors(texts)

@@ -43,7 +43,7 @@ def configured(settings: Settings, base: Path) -> Values | None:
             value = _own_dropout(base)
         if value is None or not inside(value, dimension):
             return None
-        values[name] = value
+        values[name] = exact(name, value, dimension)
     return values
 
 

@@ -23,7 +23,6 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ import torch
 from bench_release import HOME_DEPOT
 from commit import commit
 from train_figures import ONE_THREAD, OURS, THEIRS, figures, in_processes, table
+from train_runs import in_a_process
 
 from components.contract.settings import Settings
 from components.data.demo_shop import generate
@@ -57,7 +57,6 @@ from components.training.spec import TrainingSpec
 from components.training.validation import Validation, read_validation
 from flows.shop import open_shop
 
-RUNS = Path(__file__).with_name("train_runs.py")
 VALIDATION_ITEMS = 5_000
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1")
 NO_DUPLICATES = {"batch_sampler": "no_duplicates"}
@@ -107,7 +106,9 @@ class Bench:
             here = self._round(number)
             rows.append(self._run("fp32", OURS, here, precision="fp32") | {"round": number})
             rows.append(self._run("fp32", THEIRS, here) | {"round": number})
-            peaks.append(self._process("gemm", {"threads": self.chosen.threads})["gemm_gflops"])
+            threads = self.chosen.threads
+            peak = in_a_process(self.folder, "gemm", {"threads": threads}, threads=threads)
+            peaks.append(peak["gemm_gflops"])
             rows.append(self._run("best", OURS, here) | {"round": number})
             if number == 0:
                 tried = [
@@ -210,7 +211,7 @@ class Bench:
         }
         launcher = [*TORCHRUN, f"--nproc-per-node={processes}"] if processes > 1 else []
         ranks = spec.training.ranks if side == OURS else processes
-        found = self._process(side, run, launcher, threads=threads // ranks)
+        found = in_a_process(self.folder, side, run, launcher, threads=threads // ranks)
         found |= {
             "name": name,
             "side": side,
@@ -227,27 +228,8 @@ class Bench:
 
     def _gather(self) -> float:
         run = {"batch": self.chosen.batch, "dimensions": self.base.dimensions}
-        found = self._process("gather", run, [*TORCHRUN, "--nproc-per-node=2"], threads=1)
+        found = in_a_process(self.folder, "gather", run, [*TORCHRUN, "--nproc-per-node=2"], threads=1)
         return float(found["gather_ms"])
-
-    def _process(
-        self, name: str, run: dict[str, Any], launcher: list[str] | None = None, threads: int = 0
-    ) -> dict[str, Any]:
-        path = self.folder / "run.json"
-        path.write_text(json.dumps(run))
-        command = [sys.executable, *(launcher or []), str(RUNS), name, str(path)]
-        done = subprocess.run(
-            command,
-            env=os.environ
-            | {"OMP_NUM_THREADS": str(threads or self.chosen.threads), "OMP_WAIT_POLICY": "PASSIVE"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise SystemExit(f"{name} failed:\n{done.stderr[-3_000:]}")
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
 
     def _work(self) -> tuple[float, float]:
         """Tokens that our trainer encodes of a pair, padding and texts seen twice not among them, and

@@ -10,8 +10,10 @@ import json
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,23 @@ def main() -> None:
     found = RUNS[chosen.name](json.loads(chosen.run.read_text()))
     if os.environ.get("RANK", "0") == "0":
         sys.stdout.write(json.dumps(found) + "\n")
+
+
+def in_a_process(
+    folder: Path, name: str, run: dict[str, Any], launcher: Sequence[str] = (), *, threads: int
+) -> dict[str, Any]:
+    """What the run NAME finds, by this file in a process of its own. How its threads wait for each other is
+    left to each side: ours tells its ranks itself (OMP_WAIT_POLICY)."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(run))
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment.pop("OMP_WAIT_POLICY", None)
+    command = [sys.executable, *launcher, str(Path(__file__)), name, str(path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-3_000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def debut(run: dict[str, Any]) -> dict[str, Any]:

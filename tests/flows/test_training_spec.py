@@ -4,18 +4,21 @@ import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from components.contract.errors import ConfigError
 from components.contract.learning import EncoderSettings, TrainingSettings
+from components.contract.records import Candidate
 from components.contract.settings import Settings
 from components.encoder.base import ADAPTER_CONFIG
 from components.encoder.transformer import TransformerEncoder
+from components.release.fingerprint import Fingerprint
 from flows.run import Run
 from flows.shop import Shop
-from flows.training_spec import Miner, require_unseen_validation, start_of
+from flows.training_spec import Miner, miner_of, require_unseen_validation, start_of
 
 
 @pytest.fixture
@@ -67,6 +70,26 @@ def test_a_validation_window_that_the_champion_knows_chooses_nothing() -> None:
         require_unseen_validation(learned, validation)
     with pytest.raises(ConfigError, match="rows up to 2026-04-01, past 2026-03-01, where the validation"):
         require_unseen_validation(april, march)
+
+
+@pytest.mark.parametrize("method", ["full", "query_side"])
+def test_neither_weights_nor_a_query_map_are_chosen_on_rows_that_the_champion_learned(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    """A champion that was trained again on its validation window, a week later."""
+    champion = Candidate(path="champion", digest="d" * 64, encoder_digest="e" * 64, data_digest="x")
+    known = Fingerprint(
+        **dict.fromkeys(("data_digest", "encoder_digest", "base_digest", "lock_digest", "code_digest"), "x"),
+        cutoff=datetime(2026, 4, 1),
+        settings={"split": {"refit_on_validation": True}},
+    )
+    monkeypatch.setattr("flows.building.encoded_by", lambda *_: tmp_path)
+    monkeypatch.setattr("components.release.candidate.load_fingerprint", lambda _: known)
+    monkeypatch.setattr("flows.training_spec.learned_until", lambda _: datetime(2026, 3, 25))
+    training = TrainingSettings(start="champion", method=method)
+    run = _run(settings.model_copy(update={"training": training}), tmp_path)
+    with pytest.raises(ConfigError, match="rows up to 2026-04-01, past 2026-03-25"):
+        miner_of(run, SimpleNamespace(split=tmp_path), champion)
 
 
 @pytest.mark.parametrize("changes", [{"pooling": "cls"}, {"item_fields": ("title", "brand")}])

@@ -1,6 +1,7 @@
 """Splits: what is held out, what is judged, and what of it lands in which file."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from components.contract.errors import DataError, JudgeError, LeakageError
+from components.contract.errors import ConfigError, DataError, JudgeError, LeakageError
 from components.contract.settings import SplitSettings
 from components.split.judged import read_judged
 from components.split.leakage import check_leakage
@@ -253,6 +254,37 @@ def test_one_query_is_too_few_to_split(write_tables: Write, undated: dict[str, p
         run(write_tables(items=undated["items"], judgements=judgements), UNDATED)
 
 
+def test_no_training_query_is_judged_once_others_are_added(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """Else the champion would know what its next challenger is judged by, and no verdict could be given.
+    Shuffled, as a published split may be, they do change sides."""
+
+    def queries(part: str, judgements: pl.DataFrame, settings: SplitSettings) -> set[str]:
+        judged = run(write_tables(items=undated["items"], judgements=judgements), settings)
+        path = judged / ("train/search.parquet" if part == "train" else f"{part}/requests.parquet")
+        frame = pl.read_parquet(path)
+        shutil.rmtree(judged)
+        return {text.lower() for text in frame.get_column("query" if part == "train" else "text")}
+
+    before = undated["judgements"]
+    more = [before.with_columns(query=pl.lit(f"later {n} ") + pl.col("query")) for n in range(3)]
+    for order, kept in (("hashed", True), ("shuffled", False)):
+        settings = UNDATED.model_copy(update={"query_order": order})
+        trained = queries("train", before, settings)
+        judged = queries("test", pl.concat([before, *more]), settings)
+        assert trained.isdisjoint(judged) == kept
+
+
+def test_a_second_training_on_validation_rows_is_refused_for_judgements(
+    write_tables: Write, undated: dict[str, pl.DataFrame]
+) -> None:
+    """They have no window that comes later; said before anything is trained."""
+    settings = UNDATED.model_copy(update={"refit_on_validation": True})
+    with pytest.raises(ConfigError, match=r"split\.refit_on_validation"):
+        run(write_tables(**undated), settings)
+
+
 def test_one_judged_query_is_refused_before_anything_is_trained(
     write_tables: Write, dated: dict[str, pl.DataFrame]
 ) -> None:
@@ -281,7 +313,7 @@ def test_home_depot_is_split_as_its_readme_fixes(real_data: Path, write_tables: 
     rows = pl.read_csv(io.StringIO(text), schema_overrides={"product_uid": pl.String})
     items = rows.group_by(item_id="product_uid").agg(title=pl.col("product_title").first())
     judgements = rows.select(query="search_term", item_id="product_uid", grade="relevance")
-    settings = SplitSettings(relevant_grade=2.67, positive_grade=2.33)
+    settings = SplitSettings(relevant_grade=2.67, positive_grade=2.33, query_order="shuffled")
     out = run(write_tables(items=items, judgements=judgements), settings)
     counts = json.loads((out / "split.json").read_text())["counts"]
     assert counts["new_items"] == 10_934

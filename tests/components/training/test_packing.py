@@ -13,6 +13,7 @@ from components.training import dropout, module, packing
 from components.training.module import ContrastiveModule
 from components.training.packing import Packing, packed_vectors, packs
 
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 TEXTS = [[2, 9, 8, 3], [2, 7, 3], [2, 5, 6, 8, 9, 7, 3], [2, 3], [2, 8, 3], [2, 6, 5, 3]]
 
 
@@ -140,12 +141,13 @@ def test_chunks_give_the_gradients_of_all_texts_at_once(size: int, shop: Any) ->
         torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=0)
 
 
-def test_a_chunks_dropout_is_drawn_again(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=GPU)])
+def test_a_chunks_dropout_is_drawn_again(shop: Any, monkeypatch: pytest.MonkeyPatch, device: str) -> None:
     """With dropout the gradients are those of the same random numbers with all activations kept."""
-    chunked = ContrastiveModule(shop.load(), TrainingSettings(dropout=0.3, encode_chunk=2), 1)
+    chunked = ContrastiveModule(shop.load(), TrainingSettings(dropout=0.3, encode_chunk=2), 1).to(device)
     torch.manual_seed(1)
     found = _gradients(chunked.encoder, chunked._encode(TEXTS))
-    monkeypatch.setattr(module, "checkpoint", lambda act, texts, use_reentrant: act(texts))
+    monkeypatch.setattr(module, "checkpoint", lambda act, *given, use_reentrant: act(*given))
     torch.manual_seed(1)
     expected = _gradients(chunked.encoder, chunked._encode(TEXTS))
     assert all(torch.equal(found[name], gradient) for name, gradient in expected.items())

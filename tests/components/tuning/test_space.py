@@ -54,6 +54,8 @@ def test_debut_yamls_own_values_are_known_where_the_space_holds_them(tmp_path):
         "learning_rate": 1e-4, "temperature": 0.05, "max_epochs": 1, "batch_size": 128,
         "hard_negatives": 1, "dropout": 0.1, "fine_tuned_share": 1.0,
     }  # fmt: skip
+    # As a trial would have it, so that it is known again among the trials.
+    assert configured(settings(training={"learning_rate": 3.1623e-5}), folder)["learning_rate"] == 3.16e-5
     assert configured(settings(training={"learning_rate": 0.5}), folder) is None
     assert configured(settings(training={"batch_size": 100}), folder) is None
     mixed = base(tmp_path, hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.0)
