@@ -55,7 +55,7 @@ bench-train: setup  ## training speed beside the sentence-transformers trainer: 
 bench-recall: setup  ## new-item recall beside the peers: DATASET=home_depot SEEDS=3 [SYSTEMS=debut,bm25]
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[weights,dev,bench]'
 	$(BIN)/python tests/benchmarks/recall.py $(if $(DATASET),--dataset $(DATASET)) $(if $(SEEDS),--seeds $(SEEDS)) \
-	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(PAIRS),--pairs $(PAIRS))
+	  $(if $(SYSTEMS),--systems $(SYSTEMS)) $(if $(PAIRS),--pairs $(PAIRS)) $(if $(RECIPE),--recipe $(RECIPE))
 
 bench-tasks: setup  ## what else the encoder answers, beside TF-IDF: SHOPS=demo,womens_clothing [TASKS=sentiment STEPS=500 ROWS=32]
 	$(BIN)/python tests/benchmarks/tasks.py $(if $(SHOPS),--shops $(SHOPS)) $(if $(TASKS),--tasks $(TASKS)) \

@@ -9,6 +9,9 @@ from recall_shop import BenchShop
 
 from components.contract.ports import Retriever
 
+Recipe = tuple[float, int]
+"""Learning rate, mined negatives a pair."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -19,6 +22,8 @@ class Run:
     pairs: int | None
     """At most so many training pairs."""
     cache: PeerCache
+    recipe: Recipe | None = None
+    """Of sentence-transformers' best recipe, as an earlier search chose it; None: it is searched."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import polars as pl
 import rankings
 import sentence_trainer
 from peer import FusedPeer, Peer, Run
-from peers_search import best_trained, encoder_of, recall, say, tuned_bm25
+from peers_search import encoder_of, recall, recipe_of, say, searched, trained, tuned_bm25
 from rankings import ScoredIndex
 from scipy.sparse import csr_array, diags_array
 from sentence_trainer import Texts
@@ -157,8 +157,9 @@ def _sentence_transformers(run: Run) -> Retriever:
     """Trained on what users bought one after the other, as its documentation trains similar texts; without
     mined negatives, because what was not bought is none."""
     bench = run.bench
-    parts = [_bought_in_turn(run, part) for part in ("train", "refit")]
-    encoder, scoring = best_trained(run, *parts, SCORINGS)
+    before, refit = (_bought_in_turn(run, part) for part in ("train", "refit"))
+    rate, count, scoring = searched(run, before, SCORINGS)
+    encoder = encoder_of(run, trained(run, recipe_of(rate, count), run.seed, refit))
     vectors = encoder.encode_items(bench.texts)
     return ExactIndex("sentence_transformers_best", bench.item_ids, vectors, encoder, scoring)
 

@@ -19,6 +19,7 @@ from rankings import ScoredIndex
 from sentence_trainer import BEST, DEFAULTS, PACKAGES, Texts
 
 from components.contract.digests import sha256_json
+from components.contract.files import write_json
 from components.contract.learning import EncoderSettings
 from components.contract.ports import Request, Retriever
 from components.contract.retrieving import HistoryScoring
@@ -31,6 +32,7 @@ from components.index.postings import Postings
 from components.index.topk import catalogue_rows
 from components.training.pairs import SEARCH, read_pairs
 from components.training.validation import Validation, recall_of, stopping_recall
+from flows.fingerprint import code_digest
 
 K1 = (0.4, 0.6, 0.9, 1.2, 1.5, 2.0)
 B = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
@@ -115,24 +117,29 @@ def _defaults(run: Run) -> Retriever:
 
 
 def _best(run: Run) -> Retriever:
-    encoder, _ = best_trained(run, _searches(run), negatives=(0, 1))
-    return _index("sentence_transformers_best", run, encoder)
+    texts = _searches(run)
+    rate, count = run.recipe or searched(run, texts, negatives=(0, 1))[:2]
+    folder = trained(run, recipe_of(rate, count), run.seed, texts)
+    return _index("sentence_transformers_best", run, encoder_of(run, folder))
 
 
-def best_trained(
+def recipe_of(rate: float, count: int) -> dict[str, Any]:
+    return BEST | {"learning_rate": rate, "negatives": count}
+
+
+def searched(
     run: Run,
     texts: Texts,
-    refit: Texts | None = None,
     scorings: Sequence[HistoryScoring] = ("mean",),
     negatives: Sequence[int] = (0,),
-) -> tuple[TransformerEncoder, HistoryScoring]:
-    """The best recipe's encoder. On validation, on seed 0, are chosen its learning rate and how a history is
-    scored, with the first of `negatives` per pair; then whether another number of them is better. refit: what
-    the chosen one is then trained on, else the same."""
+) -> tuple[float, int, HistoryScoring]:
+    """The best recipe's learning rate, mined negatives a pair, and how a history is scored, on validation and
+    on seed 0: the rate and the scoring with the first of `negatives`, then whether another number of them is
+    better. Kept in the cache, for all seeds."""
     validation, found = run.bench.validation, dict[tuple[float, int, HistoryScoring], float]()
 
     def try_out(rate: float, count: int) -> None:
-        folder = trained(run, BEST | {"learning_rate": rate, "negatives": count}, 0, texts)
+        folder = trained(run, recipe_of(rate, count), 0, texts)
         encoder = encoder_of(run, folder)
         vectors = encoder.encode_items(validation.texts)
         for scoring in scorings:
@@ -141,15 +148,23 @@ def best_trained(
         pairs = json.loads((folder / sentence_trainer.PAIRS).read_bytes())
         say(f"sentence_transformers_best: learning rate {rate}, {count} negatives, {pairs}")
 
-    for rate in RATES:
-        try_out(rate, negatives[0])
-    rate = max(found, key=lambda one: found[one])[0]
-    for count in negatives[1:]:
-        try_out(rate, count)
-    say(f"sentence_transformers_best: recall@10 on validation {found}")
-    rate, count, scoring = max(found, key=lambda one: found[one])
-    recipe = BEST | {"learning_rate": rate, "negatives": count}
-    return encoder_of(run, trained(run, recipe, run.seed, refit or texts)), scoring
+    def search(out: Path) -> None:
+        for rate in RATES:
+            try_out(rate, negatives[0])
+        rate = max(found, key=lambda one: found[one])[0]
+        for count in negatives[1:]:
+            try_out(rate, count)
+        say(f"sentence_transformers_best: recall@10 on validation {found}")
+        best = max(found, key=lambda one: found[one])
+        write_json(out / "best.json", [*best, [[*one, value] for one, value in found.items()]])
+
+    modules = [sys.modules[__name__], sentence_trainer, rankings, exact, topk]
+    tried = {"rates": RATES, "scorings": list(scorings), "negatives": list(negatives)}
+    judged = run.bench.prepared.digest
+    key = key_of(PACKAGES, modules, _digest(texts), 0, code=code_digest(), judged=judged, **tried)
+    folder, _ = run.cache.made("sentence-transformers-search", key, search)
+    rate, count, scoring, _ = json.loads((folder / "best.json").read_bytes())
+    return rate, count, scoring
 
 
 def _searches(run: Run) -> Texts:
@@ -166,13 +181,16 @@ def _searches(run: Run) -> Texts:
 
 def trained(run: Run, recipe: dict[str, Any], seed: int, texts: Texts) -> Path:
     """Folder of the model, from the cache where this training was done before."""
-    data = sha256_json([texts.anchors, texts.positives, texts.corpus, base_digest(EncoderSettings())])
-    key = key_of(PACKAGES, [sentence_trainer], data, seed, **recipe)
+    key = key_of(PACKAGES, [sentence_trainer], _digest(texts), seed, **recipe)
     work = run.cache.folder / f"{recipe['name']}-{sha256_json(key)[:16]}.checkpoints"
     name = str(recipe["name"])
     make = partial(sentence_trainer.train, _base(), texts, recipe, seed, work)
     folder, _ = run.cache.made(name, key, lambda out: make(out / "model"))
     return folder / "model"
+
+
+def _digest(texts: Texts) -> str:
+    return sha256_json([texts.anchors, texts.positives, texts.corpus, base_digest(EncoderSettings())])
 
 
 def say(text: str) -> None:

@@ -20,6 +20,11 @@ from pathlib import Path
 from flows.embedded import prepare_environment
 
 
+def recipe(text: str) -> tuple[float, int]:
+    rate, _, negatives = text.partition(":")
+    return float(rate), int(negatives)
+
+
 def main() -> None:
     prepare_environment(debug=False)  # before torch starts its threads
     from recall_shop import DATASETS, open_bench
@@ -34,6 +39,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--systems", help="only these, by comma; debut is ours")
     parser.add_argument("--pairs", type=int, help="at most so many training pairs: a short run")
+    parser.add_argument(
+        "--recipe",
+        type=recipe,
+        help="RATE:NEGATIVES of sentence-transformers' best recipe, where an earlier search chose them",
+    )
     parser.add_argument("--cache", type=Path, default=Path(".debut/bench"), help="the benchmark's own folder")
     parser.add_argument(
         "--out", type=Path, default=Path(".debut/bench-recall"), help="folder of table and JSON"
@@ -41,6 +51,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.seeds < 1:
         parser.error("--seeds: at least 1")
+    if chosen.recipe and DATASETS[chosen.dataset].config == "online_retail":
+        parser.error("--recipe: of searches only; here validation also chooses how a history is scored")
     folder = chosen.cache / chosen.dataset
     bench = open_bench(chosen.dataset, chosen.root, folder)
     peers = peers_of(bench)

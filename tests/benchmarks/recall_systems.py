@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import peers_purchases
 import peers_search
+import sentence_trainer
 from commit import commit
 from peer import FusedPeer, Peer, Run
 from peer_cache import PeerCache, key_of
@@ -113,12 +114,14 @@ class Benchmark:
         assert isinstance(peer, Peer)
         seed = seed if peer.seeded else 0
         if (name, seed) not in self.recorded:
-            run = Run(bench, seed, self.chosen.pairs, self.cache)
+            run = Run(bench, seed, self.chosen.pairs, self.cache, self.chosen.recipe)
             data = bench.prepared.digest
             fields = list(bench.settings.encoder.item_fields)
             used = seed if peer.seeded else None
             # What encodes, ranks and tunes peers is the product's: of another commit it is run anew.
-            product = {"code": code_digest(), "base": base_digest(bench.settings.encoder)}
+            product: dict[str, Any] = {"code": code_digest(), "base": base_digest(bench.settings.encoder)}
+            if sentence_trainer in peer.modules:
+                product["recipe"] = self.chosen.recipe
             pairs = self.chosen.pairs
             packages = ("numpy", "scipy", *peer.packages)
             key = key_of(packages, peer.modules, data, used, pairs=pairs, fields=fields, **product)
@@ -142,12 +145,19 @@ class Benchmark:
         given = {"DATASET": self.chosen.dataset, "SEEDS": self.chosen.seeds}
         given |= {"SYSTEMS": self.chosen.systems} if self.chosen.systems else {}
         given |= {"PAIRS": self.chosen.pairs} if self.chosen.pairs else {}
+        given |= {"RECIPE": "{}:{}".format(*self.chosen.recipe)} if self.chosen.recipe else {}
         return [f"{name}={value}" for name, value in given.items()]
 
     def _notes(self) -> list[str]:
         notes = []
         if self.chosen.pairs:
             notes.append(f"A short run: at most {self.chosen.pairs} training pairs. No figure of it counts.")
+        if self.chosen.recipe:
+            rate, count = self.chosen.recipe
+            notes.append(
+                f"The settings of sentence_transformers_best are of an earlier search: learning rate {rate}, "
+                f"{count} mined negatives a pair."
+            )
         if self.bench.entrance == "recommendation":
             if not self.bench.excludes_past_purchases():
                 raise SystemExit(

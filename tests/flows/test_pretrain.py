@@ -22,7 +22,7 @@ def test_a_wrong_key_is_told_with_its_line(tiny_shop: Any, debut: Any) -> None:
 def test_the_shops_words_are_learned_and_kept_for_later_retrains(retrained: Any, connected: Any) -> None:
     """Perplexity on held-out text falls; recall is there before and after, also of what is fine-tuned from
     both; the weights are in the workspace and in MLflow's registry; nothing is decided. The second time all
-    of it comes from the cache. A configuration with the printed lines opens."""
+    of it comes from the cache. With the printed lines a retrain begins with it."""
     retrained.configure(pretraining=PRETRAINING)
     before = retrained.decisions()
     first = connected("pretrain", *retrained.arguments, "--json")
@@ -46,10 +46,7 @@ def test_the_shops_words_are_learned_and_kept_for_later_retrains(retrained: Any,
     lines = yaml.safe_load(found["yaml"])
     encoder = yaml.safe_load(retrained.config.read_text())["encoder"] | lines["encoder"]
     retrained.configure(encoder=encoder)
-    from components.encoder.base import base_digest
-    from flows.shop import open_shop
-
-    assert base_digest(open_shop(str(retrained.config), None, None).settings.encoder) == found["digest"]
+    _check_retrain(retrained, connected("retrain", *retrained.arguments, "--json"), found)
 
 
 def _check_mlflow(shop: Any, found: dict[str, Any]) -> None:
@@ -66,3 +63,15 @@ def _check_mlflow(shop: Any, found: dict[str, Any]) -> None:
     assert kept.parent == shop.workspace / "pretrained"
     told = json.loads((kept / "pretraining.json").read_text())
     assert told["after"]["perplexity"] == found["perplexity"]["after"]
+
+
+def _check_retrain(shop: Any, outcome: Any, found: dict[str, Any]) -> None:
+    """The challenger was fine-tuned from the pretrained encoder, judged, and its page says so."""
+    assert outcome.code == 0, outcome.err
+    challenger = outcome.json["challenger_digest"]
+    fingerprint = json.loads((shop.workspace / "candidates" / challenger / "fingerprint.json").read_bytes())
+    assert fingerprint["base_digest"] == found["digest"]
+    assert outcome.json["verdict"] in ("PROMOTE", "REJECT", "INCONCLUSIVE")
+    client = MlflowClient(f"sqlite:///{shop.workspace / 'mlflow.db'}")
+    [version] = client.search_model_versions(f"name='tiny' and tags.digest='{challenger}'")
+    assert f"version {found['version']} of tiny-pretrained" in version.description
