@@ -7,7 +7,7 @@ from prefect import task
 from components.contract.files import stage_folder, write_bytes, write_json
 from components.contract.judging import GatePolicy, JudgeSettings
 from components.contract.operations import MonitoringSettings
-from components.contract.records import GateReport, PreparedData
+from components.contract.records import GateReport, OwnJudgements, PreparedData
 from components.contract.task import Task as ShopTask
 from components.cost.summary import Cost
 from components.cost.usage import USAGE, Meter
@@ -87,9 +87,10 @@ def decide_verdict(
     first_run: bool,
     overlap: str | None,
     tasks: tuple[ShopTask, ...] = (),
+    own: OwnJudgements | None = None,
 ) -> GateReport:
     floor = scorecards["bm25"] if first_run else None
-    return decide(
+    report = decide(
         scorecards["challenger"],
         scorecards["champion"],
         policy,
@@ -98,6 +99,7 @@ def decide_verdict(
         tasks=tasks,
         baseline=scorecards["bm25"],
     )
+    return report.model_copy(update={"own_judgements": own})
 
 
 @task(name="write report")

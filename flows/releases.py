@@ -25,7 +25,7 @@ from components.release.discoverability import CSV, SUMMARY
 from components.release.fingerprint import overlap
 from components.release.judging import JudgedTasks
 from components.split.judged import JUDGE, read_judged
-from components.split.labels import Labels
+from components.split.labels import Labels, own_judgements
 from components.tasks.heads import open_heads
 from components.tracking.client import without_secrets
 from components.tracking.description import Summary, VersionCard
@@ -171,9 +171,9 @@ def judge_all(run: Run, data: Data, challenger: Candidate, champion: Candidate) 
 
 def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion: Candidate) -> GateReport:
     """The gate report, also as files in the run's folder and as Prefect artifacts."""
-    settings = run.shop.settings
+    settings, own = run.shop.settings, own_judgements(data.split, labels_of(run))
     report = judge_stages.decide_verdict(
-        scorecards, settings.gate, champion.baseline, _overlap(run, data, champion), settings.tasks
+        scorecards, settings.gate, champion.baseline, _overlap(run, data, champion), settings.tasks, own
     )
     judge_stages.write_report(run.folder, report, scorecards, cost_of_run(run, report), settings.tasks)
     return report

@@ -63,6 +63,7 @@ def verdict_of(scorecards: dict[str, Scorecard], report: GateReport) -> dict[str
         "verdict": report.verdict,
         "sentence": report.sentence,
         "queries_needed": report.queries_needed,
+        "own_judgements": report.own_judgements.model_dump() if report.own_judgements else None,
         "gates": [gate.model_dump(mode="json") for gate in report.gates],
     }
 

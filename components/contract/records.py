@@ -154,6 +154,21 @@ class Gate(Record):
     sentence: str
 
 
+class OwnJudgements(Record):
+    """What a shop's own people judged (`debut label import`)."""
+
+    imported: int
+    judged: int
+    """Of these, those that the verdict rests on: about the test's requests."""
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"Judgements by your own people, imported with debut label import: {self.imported:,}, of which "
+            f"{self.judged:,} are of this test's requests."
+        )
+
+
 class GateReport(Record):
     """Every gate, the verdict, and the candidate it is about. No clock in it: a re-run is byte-identical."""
 
@@ -165,6 +180,8 @@ class GateReport(Record):
     queries_needed: int | None
     """For INCONCLUSIVE: requests for the planned power at `min_gain`; None where it cannot be told."""
     policy: dict[str, Any]
+    own_judgements: OwnJudgements | None = None
+    """None: there are none."""
 
 
 class ReviewCase(Record):

@@ -66,10 +66,13 @@ class RankingSettings(Section):
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     fewest_in_leaf: int = Field(default=50, ge=1)
     position_weights: bool = True
-    """A click weighs 1 / the probability that its place was looked at."""
+    """A click weighs 1 / the probability that its place was looked at, at most 10. A query counts by the
+    largest weight of its items: in full where one was clicked, below their sum where several were (decision
+    0016)."""
     popularity_bias: float = Field(default=0.25, ge=0, le=2)
     """A user's act on an item weighs (1 + acts on it before, halved monthly) ** -popularity_bias: what was
-    shown much is acted on more because it was shown; 0: all acts weigh alike."""
+    shown much is acted on more because it was shown; 0: all acts weigh alike. A user counts
+    by the largest weight of the acts."""
     seed: Seed = 0
 
     @model_validator(mode="after")

@@ -18,8 +18,9 @@ class ExplorationSettings(Section):
 
 
 class AnswerSettings(EndpointSettings):
-    """`POST /answer`: who writes an answer where no past one is sure enough. The endpoint writes it from what
-    was found for the question, and from nothing else of the shop; without one the task's template does."""
+    """`POST /answer`: who writes an answer where no past one is sure enough: an endpoint, or without one the
+    task's template. The endpoint is sent the question and what was found for it – past questions with their
+    answers, and of items the title and the beginning of the description – and nothing else of the shop."""
 
     task: str = "answer"
     """Whose head finds past answers: a task with `head: nearest`."""

@@ -86,8 +86,9 @@ class Task(Section):
     """classification, nearest: an answer that is less probable than a threshold abstains; the threshold is
     chosen on validation so that this share of the others is right. None: never."""
     otherwise: str | None = None
-    """Where an answer abstains, what the service says instead: a text in which {items} becomes the titles of
-    the items that a search for the question finds first. None: nothing."""
+    """Where an answer abstains, what the service says instead: a text in which {items} becomes the titles,
+    each with the beginning of the description, of the items that a search for the question finds first.
+    None: nothing."""
     loss: Loss = "cross_entropy"
     """classification, nearest: what trains the encoder. contrastive: rows with equal labels are drawn
     together and others apart; the head is fitted afterwards as ever. Not shown to be better (0022)."""

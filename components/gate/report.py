@@ -64,6 +64,7 @@ def report_markdown(report: GateReport, cost: Cost | None = None) -> str:
     """The verdict and one table of all gates, blocking ones first within each kind. "against": the champion's
     figure, BM25's in the baseline's lines. Where it is given, what the candidate cost."""
     head = f"## {report.verdict}\n\n{_cell(report.sentence)}\n\n"
+    head += f"{report.own_judgements.sentence}\n\n" if report.own_judgements else ""
     table = "| | gate | against | challenger | difference | requests | finding |\n"
     table += "|---|---|--:|--:|---|--:|---|\n"
     rows = "".join(

@@ -1,5 +1,7 @@
 """What a request's clicks and buys weigh as labels, corrected for what people had the chance to see.
 
+How these weights reach the trees, and for which lists the correction is exact: model.py.
+
 - A query's act on an item weighs 1 ÷ the probability that its place was looked at (propensity.py), summed
   over the query's searches with an act and divided by their number.
 - A user's act without a page says nothing of places, but much-shown items are acted on more because they are

@@ -2,9 +2,16 @@
 
 Burges, "From RankNet to LambdaRank to LambdaMART" (MSR-TR-2010-82); Ke et al., "LightGBM" (NeurIPS 2017). The
 trees start from the first stage's score, so they learn what to change in its order, and few trees change
-little. With gains that are sums of propensity-weighted clicks the lambdas are those of the unbiased DCG
-(Agarwal, Takatsu, Zaitsev and Joachims, SIGIR 2019). Shapes: m items of all lists one after the other, F
-features.
+little.
+
+LightGBM divides the lambdas of a list by the DCG of its best order, and by a function of their sum
+(`lambdarank_norm`); then it multiplies them by the rows' weights. A row's weight is the largest gain of its
+list (`list_weights`). So a list with one relevant item counts in proportion to that item's gain; where this
+is a click's 1 ÷ propensity, that is its share of the unbiased DCG (Agarwal, Takatsu, Zaitsev and Joachims,
+SIGIR 2019). In a list with several relevant items their gains keep their proportions, but the list counts for
+less than their sum, so there it is not unbiased.
+
+Shapes: m items of all lists one after the other, r lists, F features.
 """
 
 from dataclasses import dataclass, replace
@@ -40,13 +47,28 @@ class Lists:
 
 
 def labels_of(lists: Lists) -> NDArray[np.int64]:
-    """(m,) gains in steps, LABELS of them for the largest of a list. LambdaRank divides by what a list could
-    gain, so their size tells nothing; and of a query that is often asked each gain is small."""
+    """(m,) gains in steps, LABELS of them for the largest of a list: of a query that is often asked each gain
+    is small. How large the gains of one list are beside another's is in `list_weights`."""
+    most = np.repeat(largest_gains(lists), lists.sizes)
+    shares = np.divide(lists.gains, most, out=np.zeros(len(most)), where=most > 0)
+    return np.asarray(np.ceil(LABELS * shares), dtype=np.int64)
+
+
+def list_weights(lists: Lists) -> NDArray[np.float64]:
+    """(m,) per row the largest gain of its list ÷ the mean of these over the lists with a relevant item.
+    Labels, and NDCG, are relative to a list's best; without weights a click's propensity would cancel out
+    wherever it is the only one of its list."""
+    most = largest_gains(lists)
+    mean = most[most > 0].mean() if (most > 0).any() else 1.0
+    return np.repeat(most / mean, lists.sizes)
+
+
+def largest_gains(lists: Lists) -> NDArray[np.float64]:
+    """(r,) 0: nothing of the list is relevant."""
     request = np.repeat(np.arange(len(lists.sizes)), lists.sizes)
     most = np.zeros(len(lists.sizes))
     np.maximum.at(most, request, lists.gains)
-    shares = np.divide(lists.gains, most[request], out=np.zeros(len(request)), where=most[request] > 0)
-    return np.asarray(np.ceil(LABELS * shares), dtype=np.int64)
+    return most
 
 
 @dataclass(frozen=True)
@@ -85,7 +107,6 @@ class Ranker:
     def fit(cls, lists: Lists, growth: Growth) -> Self:
         """Deterministic: one thread, one seed."""
         lightgbm = load_lightgbm()
-        labels = labels_of(lists)
         parameters = {
             "objective": "lambdarank",
             "label_gain": list(range(LABELS + 1)),
@@ -102,7 +123,8 @@ class Ranker:
         }
         data = lightgbm.Dataset(
             lists.features,
-            label=labels,
+            label=labels_of(lists),
+            weight=list_weights(lists),
             group=lists.sizes,
             init_score=SCALE * lists.features[:, 0].astype(np.float64),
             feature_name=list(FEATURES),

@@ -14,7 +14,7 @@ from components.contract.texts import as_utf8
 from components.service.auth import Gatekeeper
 from components.service.completions import CompletionError, completed
 from components.service.metrics import Metrics
-from components.service.predictions import composed, found_items, query_vectors
+from components.service.predictions import composed, described, found_items, query_vectors
 from components.service.problems import ProblemError, body_responses, responses
 from components.service.request_checks import json_body, known_parameters
 from components.service.routes import RELEASE_HEADER
@@ -131,7 +131,8 @@ class AnswerRoutes:
         text = composed(head, items)
         if text is not None:
             changes |= {"answer": text, "by": "template"}
-        passages = [f"{one.question} {one.answer}" for one in given.past] + [item.title for item in items]
+        passages = [f"{one.question} {one.answer}" for one in given.past]
+        passages += [described(item) for item in items]
         if self._settings.endpoint is not None and passages:
             try:
                 text = await completed(self._settings, self._key, question, passages)

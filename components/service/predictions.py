@@ -21,6 +21,8 @@ from components.tasks.heads import Answer, ClassAnswer, Head, prompted
 
 ITEMS = 3
 """That stand in a composed answer."""
+DESCRIPTION_CHARACTERS = 300
+"""Of an item's description in a composed answer, and for the endpoint that writes one."""
 ItemIdPath = Annotated[str, Path(min_length=1)]
 TaskName = Annotated[str, Path(min_length=1, max_length=40, description="A task of the release.")]
 
@@ -86,8 +88,22 @@ class PredictionRoutes:
 
 def composed(head: Head, items: Sequence[FoundItem]) -> str | None:
     """What the task says where it abstains; None where it says nothing, or nothing was found."""
-    titles = "; ".join(item.title for item in items)
-    return head.task.otherwise.replace("{items}", titles) if head.task.otherwise and titles else None
+    told = "; ".join(text.rstrip(". ") for item in items if (text := described(item)))
+    return head.task.otherwise.replace("{items}", told) if head.task.otherwise and told else None
+
+
+def described(item: FoundItem) -> str:
+    """Title and description, or what there is of the two."""
+    return ": ".join(part for part in (item.title, item.description) if part)
+
+
+def beginning(text: str, most: int = DESCRIPTION_CHARACTERS) -> str:
+    """In one line at most so many characters, whole words where there are spaces, and … where it was cut."""
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    words, space, _ = text[:most].rpartition(" ")
+    return f"{words if space else text[: most - 1]}…"
 
 
 async def query_vectors(serving: Serving, release: Release, text: str, name: str, most: int) -> Vectors:
@@ -105,7 +121,12 @@ async def found_items(serving: Serving, text: str) -> list[FoundItem]:
     found = await asyncio.wrap_future(search)
     items = [found.index.item(row) for row in found.rows]
     return [
-        FoundItem(item_id=item["item_id"], title=item["title"] or "", score=score)
+        FoundItem(
+            item_id=item["item_id"],
+            title=item["title"] or "",
+            description=beginning(item.get("description") or ""),
+            score=score,
+        )
         for item, score in zip(items, found.scores, strict=True)
     ]
 

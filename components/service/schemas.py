@@ -111,6 +111,8 @@ class PredictBody(Body):
 class FoundItem(BaseModel):
     item_id: str
     title: str
+    description: str
+    """Its beginning; empty where the item has none."""
     score: float
 
 

@@ -4,6 +4,7 @@ They stand apart from the split, so that no training row, statistic or cached mo
 """
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import polars as pl
 
 from components.contract.errors import DataError
 from components.contract.files import disk_errors, write_bytes
-from components.contract.records import Entrance
+from components.contract.records import Entrance, OwnJudgements
 from components.contract.settings import QualitySettings
 from components.contract.spreadsheets import unguarded
 from components.split.catalogue import normalised
@@ -62,6 +63,19 @@ def with_labels(judged: JudgedSet, rows: pl.DataFrame, listed: set[str], labels:
             relevant[request_id].add(item_id)
     found = {name: frozenset(items) for name, items in relevant.items()}
     return replace(judged, judged=grades, relevant=found)
+
+
+def own_judgements(split: Path, labels: Labels | None) -> OwnJudgements | None:
+    """How many labels there are, and how many of them `read_test` adds; None: there are none."""
+    rows = stored(labels.path) if labels else pl.DataFrame()
+    if rows.is_empty():
+        return None
+    judged = _count(read_test(split, labels)) - _count(read_test(split))
+    return OwnJudgements(imported=len(rows), judged=judged)
+
+
+def _count(sets: Mapping[Entrance, JudgedSet]) -> int:
+    return sum(len(grades) for one in sets.values() for grades in one.judged.values())
 
 
 def stored(path: Path) -> pl.DataFrame:

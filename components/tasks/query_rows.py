@@ -8,7 +8,8 @@ Which part a row belongs to:
 - A query that is held out by one of its rows is learned by none.
 
 People who ask the same take different items, so a query's target is what most of its rows have (of a
-regression the median), apart for new items: `is_new` says of which the row tells.
+regression the median), apart for new items: `is_new` says of which the row tells, on validation of items that
+were new in its window (as rows.py has it: intervals are to hold for such).
 """
 
 from collections.abc import Mapping, Set
@@ -44,6 +45,8 @@ def cut_queries(
     for part, earlier in (("test", ["train", "validation"]), ("validation", ["train"])):
         held = rows.filter(pl.col("part") == part).get_column("key").unique()
         rows = rows.filter(~pl.col("part").is_in(earlier) | ~pl.col("key").is_in(held.implode()))
+    new_then = (pl.col("part") == "validation") & pl.col("is_validation_new")
+    rows = rows.with_columns(is_new=pl.col("is_new") | new_then)
     one_each = _agreed(task, rows)
     parts: tuple[Part, ...] = ("train", "validation", "test")
     return {part: one_each.filter(pl.col("part") == part).drop("part") for part in parts}

@@ -126,7 +126,8 @@ def _verdict(card: VersionCard) -> str:
     needed = card.report.queries_needed
     more = f" About {needed:,} judged requests would settle it." if needed else ""
     against = f" Judged against champion `{(card.report.champion_digest or 'none')[:12]}`."
-    return f"**{card.report.verdict}** – {card.report.sentence}{more}{against}"
+    own = f" {card.report.own_judgements.sentence}" if card.report.own_judgements else ""
+    return f"**{card.report.verdict}** – {card.report.sentence}{more}{against}{own}"
 
 
 def _gates(gates: Sequence[Gate]) -> str:

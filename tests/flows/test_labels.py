@@ -85,6 +85,10 @@ def test_imported_answers_settle_what_was_inconclusive(judged_shop: Any, connect
     # So many queries show that BM25 is above the tiny encoder.
     assert after["verdict"] == "REJECT", after["sentence"]
     assert after["challenger_digest"] == before["challenger_digest"]
+    assert before["own_judgements"] is None
+    assert after["own_judgements"] == {"imported": len(pairs), "judged": len(pairs)}
+    report = (shop.workspace / "runs" / after["run_id"] / "gate_report.md").read_text()
+    assert f"{len(pairs)} are of this test's requests" in report
     assert {path.name for path in (shop.workspace / "stages").glob("train-*")} == trained
 
     asked = connected("label", "next", *shop.arguments, "--json").json["pairs"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from components.contract.digests import canonical_json
+from components.contract.records import OwnJudgements
 from components.gate.report import report_html, report_json, report_markdown
 from components.gate.verdict import decide
 
@@ -101,6 +102,15 @@ def test_the_cost_has_a_section_of_its_own_and_no_place_in_the_json(report, cost
     tags.feed(page)
     assert tags.open == []
     assert "Cost" not in report_html(report) and "Cost" not in report_markdown(report)
+
+
+def test_a_verdict_that_rests_on_peoples_own_labels_says_so(report):
+    """How many there are and how many count here, in all three forms; without any nothing is said."""
+    labelled = report.model_copy(update={"own_judgements": OwnJudgements(imported=1_200, judged=80)})
+    told = "imported with debut label import: 1,200, of which 80 are of this test"
+    for shown in (report_html, report_markdown):
+        assert told in shown(labelled) and "label import" not in shown(report)
+    assert b'"own_judgements":{"imported":1200,"judged":80}' in report_json(labelled)
 
 
 def test_a_report_without_champion_digest_renders(report):

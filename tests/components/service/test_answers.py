@@ -17,6 +17,8 @@ from components.tasks.calibration import calibrated
 from components.tasks.fit import fit_head
 
 TITLES = [f"{colour} {thing}" for colour in ("red", "blue", "green") for thing in ("chair", "lamp", "mug")]
+DESCRIPTIONS = {"red lamp": "Turn the\nswitch."}
+TOLD = {"red lamp": "red lamp: Turn the switch."}
 QUESTIONS = {
     "where is the chair": "Parcels take four days.",
     "small table for garden": "Measure first.",
@@ -86,12 +88,13 @@ def releases(
     plain = open_candidate(candidates / make_candidate(TITLES, plan), "plain")
     vectors = plain.encoder.encode_items(list(QUESTIONS))
     head = fit_head(ANSWER, vectors, list(QUESTIONS.values()), list(QUESTIONS))
-    found = {}
+    found: dict[str, Any] = {}
+    items = [{"title": title, "description": DESCRIPTIONS.get(title)} for title in TITLES]
     for name, truth in (("sure", list(QUESTIONS.values())), ("unsure", ["unheard of"] * 3)):
         folder = tmp_path_factory.mktemp(name)
         calibrated(head, vectors, truth).save(folder / "answer")
         found[name] = make_releases()
-        found[name].promote(make_candidate(TITLES, plan, heads=folder))
+        found[name].promote(make_candidate(items, plan, heads=folder))
     folder, asked = tmp_path_factory.mktemp("queries"), ANSWER.model_copy(update={"text": ("query",)})
     vectors = plain.encoder.encode_queries(list(QUESTIONS))
     fit_head(asked, vectors, list(QUESTIONS.values()), list(QUESTIONS)).save(folder / "answer")
@@ -136,14 +139,16 @@ def test_an_unsure_question_is_composed_by_the_template(ask: Any) -> None:
     """Off by default: no endpoint is asked."""
     answer = ask("unsure", {"question": "red lamp"}).json()
     assert answer["by"] == "template" and answer["source"] is None
-    assert answer["answer"] == f"Perhaps: {'; '.join(item['title'] for item in answer['items'])}."
+    told = "; ".join(TOLD.get(item["title"], item["title"]).rstrip(".") for item in answer["items"])
+    assert answer["answer"] == f"Perhaps: {told}." and "Turn the switch." not in told
+    assert "red lamp: Turn the switch" in told
     assert len(answer["past"]) == 3 and answer["problem"] is None
 
 
 def test_the_endpoint_writes_from_what_was_found_and_nothing_else(
     ask: Any, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gets question, past dialogues and items' titles, and the key of the environment."""
+    """It gets question, past dialogues, items' titles and descriptions, and the key of the environment."""
     monkeypatch.setenv("MY_KEY", KEY)
     answer = ask(
         "unsure", {"question": "red lamp"}, endpoint=endpoint.url, model="small", key_variable="MY_KEY"
@@ -156,7 +161,8 @@ def test_the_endpoint_writes_from_what_was_found_and_nothing_else(
     assert user == {"role": "user", "content": "red lamp"}
     lines = system["content"].split("Passages:\n")[1].splitlines()
     past = [f"- {one['question']} {one['answer']}" for one in found["past"]]
-    assert lines == past + [f"- {item['title']}" for item in found["items"]]
+    assert lines == past + [f"- {TOLD.get(item['title'], item['title'])}" for item in found["items"]]
+    assert f"- {TOLD['red lamp']}" in lines
 
 
 def test_a_sure_question_asks_no_endpoint(ask: Any, endpoint: Endpoint) -> None:

@@ -11,6 +11,7 @@ from components.contract.errors import EncoderError
 from components.contract.records import RetrievalPlan
 from components.contract.task import Task
 from components.index.retrieval import open_candidate
+from components.service.predictions import DESCRIPTION_CHARACTERS, beginning
 from components.service.served_release import load_release
 from components.tasks.calibration import calibrated
 from components.tasks.fit import fit_head
@@ -117,6 +118,15 @@ def test_a_text_is_answered_as_the_item_of_that_text(shop: Any, digest: str) -> 
     assert (
         shop.client.post("/predict/mood", json={"text": "blue mug"}).json()["prediction"]["label"] == "blue"
     )
+
+
+def test_a_description_is_cut_at_a_word() -> None:
+    """In one line; without spaces, as in some scripts, at a character."""
+    assert beginning(" Turn\n the  switch. ") == "Turn the switch."
+    assert beginning("turn the switch", 15) == "turn the switch"
+    assert beginning("turn the switch", 14) == beginning("turn the switch", 9) == "turn the…"
+    assert beginning("switch" * 2, 6) == "switc…"
+    assert len(beginning("ab " * 1_000)) <= DESCRIPTION_CHARACTERS
 
 
 def test_an_answer_that_abstains_is_composed_of_what_is_found(shop: Any) -> None:

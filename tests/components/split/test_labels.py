@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 
 from components.contract.errors import DataError
+from components.contract.records import OwnJudgements
 from components.contract.settings import QualitySettings
 from components.split.judged import JUDGE, read_judged
-from components.split.labels import Labels, read_answers, read_test, store, stored
+from components.split.labels import Labels, own_judgements, read_answers, read_test, store, stored
 
 HEAD = "query,item_id,grade\n"
 
@@ -76,6 +77,16 @@ def test_a_label_never_replaces_the_shops_judgement_nor_names_what_is_gone(
     rows = [("oak lamp", "i2", 3.0), ("oak lamp", "gone", 3.0), ("not asked now", "i1", 3.0)]
     pl.DataFrame(rows, ["request_id", "item_id", "grade"], orient="row").write_parquet(labels.path)
     assert read_test(split, labels)["search"] == read_test(split)["search"]
+
+
+def test_only_labels_that_the_judge_reads_count_as_judged(tmp_path: Path, split: Path) -> None:
+    """One about a pair of the shop's own, an item or a query that is gone is imported and no more."""
+    labels = Labels(tmp_path / "labels.parquet", relevant_grade=1.0)
+    assert own_judgements(split, labels) is None and own_judgements(split, None) is None
+    rows = [("oak lamp", "i4", 0.0), ("blue mug", "i4", 3.0)]
+    rows += [("oak lamp", "i2", 3.0), ("oak lamp", "gone", 3.0), ("not asked now", "i1", 3.0)]
+    pl.DataFrame(rows, ["request_id", "item_id", "grade"], orient="row").write_parquet(labels.path)
+    assert own_judgements(split, labels) == OwnJudgements(imported=5, judged=2)
 
 
 def test_a_newer_answer_replaces_an_older_one(tmp_path: Path, split: Path) -> None:

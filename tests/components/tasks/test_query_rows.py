@@ -92,9 +92,19 @@ def test_nothing_of_a_new_item_is_learned_and_other_rows_of_its_query_are() -> N
     told = {part: frame.select("text", "target", "is_new").rows() for part, frame in parts.items()}
     assert told == {
         "train": [("one", "a", False)],
-        "validation": [("two", "c", False)],
+        "validation": [("two", "c", True)],
         "test": [("three", "a", False), ("three", "d", True)],
     }
+
+
+def test_what_was_new_in_its_own_window_is_new_on_validation_alone() -> None:
+    """There its rows are a line of their own beside the established items', as a new item's are on the test,
+    where an item that was new on validation is established."""
+    given = rows(*[("mug", item, day, item) for item in ("old", "waiting") for day in (-3, -2)])
+    parts = cut_queries(task(), given, ITEMS, CUTOFFS, NONE)
+    assert parts["validation"].select("target", "is_new").rows() == [("old", False), ("waiting", True)]
+    later = cut_queries(task(), rows(("mug", "waiting", 2, "a")), ITEMS, CUTOFFS, NONE)
+    assert later["test"].get_column("is_new").to_list() == [False]
 
 
 def test_a_query_has_the_target_of_most_of_its_rows() -> None:

@@ -1,5 +1,7 @@
+from dataclasses import replace
+
 from components.contract.operations import OpinionSettings
-from components.contract.records import RetrievalPlan
+from components.contract.records import OwnJudgements, RetrievalPlan
 from components.contract.task import Task
 from components.data.configuration import load_task
 from components.tracking.description import DESCRIPTION_CHARACTERS, NeededBase, describe, version_tags
@@ -43,6 +45,15 @@ def test_reviewer_can_decide_from_it(make_card, make_gate):
     ):
         assert part in text
     assert "p95_latency_ms" not in text
+
+
+def test_peoples_own_labels_stand_beside_the_verdict(make_card):
+    """A reviewer weighs them; where there are none nothing is said."""
+    card = make_card()
+    report = card.report.model_copy(update={"own_judgements": OwnJudgements(imported=120, judged=80)})
+    told = describe(replace(card, report=report), "7").split("\n\n")[0]
+    assert told.endswith("debut label import: 120, of which 80 are of this test's requests.")
+    assert "label import" not in describe(card, "7")
 
 
 def test_baseline_is_called_one(make_card):
