@@ -18,6 +18,7 @@ from components.monitoring.evidently_report import HTML_FILE, REPORT_FILE, publi
 from components.monitoring.history import due_windows
 from components.monitoring.judging import judge
 from components.monitoring.online import explored_recall, outside_recall
+from components.monitoring.opinions import OpinionReport
 from components.monitoring.reference import Reference, Undiscoverable, load_reference, utc
 from components.monitoring.window import Window, read_window
 from components.release.candidate import load_fingerprint
@@ -46,11 +47,7 @@ def monitor(
     """
     shop = open_shop(config, root, workspace)
     told: dict[str, Any] = {"verdict": "not judged", "sentence": "No window is due."}
-    read, unread = None, ""
-    try:
-        read = opinions.watch(shop, tell=True)
-    except DebutError as error:  # windows are judged all the same
-        unread = str(error)
+    read, problem = _read_reviews(shop)
     try:
         for first, last in [_given(shop, start, end)] if start or end else _due(shop):
             told = watch(shop, first, last, tell=True)
@@ -60,11 +57,25 @@ def monitor(
     except DebutError as error:
         drift_events.tell_problem(shop, str(error))
         raise
-    if unread:
-        drift_events.tell_problem(shop, unread)
+    if problem:
+        drift_events.tell_problem(shop, problem)
     else:
         drift_events.forget_problem(shop)
     return told | {"opinions": read and read.model_dump(mode="json")}
+
+
+def _read_reviews(shop: Shop) -> tuple[OpinionReport | None, str]:
+    """What reviewers think, and what keeps that from being read, or from being new; windows
+    are judged all the same."""
+    problem = ""
+    try:
+        opinions.renew_check(shop)
+    except DebutError as error:
+        problem = f"Reviews are those of an earlier check of the shop's files: {error}"
+    try:
+        return opinions.watch(shop, tell=True), problem
+    except DebutError as error:
+        return None, str(error)
 
 
 def watch(

@@ -2,33 +2,58 @@
 surge."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from components.contract.files import write_json
 from components.index.retrieval import ENCODER, HEADS, INFERENCE, ONNX_FILE, open_encoder, read_plan
-from components.monitoring.opinions import OpinionReport, TopicSurge, opinion_head, watch_opinions
+from components.monitoring.opinions import (
+    REPORT,
+    REVIEWS,
+    OpinionReport,
+    TopicSurge,
+    opinion_head,
+    watch_opinions,
+)
+from components.quality.checks import enforce
 from components.release import candidate as candidates
-from components.release.decision_log import last_change
 from components.tasks.heads import open_heads
 from components.tasks.left_out import read_left_out
 from flows import notifications
 from flows.orchestrator import PrefectOrchestrator, has_server
+from flows.preparation import load_and_check
+from flows.run import new_run
 from flows.shop import Shop
 from flows.signing import verify_release
 
 OPINION_EVENT = "debut.opinions"
 TOLD = "opinions_told.json"
 """In the folder `monitoring`: surges that were told of."""
+CHECK_EVERY = timedelta(days=1)
+"""The monitor runs more often, but each check of changed files leaves a copy of the tables."""
+
+
+def renew_check(shop: Shop) -> None:
+    """Loads and checks the shop's files where that was last done a day ago, so that new reviews are read
+    between retrains; does nothing where none are read. Raises QualityError, too, as long as the newest check
+    is past its tolerance."""
+    if _champion(shop) is None or "reviews" not in shop.settings.tables:
+        return
+    checked = shop.checked_at()
+    if checked is None or datetime.now(UTC) - checked >= CHECK_EVERY:
+        load_and_check(new_run(shop))
+    else:
+        enforce(shop.newest_check(), shop.settings.quality)
 
 
 def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     """Reads the reviews of the newest check; None where there are none, no champion, or it has no sentiment
     head. tell: whether surges that were not told of yet become events."""
-    digest = shop.decision_log().champion()
-    if digest is None or opinion_head(open_heads(shop.candidates / digest / HEADS)) is None:
+    digest = _champion(shop)
+    if digest is None:
         return None
     reviews = shop.newest_check(passed=True) / "reviews.parquet"
     if not reviews.is_file():
@@ -54,11 +79,19 @@ def watch(shop: Shop, *, tell: bool = False) -> OpinionReport | None:
     return report
 
 
+def _champion(shop: Shop) -> str | None:
+    """None, too, where it has no sentiment head."""
+    digest = shop.decision_log().champion()
+    if digest is None or opinion_head(open_heads(shop.candidates / digest / HEADS)) is None:
+        return None
+    return digest
+
+
 def _tell(shop: Shop, report: OpinionReport) -> None:
     """Each surge once: as an event, to chat and to webhooks. It starts no retrain: customers are unhappy with
-    what they bought, not with what they found. What surged before this release was the champion, its
-    predecessor's reading told."""
-    since = _read_since(shop, report.release)
+    what they bought, not with what they found. What surged in days that an earlier champion watched was told
+    then."""
+    since = _unread_since(shop, report.release)
     file = shop.workspace / "monitoring" / TOLD
     told: dict[str, str] = json.loads(file.read_bytes()) if file.is_file() else {}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -79,13 +112,20 @@ def _tell(shop: Shop, report: OpinionReport) -> None:
         notifications.surged(shop, surge.sentence, surge.examples)
 
 
-def _read_since(shop: Shop, release: str) -> datetime:
-    """The day on which the release became the champion, where another one's reviews were read before it."""
-    change = last_change(shop.decision_log().records())
-    others = [folder for folder in shop.opinions.iterdir() if folder.name != release]
-    if change is None or not others:
-        return datetime.min
-    return change.at.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
+def _unread_since(shop: Shop, release: str) -> datetime:
+    """The last day, of which maybe not all was there, of the reviews that another release watched."""
+    newest = [_newest_watched(folder) for folder in shop.opinions.iterdir() if folder.name != release]
+    last = max(filter(None, newest), default=datetime.min)
+    return last.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _newest_watched(folder: Path) -> datetime | None:
+    """None where surges were not looked for, or no review is dated."""
+    report = folder / REPORT
+    if not report.is_file() or json.loads(report.read_bytes()).get("false_alarms_per_year") is None:
+        return None
+    newest = pl.read_parquet(folder / REVIEWS, columns=["at"]).get_column("at").max()
+    return newest if isinstance(newest, datetime) else None
 
 
 def _payload(report: OpinionReport, surge: TopicSurge) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def shop_app(shop: Shop, *, anonymous_read: bool, anonymous_names: tuple[str, ..
             log=TrafficLog(shop.traffic, rotate_seconds=settings.log_seconds),
             metrics=metrics,
             version=version("debut"),
-            opinions=lambda digest: shop.opinions / digest,
+            opinions=shop.opinions,
             chat=shop_chat(shop),
             mlflow_hook=_mlflow_hook(shop),
             options=shop.options,

@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,11 @@ class Shop:
         if not folder.is_dir():
             raise DataError(f"{folder}, the newest check of the data, is gone: run `debut check`.")
         return folder
+
+    def checked_at(self) -> datetime | None:
+        """When the newest check ended, whether it passed or not; None before the first."""
+        path = self.workspace / _NEWEST_CHECK
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.is_file() else None
 
     def review_store(self) -> ObjectStore:
         """Challengers that wait, or waited, for a review."""

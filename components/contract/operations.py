@@ -80,7 +80,7 @@ class OpinionSettings(Section):
     ones are seen sooner, smaller ones later or not."""
     false_alarms_per_year: float = Field(default=1.0, gt=0, le=52)
     """Over all topics together, by simulation from the days before the cut-off."""
-    min_days: int = Field(default=28, ge=14)
+    min_days: int = Field(default=28, ge=14, le=365)
     """Days with reviews before the cut-off that are needed to know what is usual."""
     min_reviews: int = Field(default=200, ge=20)
     """Reviews before the cut-off that topics are learnt from."""

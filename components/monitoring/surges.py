@@ -55,11 +55,12 @@ class Surge:
 
 def comparable_days(reviews: Counts, recent: int) -> int:
     """How many of a base's last days are like those that come: of SPANS the longest whose days have on
-    average at least COMPARABLE times the reviews of the last `recent` days, else the shortest. Years with few
-    reviews, or none after a single early one, would make simulated years quiet and the threshold low."""
+    average at least COMPARABLE times the reviews of the last `recent` days, else the shortest; no fewer than
+    `recent`. Years with few reviews, or none after a single early one, would make simulated years quiet and
+    the threshold low."""
     volume = reviews[-recent:].mean()
     spans = [span for span in SPANS if reviews[-span:].mean() >= COMPARABLE * volume]
-    return max(spans, default=min(SPANS))
+    return max(*spans, min(SPANS), recent)
 
 
 def calibrated(negatives: Counts, reviews: Counts, odds: float, per_year: float, seed: int) -> Chart:

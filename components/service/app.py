@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,8 @@ class Parts:
     version: str
     options: str = ""
     """What `debut` needs to be about this shop, for the commands that pages name: "--config demo"."""
-    opinions: Callable[[str], Path] | None = None
-    """Folder of a release's opinions (monitoring.opinions); None: /opinions is not there."""
+    opinions: Path | None = None
+    """Holds each release's opinions (monitoring.opinions); None: /opinions is not there."""
     chat: Chat | None = None
     """None: /chat/slack and /chat/mattermost are not there."""
     mlflow_hook: APIRouter | None = None

@@ -1,6 +1,5 @@
 """GET /opinions/{item_id}: what reviewers think of an item, as the monitor read it last."""
 
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
@@ -19,6 +18,7 @@ from components.service.serving import Serving
 
 class ItemOpinions(BaseModel):
     release: str
+    """Whose head read the reviews: the one that serves, or an earlier one until the monitor has run."""
     item_id: str
     sentiment: float | None
     """From -1, all reviews are negative, to 1; shrunk towards the shop's mean the fewer reviews there are.
@@ -27,8 +27,8 @@ class ItemOpinions(BaseModel):
 
 
 class OpinionRoutes:
-    def __init__(self, serving: Serving, folder: Callable[[str], Path]) -> None:
-        """folder: of a release's opinions (monitoring.opinions)."""
+    def __init__(self, serving: Serving, folder: Path) -> None:
+        """folder: holds each release's opinions (monitoring.opinions)."""
         self._serving = serving
         self._folder = folder
         self._read: tuple[Path, int, dict[str, tuple[float, int]]] | None = None
@@ -47,14 +47,22 @@ class OpinionRoutes:
         """What reviewers think of an item."""
         release = self._serving.release()
         known = release.index.item(known_row(release, item_id))["item_id"]
-        found = self._items(self._folder(release.digest) / ITEMS).get(known)
-        sentiment, reviews = found or (None, 0)
-        return ItemOpinions(release=release.digest, item_id=known, sentiment=sentiment, reviews=reviews)
+        file = self._file(release.digest)
+        sentiment, reviews = self._items(file).get(known) or (None, 0)
+        return ItemOpinions(release=file.parent.name, item_id=known, sentiment=sentiment, reviews=reviews)
+
+    def _file(self, release: str) -> Path:
+        """The release's own; where the monitor has not read by it yet, the newest that there is."""
+        own = self._folder / release / ITEMS
+        if own.is_file():
+            return own
+        others = list(self._folder.glob(f"*/{ITEMS}"))
+        if not others:
+            raise ProblemError(404, "No reviews were read yet: `debut monitor` reads them.")
+        return max(others, key=lambda file: file.stat().st_mtime_ns)
 
     def _items(self, file: Path) -> dict[str, tuple[float, int]]:
         """Read again when the monitor has written it anew."""
-        if not file.is_file():
-            raise ProblemError(404, "No reviews were read for this release yet: `debut monitor` reads them.")
         with self._reading:
             changed = file.stat().st_mtime_ns
             if self._read is None or self._read[:2] != (file, changed):

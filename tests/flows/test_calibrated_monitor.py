@@ -133,8 +133,19 @@ def test_events_that_were_deleted_keep_no_window_from_being_judged(tmp_path: Pat
     assert "is gone: run `debut check`): other entrances are not known." in found.reason
 
 
+@pytest.mark.parametrize(
+    ("failing", "sentence"),
+    [
+        (("watch",), "12 reviews are too few."),
+        (("renew_check", "watch"), "12 reviews are too few."),
+        (
+            ("renew_check",),
+            "Reviews are those of an earlier check of the shop's files: 12 reviews are too few.",
+        ),
+    ],
+)
 def test_reviews_that_cannot_be_read_keep_no_window_from_being_judged(
-    made: Made, monkeypatch: pytest.MonkeyPatch
+    made: Made, monkeypatch: pytest.MonkeyPatch, failing: tuple[str, ...], sentence: str
 ) -> None:
     """It is told, once the windows are through."""
     judged, told = [], []
@@ -143,7 +154,9 @@ def test_reviews_that_cannot_be_read_keep_no_window_from_being_judged(
         raise MonitoringError("12 reviews are too few.")
 
     monkeypatch.setattr("flows.monitor.open_shop", lambda *_: made.shop)
-    monkeypatch.setattr("flows.monitor.opinions.watch", unread)
+    for name in ("renew_check", "watch"):
+        made_up = unread if name in failing else lambda *_, **__: None
+        monkeypatch.setattr(f"flows.monitor.opinions.{name}", made_up)
     monkeypatch.setattr("flows.monitor._due", lambda _: [("first", "last")])
     monkeypatch.setattr(
         "flows.monitor.watch",
@@ -153,7 +166,7 @@ def test_reviews_that_cannot_be_read_keep_no_window_from_being_judged(
     monkeypatch.setattr("flows.monitor.create_markdown_artifact", lambda *_, **__: None)
     monkeypatch.setattr("flows.monitor.drift_events.tell_problem", lambda _, sentence: told.append(sentence))
     assert monitor.fn("x")["verdict"] == "no drift"
-    assert len(judged) == 1 and told == ["12 reviews are too few."]
+    assert len(judged) == 1 and told == [sentence]
 
 
 @pytest.mark.parametrize(

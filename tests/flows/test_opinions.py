@@ -1,12 +1,15 @@
 """Opinions by the shop's champion: read by the monitor, told of once, answered by the service."""
 
+import os
 import shutil
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from fastapi.testclient import TestClient
 
 from components.contract.errors import DataError
@@ -24,6 +27,7 @@ from components.index.retrieval import (
 from components.release.candidate import build, load_fingerprint
 from components.tasks.fit import fit_head
 from flows import notifications, opinions
+from flows.monitor import monitor
 from flows.serving import shop_app
 from flows.shop import Shop, open_shop
 
@@ -32,6 +36,9 @@ TASK = Task(
 )
 WORDS = {"positive": "for the with", "negative": "of to in"}
 """Words that are no topic."""
+REVIEWS_SQL = """
+SELECT item_id, text, NULL::DOUBLE AS rating, "at" AS at, source_file, source_row FROM said
+"""
 SUBJECTS = ("chair table garden", "hammer drill steel", "towel cotton blue")
 
 
@@ -79,12 +86,18 @@ def shop(retrained: Any) -> Shop:
     return shop
 
 
-def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, monkeypatch: Any) -> None:
-    """In words, with customers' own; reading again tells nothing new. Items have sentiment and count."""
-    heard: list[str] = []
+@pytest.fixture
+def heard(monkeypatch: Any) -> list[str]:
+    """What people are told of surges: sentences and customers' own words."""
+    told: list[str] = []
     monkeypatch.setattr(
-        notifications, "surged", lambda _, sentence, examples: heard.extend([sentence, *examples])
+        notifications, "surged", lambda _, sentence, examples: told.extend([sentence, *examples])
     )
+    return told
+
+
+def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, heard: list[str]) -> None:
+    """In words, with customers' own; reading again tells nothing new. Items have sentiment and count."""
     with TestClient(shop_app(shop, anonymous_read=True)) as client:
         before = client.get("/opinions/i001")
         assert before.status_code == 404 and "debut monitor" in before.json()["detail"]
@@ -94,10 +107,6 @@ def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, mon
         told = len(heard)
         again = opinions.watch(shop, tell=True)
         assert again == report and len(heard) == told
-        # A release after it reads the same reviews by charts of its own: what was told is not told again.
-        (shop.workspace / "monitoring" / opinions.TOLD).unlink()
-        (shop.opinions / "predecessor").mkdir()
-        assert opinions.watch(shop, tell=True) == report and len(heard) == told
         items = pl.read_parquet(shop.opinions / report.release / "items.parquet")
         known = items.row(by_predicate=pl.col("item_id") == "i001", named=True)
         answer = client.get("/opinions/i001").json()
@@ -105,6 +114,79 @@ def test_a_surge_is_told_of_once_and_the_service_knows_the_items(shop: Shop, mon
                           "reviews": known["reviews"]}  # fmt: skip
         assert client.get("/opinions/i110").json()["sentiment"] is None  # nobody reviewed it
         assert client.get("/opinions/none").status_code == 404
+
+
+def test_what_an_earlier_champion_watched_is_not_told_again(shop: Shop, heard: list[str]) -> None:
+    """By charts of its own a release sees the same surges. All others are told, however long before its
+    promotion they were: the check that made the promotion may be the first that holds them."""
+    report = opinions.watch(shop, tell=True)
+    assert report is not None and heard
+    told, predecessor = list(heard), shop.opinions / "predecessor"
+    last = max(surge.until for surge in report.surges)
+    read = pl.read_parquet(shop.opinions / report.release / opinions.REVIEWS)
+
+    def told_after(until: datetime, watched: float | None = 1.0) -> list[str]:
+        heard.clear()
+        (shop.workspace / "monitoring" / opinions.TOLD).unlink()
+        predecessor.mkdir(exist_ok=True)
+        read.filter(pl.col("at") < until).write_parquet(predecessor / opinions.REVIEWS)
+        earlier = report.model_copy(update={"false_alarms_per_year": watched})
+        (predecessor / opinions.REPORT).write_text(earlier.model_dump_json())
+        assert opinions.watch(shop, tell=True) == report
+        return list(heard)
+
+    assert told_after(last + timedelta(days=2)) == []
+    assert told_after(last + timedelta(days=2), watched=None) == told  # it looked for none
+    assert told_after(last + timedelta(hours=2)) != []  # of that day it had not read all
+    assert told_after(min(surge.since for surge in report.surges)) == told
+    assert told_after(datetime.min) == told  # none had a date
+
+
+def test_the_monitor_checks_the_shops_files_once_a_day(
+    shop: Shop, retrained: Any, connected: Any, monkeypatch: Any
+) -> None:
+    """So that it reads what customers wrote since the last retrain. A check past its tolerance is told, once,
+    and what was read before is read on."""
+    problems: list[str] = []
+    monkeypatch.setattr(notifications, "monitor_failed", lambda _, sentence: problems.append(sentence))
+    file, settings = retrained.folder / "said.parquet", yaml.safe_load(retrained.config.read_text())
+    retrained.configure(
+        sources=settings["sources"] | {"said": {"path": file.name}},
+        tables=settings["tables"] | {"reviews": REVIEWS_SQL},
+    )
+    said = pl.read_parquet(shop.newest_check() / "reviews.parquet")
+    new = said.tail(50).with_columns(text=pl.concat_str("text", pl.lit(" again")))
+
+    def monitored(reviews: pl.DataFrame, days: float = 0.0) -> int:
+        """Reviews that the monitor reads, so many days after the newest check."""
+        reviews.write_parquet(file)
+        checked = time.time() - 86_400 * days
+        os.utime(retrained.workspace / "newest_check.json", (checked, checked))
+        told = monitor(str(retrained.config), None, str(retrained.workspace.parent))
+        return int(told["opinions"]["reviews"])
+
+    before, more = monitored(said), pl.concat([said, new])
+    assert monitored(more) == before  # checked today
+    assert monitored(more, days=1.1) == before + len(new)
+    assert problems == []
+    bad = more.with_columns(item_id=pl.lit(None, dtype=pl.String))
+    for days in (1.1, 0.0, 0.0):
+        assert monitored(bad, days) == before + len(new)
+    [problem] = problems
+    assert problem.startswith("Reviews are those of an earlier check of the shop's files: reviews:")
+    file.unlink()
+    os.utime(retrained.workspace / "newest_check.json", (0, 0))
+    told = monitor(str(retrained.config), None, str(retrained.workspace.parent))
+    assert told["opinions"]["reviews"] == before + len(new) and "said.parquet" in problems[-1]
+
+
+def test_a_shop_without_reviews_is_not_checked_by_the_monitor(shop: Shop, monkeypatch: Any) -> None:
+    def loaded(*_: Any) -> None:
+        raise AssertionError("the files are read")
+
+    monkeypatch.setattr(opinions, "load_and_check", loaded)
+    os.utime(shop.workspace / "newest_check.json", (0, 0))
+    opinions.renew_check(shop)  # its champion reads reviews, but it has none
 
 
 def test_without_reviews_or_a_head_nothing_is_watched(shop: Shop) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from components.contract.digests import sha256_bytes
 from components.contract.errors import MonitoringError
@@ -223,6 +224,18 @@ def test_undated_and_short_histories_are_counted_but_not_watched(tmp_path):
     same = pl.DataFrame({"item_id": "i", "at": START, "text": [f"w{n}" for n in range(200)]})
     with pytest.raises(MonitoringError, match="share too few words"):
         watched(tmp_path / "words", same)
+
+
+def test_as_many_days_as_are_asked_for_are_watched_in_a_growing_shop(tmp_path):
+    """Its last 70 days have far more reviews than those before; a base holds no more than a year."""
+    reviews = reviews_of()
+    early = reviews.filter(pl.col("at") < CUTOFF).with_columns(at=pl.col("at") - timedelta(days=70))
+    reviews = pl.concat([early.gather_every(10), reviews])
+    report = watched(tmp_path, reviews, settings=SETTINGS.model_copy(update={"min_days": 100}))
+    assert report.false_alarms_per_year is not None, report.sentence
+    assert OpinionSettings(min_days=365).min_days == 365
+    with pytest.raises(ValidationError, match="less than or equal to 365"):
+        OpinionSettings(min_days=366)
 
 
 def test_a_head_that_does_not_tell_negative_from_positive_is_none_for_this():

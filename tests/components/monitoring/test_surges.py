@@ -45,6 +45,12 @@ def test_a_base_is_of_days_like_those_that_come(before, days):
     assert comparable_days(reviews[-30:], 28) == 365  # all there are
 
 
+def test_a_base_has_as_many_days_as_are_needed():
+    """Else a growing shop that needs more than the comparable ones would never be watched."""
+    growing = np.array([5] * 180 + [60] * 90)
+    assert [comparable_days(growing, days) for days in (28, 90, 120, 200)] == [90, 90, 120, 200]
+
+
 def test_quiet_early_years_bring_no_alarms():
     """Two years of a review a day, then 90 days of sixty: on days like these no more alarms than allowed."""
     alarms = []
