@@ -106,10 +106,10 @@ def describe(card: VersionCard, version: str) -> str:
         _ranking(card.plan, judged=card.report is not None) if card.plan else "",
         _opinions(card.opinions) if card.opinions else "",
         _cost(card.cost) if card.cost else "",
-        _data(card),
     ]
     text = "\n\n".join(part for part in parts if part)
-    last = f"\n\n{_loading(card, version)}\n\n{_limits(card)}"  # never cut
+    never_cut = (_data(card), _loading(card, version), _limits(card))
+    last = "".join(f"\n\n{part}" for part in never_cut)
     cut = "… (the gate report in the run has the rest)"
     if len(text) + len(last) > DESCRIPTION_CHARACTERS:
         text = text[: DESCRIPTION_CHARACTERS - len(cut) - len(last)] + cut

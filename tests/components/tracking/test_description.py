@@ -200,7 +200,7 @@ def test_long_reports_are_cut(make_card, make_gate):
     many = tuple(make_gate("guardrail", f"g{n}", sentence="long " * 200) for n in range(9))
     text = describe(make_card(gates=many), "1")
     assert len(text) == DESCRIPTION_CHARACTERS
-    assert "(the gate report in the run has the rest)\n\n**How to load**" in text
+    assert "(the gate report in the run has the rest)\n\n**Data**" in text
     assert 'load_model("models:/demo/1")' in text and "Known limits" in text
 
 
