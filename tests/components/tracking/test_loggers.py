@@ -189,7 +189,7 @@ def test_a_missing_package_is_told_before_a_run_is_opened(
 ) -> None:  # fmt: skip
     monkeypatch.setitem(sys.modules, module, None)  # what `import` finds where there is no such package
     with (
-        pytest.raises(ConfigError, match=rf"names {name}, which is not installed: pip install 'debut\[log"),
+        pytest.raises(ConfigError, match=rf"names {name}, which is not installed: pip install {name},"),
         start(_with(make_settings(), name), workspace),
     ):
         pass
