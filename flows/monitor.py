@@ -65,8 +65,8 @@ def monitor(
 
 
 def _read_reviews(shop: Shop) -> tuple[OpinionReport | None, str]:
-    """What reviewers think, and what keeps that from being read, or from being new; windows
-    are judged all the same."""
+    """What reviewers think, and what keeps that from being read, or from being new; windows are judged all
+    the same."""
     problem = ""
     try:
         opinions.renew_check(shop)

@@ -71,8 +71,8 @@ class RankingSettings(Section):
     0016)."""
     popularity_bias: float = Field(default=0.25, ge=0, le=2)
     """A user's act on an item weighs (1 + acts on it before, halved monthly) ** -popularity_bias: what was
-    shown much is acted on more because it was shown; 0: all acts weigh alike. A user counts
-    by the largest weight of the acts."""
+    shown much is acted on more because it was shown; 0: all acts weigh alike. A user counts by the
+    largest weight of the acts."""
     seed: Seed = 0
 
     @model_validator(mode="after")

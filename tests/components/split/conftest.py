@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from components.contract.settings import SplitSettings
 from components.contract.tables import TABLES, TableName
+from components.split.split import split
 
 TYPES = {"text": pl.String, "number": pl.Float64, "integer": pl.Int64, "timestamp": pl.Datetime("us")}
 Write = Callable[..., Path]
@@ -25,6 +27,13 @@ def write_tables(tmp_path: Path) -> Write:
         return folder
 
     return write
+
+
+def run(folder: Path, settings: SplitSettings) -> Path:
+    out = folder.parent / "split"
+    out.mkdir()
+    split(folder, settings, out)
+    return out
 
 
 def conformed(name: TableName, frame: pl.DataFrame) -> pl.DataFrame:
