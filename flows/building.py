@@ -10,6 +10,7 @@ from components.contract.records import Candidate, RetrievalPlan
 from components.contract.retrieving import HistoryEncoderKind
 from components.contract.settings import OPERATING
 from components.encoder.base import items_digest, resolve_base
+from components.index.vectors import VECTORS_FILE
 from components.pretraining.spec import read_pretrained
 from components.release import candidate as candidates
 from components.release.fingerprint import Fingerprint
@@ -287,15 +288,18 @@ def exported(run: Run, model: Model) -> Path:
     return folder
 
 
-def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None = None) -> Path:
+def encoded(run: Run, data: Data, encoder: Path, model: str) -> Path:
     """Folder of a split's catalogue as an encoder sees it, with what was bought before its cut-off and, for a
     second stage, observed; splits with other requests share it, and encoders that differ in how queries are
-    mapped. index: a release's of the same encoder, whose vectors are used again."""
+    mapped."""
     read = [data.split / "items.parquet", *sorted((data.split / "statistics").glob("*.parquet"))]
     ranked = second_stage.asked(run)
     opinions = second_stage.opinions(run, data) if ranked else None
     if opinions is not None:
         read.append(opinions / READ)
+    index = _kept_index(run, encoder)
+    if index is not None:
+        read.append(index / VECTORS_FILE)
     digests = [sha256_file(path) for path in read if path.is_file()]
     _, folder = run.cached(
         build_stages.encode_items,
@@ -312,8 +316,14 @@ def encoded(run: Run, data: Data, encoder: Path, model: str, index: Path | None 
 
 
 def encoded_by(run: Run, data: Data, release: Candidate, model: str) -> Path:
-    """The same for a release's encoder. Of a query-side update its item vectors are used again, as they stand
-    in its index; else they are made as those of any other release, of the same texts together."""
-    folder = run.shop.candidates / release.digest
-    again = run.shop.settings.training.method == "query_side"
-    return encoded(run, data, folder / "encoder", model, folder / "index" if again else None)
+    """The same for a release's encoder."""
+    return encoded(run, data, run.shop.candidates / release.digest / "encoder", model)
+
+
+def _kept_index(run: Run, encoder: Path) -> Path | None:
+    """The champion's index, whose vectors a query-side update leaves as they stand in it; None where the
+    catalogue is encoded as any other release's: of the same texts together, which differs by roundings."""
+    if run.shop.settings.training.method != "query_side" or run.champion is None:
+        return None
+    champion = run.shop.candidates / run.champion
+    return champion / "index" if items_digest(champion / "encoder") == items_digest(encoder) else None

@@ -1,7 +1,8 @@
 """What decides a run's outcome, as one digest, computed before torch, Prefect or MLflow is imported.
 
 Data, configuration, code, installed versions and base weights – not the champion: judging the same
-data again after a promotion would find nothing new.
+data again after a promotion would find nothing new. A warm start is trained from the champion, though: there
+another release that serves is something new (`last_result`).
 """
 
 import importlib.metadata
@@ -56,9 +57,16 @@ def run_fingerprint(shop: Shop) -> dict[str, Any]:
 
 
 def last_result(shop: Shop, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
-    """The newest run's result where its fingerprint equals this one, else None."""
+    """The newest run's result where its fingerprint equals this one, else None; also None where a warm start
+    would begin with another release than that run's champion and what it made of it."""
     path = shop.runs / LATEST
     if not path.is_file():
         return None
     latest: dict[str, Any] = json.loads(path.read_text())
-    return latest["result"] if latest["fingerprint"] == fingerprint else None
+    if latest["fingerprint"] != fingerprint:
+        return None
+    result: dict[str, Any] = latest["result"]
+    known = {result["champion_digest"], result["challenger_digest"]}
+    if shop.settings.training.start == "champion" and shop.decision_log().champion() not in known:
+        return None
+    return result

@@ -111,7 +111,8 @@ class TrainingSettings(Section):
     dimension (ia3), tokens before every text (prompt) or keys and values before every text's in each layer
     (prefix, which is merged with nothing: adapter_only): these want a higher learning rate. query_side: a map
     of the query's vector alone, from searches and in seconds; the champion's item vectors stay, so it needs
-    start: champion. Learning rate, batch size and epochs are its own."""
+    start: champion. Learning rate, batch size and epochs are its own, and texts are taken as they are:
+    neither mined negatives nor typing errors."""
     frozen_layers: int = Field(default=0, ge=0)
     """method full: so many of the lowest layers, and the embeddings, stay as they are. Each saves its
     backward pass; what it costs in recall: decision 0013."""
@@ -128,7 +129,7 @@ class TrainingSettings(Section):
     patience: int = Field(default=1, ge=1)
     """Epochs without a better validation recall before training stops."""
     max_pairs: int | None = Field(default=None, ge=2)
-    """Training pairs per run, drawn by seed; None: all."""
+    """Training pairs per run, drawn by seed; None: all. Written queries get what the shop's own leave."""
     batch_size: int = Field(default=128, ge=2)
     """Pairs per optimizer step, across all ranks."""
     encode_chunk: int | None = Field(default=None, ge=1)
@@ -163,7 +164,7 @@ class TrainingSettings(Section):
     """Processes; auto: one per GPU, else `cpu_ranks`."""
     cpu_ranks: int = Field(default=1, ge=1)
     """What `ranks: auto` is where there is no GPU, at most one per core. Two ranks of one thread train MiniLM
-    1.3 times as fast as one of two threads (measured on two cores); each holds model and optimizer."""
+    1.2 times as fast as one of two threads (measured on two cores); each holds model and optimizer."""
     task_rows: int = Field(default=16, ge=1)
     """Rows of each task (`tasks:`) per optimizer step, across all ranks."""
     checkpoint_every_steps: int = Field(default=100, ge=1)
@@ -210,7 +211,8 @@ class TrainingSettings(Section):
     @model_validator(mode="after")
     def _a_query_side_has_its_own_loss(self) -> "TrainingSettings":
         default = TrainingSettings.model_fields
-        for name in ("lowest_grade_weight", "matryoshka_dimensions", "distillation"):
+        without = ("lowest_grade_weight", "matryoshka_dimensions", "distillation", "fine_tuned_share")
+        for name in (*without, "dropout", "encode_chunk"):
             if self.method == "query_side" and getattr(self, name) != default[name].default:
                 raise ValueError(f"method query_side has its own loss, without {name}: leave that out")
         return self

@@ -20,9 +20,9 @@ from components.contract.ports import Rows
 
 TrainingPart = Literal["train", "refit"]
 SEARCH, RECOMMENDATION = 0, 1
+"""Kinds of a pair, in the order in which pairs are numbered."""
 DRAWN_BY = ("seed", "max_pairs", "replay_share")
 """Settings that decide which of all pairs are trained on."""
-"""Kinds of a pair, in the order in which pairs are numbered."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class _Targets:
     known: tuple[Rows, ...]
     fresh: Flags
     """Whether a pair is dated at or after `learned_until`, or not at all."""
+    written: Flags
+    """Whether its query was written for its item, and nobody asked it of that item."""
 
 
 def read_pairs(
@@ -76,10 +78,14 @@ def read_pairs(
     settings: TrainingSettings,
     learned_until: datetime | None = None,
     written: Path | None = None,
+    *,
+    searches_only: bool = False,
 ) -> Pairs:
     """The pairs of a split folder's training rows, at most `max_pairs`, drawn by seed over both kinds.
 
-    written: folder with search.parquet of written queries (written.py), which are read as further searches.
+    written: folder with search.parquet of written queries (written.py), which are further searches. They
+    change nothing in the draw of the shop's own pairs, are no more than these, and no more than these leave
+    of `max_pairs`. searches_only: no purchases.
 
     learned_until: until when the encoder that is fine-tuned knows the pairs; of older ones so many are drawn
     that they are `replay_share` of all. None: it knows none.
@@ -94,11 +100,17 @@ def read_pairs(
     items = pl.read_parquet(split / "items.parquet")
     searched = [training_rows(split, part, "search", items)]
     if written is not None:
-        searched.append(rows_of(written / "search.parquet", part, items))
+        found = rows_of(written / "search.parquet", part, items)
+        searched.append(found if found is None else found.with_columns(written=True))
     rows = [frame for frame in searched if frame is not None]
     searches = _search_targets(pl.concat(rows, how="diagonal") if rows else None, learned_until)
-    purchases = _purchase_targets(training_rows(split, part, "purchases", items), learned_until)
-    kept = _draw(np.concatenate([searches.fresh, purchases.fresh]), settings)
+    bought = None if searches_only else training_rows(split, part, "purchases", items)
+    purchases = _purchase_targets(bought, learned_until)
+    kept = _draw(
+        np.concatenate([searches.fresh, purchases.fresh]),
+        np.concatenate([searches.written, purchases.written]),
+        settings,
+    )
     if not len(kept):
         raise DataError(
             f"{split / part}: there is no training pair (no query with a relevant item, and no user with an "
@@ -143,9 +155,11 @@ def rows_of(path: Path, part: TrainingPart, items: pl.DataFrame) -> pl.DataFrame
 def _search_targets(rows: pl.DataFrame | None, learned_until: datetime | None) -> _Targets:
     if rows is None or not len(rows):
         return _no_targets()
-    rows = rows.with_columns(fresh=_fresh(rows, learned_until))
+    written = pl.col("written").fill_null(False) if "written" in rows.columns else pl.lit(False)
+    rows = rows.with_columns(written=written, fresh=_fresh(rows, learned_until))
     grade = pl.col("grade").max() if "grade" in rows.columns else pl.lit(None, pl.Float64).alias("grade")
-    pairs = rows.group_by("query", "row").agg(pl.col("fresh").any(), grade).sort("query", "row")
+    pairs = rows.group_by("query", "row").agg(pl.col("fresh").any(), pl.col("written").all(), grade)
+    pairs = pairs.sort("query", "row")
     known = pairs.group_by("query", maintain_order=True).agg("row")
     owners = pairs.get_column("query").rle_id().cast(pl.Int64).to_numpy()
     return _Targets(
@@ -156,6 +170,7 @@ def _search_targets(rows: pl.DataFrame | None, learned_until: datetime | None) -
         names=tuple(known.get_column("query")),
         known=_arrays(known.get_column("row")),
         fresh=pairs.get_column("fresh").to_numpy(),
+        written=pairs.get_column("written").to_numpy(),
     )
 
 
@@ -184,21 +199,34 @@ def _purchase_targets(rows: pl.DataFrame | None, learned_until: datetime | None)
         names=tuple(known.get_column("user_id")),
         known=_arrays(known.get_column("row")),
         fresh=acts.get_column("fresh").to_numpy(),
+        written=np.zeros(len(acts), dtype=np.bool_),
     )
 
 
 def _no_targets() -> _Targets:
-    empty = np.empty(0, dtype=np.int64)
-    return _Targets(empty, empty, np.empty(0), empty, (), (), np.empty(0, dtype=np.bool_))
+    empty, none = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.bool_)
+    return _Targets(empty, empty, np.empty(0), empty, (), (), none, none)
 
 
 def _grades(grades: pl.Series) -> NDArray[np.float64]:
     return grades.cast(pl.Float64).fill_null(float("nan")).to_numpy().astype(np.float64)
 
 
-def _draw(fresh: Flags, settings: TrainingSettings) -> Rows:
-    """Ascending numbers of the pairs to train on: all fresh ones and a draw of the others, of these at
-    most `max_pairs`; where nothing is fresh, as if all were."""
+def _draw(fresh: Flags, written: Flags, settings: TrainingSettings) -> Rows:
+    """Ascending numbers of the pairs to train on: `_draw_own` of the shop's own, and beside them a draw of
+    the written ones; of those alone where the shop has none."""
+    own, beside = np.flatnonzero(~written), np.flatnonzero(written)
+    drawn = own[_draw_own(fresh[own], settings)]
+    room = len(drawn) or len(beside)
+    if settings.max_pairs is not None:
+        room = min(room, settings.max_pairs - len(drawn))
+    rng = np.random.default_rng((settings.seed, len(beside)))
+    return np.sort(np.concatenate([drawn, rng.permutation(beside)[:room]]))
+
+
+def _draw_own(fresh: Flags, settings: TrainingSettings) -> Rows:
+    """Ascending numbers of the shop's own pairs to train on: all fresh ones and a draw of the others, of
+    these at most `max_pairs`; where nothing is fresh, as if all were."""
     numbers = np.arange(len(fresh), dtype=np.int64)
     rng = np.random.default_rng((settings.seed, len(fresh)))
     if fresh.any() and not fresh.all():

@@ -34,7 +34,7 @@ from components.encoder.query_map import QueryMap, mapped, write_query_map
 from components.encoder.transformer import TransformerEncoder
 from components.training.examples import PreparedExamples, write_description
 from components.training.launch import ENCODER, METRICS
-from components.training.pairs import SEARCH, Pairs, TrainingPart, read_pairs, trainable
+from components.training.pairs import Pairs, TrainingPart, read_pairs, trainable, training_rows
 from components.training.validation import Validation, read_validation, stopping_recall, validation_recall
 
 logger = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ def tune_query_side(
     start = np.eye(loaded.dimensions, dtype=np.float32) if loaded.query_map is None else loaded.query_map
     loaded.query_map = None
     items = pl.read_parquet(split / "items.parquet")
-    pairs = read_pairs(split, part, settings, learned_until)
-    own = np.flatnonzero(pairs.kinds == SEARCH)
-    if not len(own):
+    searches = training_rows(split, part, "search", items)
+    if searches is None or not len(searches):
         raise DataError(
             f"{split / part}: there is no query with a relevant item, and training.method query_side learns "
             f"from nothing else; set training.method to full."
         )
-    learner = _Learner(pairs, own, items, part, item_vectors, loaded.encode_queries(pairs.queries), settings)
+    pairs = read_pairs(split, part, settings, learned_until, searches_only=True)
+    learner = _Learner(pairs, items, part, item_vectors, loaded.encode_queries(pairs.queries), settings)
     judged = None if epochs is not None else _Judged.read(split, items, item_vectors, loaded, settings)
     tuned = _tune(learner, judged, start, EPOCHS if epochs is None else epochs, settings.patience)
     shutil.copytree(encoder, out / ENCODER, ignore=shutil.ignore_patterns(QUERY_MAP_FILE))
@@ -87,7 +87,7 @@ def tune_query_side(
         PreparedExamples(
             path=out.name,
             digest=digest,
-            pairs={"search": len(own), "recommendation": 0},
+            pairs={"search": len(pairs), "recommendation": 0},
             available_pairs=pairs.available,
             mined={},
         ),
@@ -97,7 +97,7 @@ def tune_query_side(
         encoder_digest=digest,
         epochs=tuned.epoch,
         steps=tuned.lines[-1]["step"],
-        pairs=len(own),
+        pairs=len(pairs),
         seconds=time.perf_counter() - began,
         best_validation_recall=tuned.recall,
     )
@@ -148,19 +148,18 @@ class _Learner:
     def __init__(
         self,
         pairs: Pairs,
-        own: Rows,
         items: pl.DataFrame,
         part: TrainingPart,
         vectors: Vectors,
         queries: Vectors,
         settings: TrainingSettings,
     ) -> None:
-        self._pairs, self._own, self._settings = pairs, own, settings
+        self._pairs, self._settings = pairs, settings
         self._items, self._queries = torch.from_numpy(vectors), torch.from_numpy(queries)
         self._eligible = np.flatnonzero(trainable(items, part).to_numpy())
         self._groups = items.get_column("group").rank("dense").cast(pl.Int64).to_numpy()
-        self._shares = np.bincount(pairs.positives[own], minlength=len(items)) / len(own)
-        self.steps = -(-len(own) // PAIRS_PER_STEP)
+        self._shares = np.bincount(pairs.positives, minlength=len(items)) / len(pairs)
+        self.steps = -(-len(pairs) // PAIRS_PER_STEP)
 
     def epochs(self, start: QueryMap, count: int) -> Iterator[tuple[QueryMap, float]]:
         """After each epoch the map and the mean loss. Every run of the same arguments gives the same."""
@@ -172,7 +171,7 @@ class _Learner:
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 1.0 / total, total)
         for _ in range(count):
             losses = []
-            for batch in np.array_split(rng.permutation(self._own), self.steps):
+            for batch in np.array_split(rng.permutation(len(self._pairs)), self.steps):
                 loss = self._loss(begun + change, batch, rng)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]

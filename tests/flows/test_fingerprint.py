@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import components
+from components.contract.files import write_json
+from components.release.decision_log import DecisionLog
 from flows import fingerprint
 from flows.shop import open_shop
 
@@ -89,3 +91,17 @@ def test_an_encoder_in_another_place_is_no_other_configuration(tiny_shop: Any, t
 
 def _changed(old: dict[str, Any], new: dict[str, Any]) -> set[str]:
     return {part for part in old if old[part] != new[part]}
+
+
+@pytest.mark.parametrize(("start", "again"), [("champion", True), ("base", False)])
+def test_another_champion_is_new_to_a_warm_start_alone(
+    tiny_shop: Any, monkeypatch: pytest.MonkeyPatch, start: str, again: bool
+) -> None:
+    """It trains from the champion; what the run was judged against, or has promoted, is no other one."""
+    tiny_shop.configure(training={"start": start})
+    shop = open_shop(str(tiny_shop.config), None, str(tiny_shop.workspace.parent))
+    result = {"champion_digest": "old", "challenger_digest": "new"}
+    write_json(shop.runs / fingerprint.LATEST, {"fingerprint": {}, "result": result})
+    for champion, known in (("old", True), ("new", True), ("third", not again)):
+        monkeypatch.setattr(DecisionLog, "champion", lambda _, digest=champion: digest)
+        assert fingerprint.last_result(shop, {}) == (result if known else None)

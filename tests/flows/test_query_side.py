@@ -1,13 +1,18 @@
 """A query-side update: a new map of queries on the champion's index, judged and served like any release."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
+import pytest
 
 from components.encoder.base import QUERY_MAP_FILE
 from components.index.vectors import read_vectors
 from components.release.candidate import load_manifest
+from flows.building import encoded
+from flows.run import Run, new_run
+from flows.shop import open_shop
 
 TRAINING = {"start": "champion", "method": "query_side", "validation_items": 100}
 
@@ -45,6 +50,32 @@ def _changed(*indexes: Path) -> list[str]:
     """Items with other vectors."""
     (ids, first), (_, second) = (read_vectors(index) for index in indexes)
     return [item for item, one, other in zip(ids, first, second, strict=True) if (one != other).any()]
+
+
+def test_vectors_of_the_index_do_not_stand_for_those_of_a_full_retrain(
+    retrained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the other way round: encoded beside other texts they differ by roundings, and a query-side update
+    leaves the champion's as they are. Another encoder's catalogue is encoded in both."""
+    keys: list[tuple[list[Any], Path | None]] = []
+
+    def cached(_: Run, task: Any, stage: str, inputs: Any, **given: Any) -> tuple[str, Path]:
+        keys.append((inputs, given.get("index")))
+        return "", Path(stage)
+
+    [split] = (retrained.workspace / "stages").glob("split-*")
+    data = SimpleNamespace(split=split, prepared=SimpleNamespace(cutoff=None))
+    [base] = (retrained.workspace / "stages").glob("base-*")
+    monkeypatch.setattr(Run, "cached", cached)
+    for changes in ({}, {"training": TRAINING}):
+        retrained.configure(**changes)
+        run = new_run(open_shop(str(retrained.config), None, str(retrained.workspace.parent)))
+        champion = run.shop.candidates / str(run.champion)
+        for encoder in (champion / "encoder", base):
+            encoded(run, data, encoder, "champion")  # type: ignore[arg-type]
+    (full, none), (other, _), (update, index), (other_again, nothing) = keys
+    assert full != update and other == other_again
+    assert (none, index, nothing) == (None, champion / "index", None)
 
 
 def test_a_search_of_settings_has_nothing_to_search(tiny_shop: Any, connected: Any) -> None:

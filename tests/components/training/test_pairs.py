@@ -176,3 +176,61 @@ def test_of_a_warm_start_too_at_most_max_pairs_are_taken(tmp_path: Path) -> None
 def test_undated_judgements_are_all_new_to_a_warm_start(tmp_path: Path) -> None:
     split = _split(tmp_path, train_search=[("a", "i1"), ("b", "i2")])
     assert len(read_pairs(split, "train", TrainingSettings(replay_share=0.0), DAY)) == 2
+
+
+def _written(folder: Path, count: int) -> Path:
+    """`count` queries, each written for an item that nobody asked for by these words."""
+    rows = [(f"written {number}", f"i{number % 9}") for number in range(count)]
+    folder.mkdir()
+    pl.DataFrame(rows, schema=["query", "item_id"], orient="row").write_parquet(folder / "search.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({}, 8),
+        ({"max_pairs": 5}, 5),
+        ({"max_pairs": 10}, 8),
+        ({"replay_share": 0.0}, 2),
+        ({"replay_share": 0.5}, 4),
+        ({"replay_share": 0.5, "max_pairs": 3}, 3),
+    ],
+)
+def test_written_queries_change_nothing_in_the_draw_of_the_shops_own_pairs(
+    tmp_path: Path, changes: dict[str, Any], own: int
+) -> None:
+    """They have no date, which would make them all new to a warm start, and there can be many: so they are
+    no more than the shop's own, nor than these leave of `max_pairs`."""
+    split = _split(tmp_path, train_purchases=_bought("u", "0", "12", "34", "56", "7", "8"))
+    written = _written(tmp_path / "written", 50)
+    settings = TrainingSettings(**changes)
+    until = DAY + timedelta(days=4) if "replay_share" in changes else None
+    without = read_pairs(split, "train", settings, until)
+    pairs = read_pairs(split, "train", settings, until, written)
+    bought = pairs.kinds == RECOMMENDATION
+    assert pairs.positives[bought].tolist() == without.positives.tolist()
+    assert len(without) == own
+    assert int((~bought).sum()) == min(own, (settings.max_pairs or 100) - own)
+    again = read_pairs(split, "train", settings, until, written)
+    assert again.positives.tolist() == pairs.positives.tolist()
+
+
+def test_a_query_that_was_asked_of_an_item_is_not_a_written_one(tmp_path: Path) -> None:
+    """Also where it was written for the same item; a shop that knows no pair trains on the written ones."""
+    written = _written(tmp_path / "written", 3)
+    split = _split(tmp_path, train_search=[("written 1", "i1"), ("asked", "i2")])
+    pairs = read_pairs(split, "train", TrainingSettings(max_pairs=2), written=written)
+    assert {pairs.queries[anchor] for anchor in pairs.anchors} == {"written 1", "asked"}
+    (split / "train/search.parquet").unlink()
+    assert len(read_pairs(split, "train", TrainingSettings(), written=written)) == 3
+
+
+def test_searches_alone_are_drawn_from_searches(tmp_path: Path) -> None:
+    split = _split(
+        tmp_path,
+        train_search=[(f"q{number}", f"i{number}") for number in range(6)],
+        train_purchases=_bought("u", "0", "12", "34", "56", "7", "8"),
+    )
+    pairs = read_pairs(split, "train", TrainingSettings(max_pairs=6), searches_only=True)
+    assert set(pairs.kinds) == {SEARCH} and len(pairs) == pairs.available == 6

@@ -116,7 +116,7 @@ def test_the_same_again_gives_the_same_and_a_later_update_goes_on(
 def test_what_a_querys_owner_likes_is_no_negative_nor_its_duplicate(shop: Any, vectors: Any) -> None:
     pairs, items = read_pairs(shop.split, "train", SETTINGS), pl.read_parquet(shop.split / "items.parquet")
     queries = np.zeros((len(pairs.queries), 32), dtype=np.float32)
-    learner = query_side._Learner(pairs, np.arange(len(pairs)), items, "train", vectors, queries, SETTINGS)
+    learner = query_side._Learner(pairs, items, "train", vectors, queries, SETTINGS)
     anchor = pairs.queries.index("chair red")
     known = learner._is_known(anchor, np.arange(len(items)))
     assert np.flatnonzero(known).tolist() == [0, 48]  # the duplicate is in another row
@@ -139,3 +139,22 @@ def test_it_needs_an_index_to_tune_to() -> None:
 def test_written_queries_are_not_left_unread_silently() -> None:
     with pytest.raises(ValidationError, match=r"leave augment\.written_queries out"):
         Settings(shop="s", tables={"items": "SELECT 1"}, training=SETTINGS, augment={"written_queries": 2})
+
+
+@pytest.mark.parametrize(
+    "ignored",
+    [{"fine_tuned_share": 0.3}, {"dropout": 0.3}, {"encode_chunk": 3}, {"lowest_grade_weight": 0.5}],
+)
+def test_a_setting_that_would_not_be_read_is_refused(ignored: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=rf"without {next(iter(ignored))}: leave that out"):
+        TrainingSettings(method="query_side", start="champion", **ignored)
+
+
+def test_max_pairs_are_searches(tune: Any, shop: Any) -> None:
+    """Drawn over purchases as well, most of them would be thrown away in a shop that sells more than it is
+    searched in."""
+    searches = len(read_pairs(shop.split, "train", SETTINGS, searches_only=True))
+    assert len(read_pairs(shop.split, "train", SETTINGS)) > searches > 20
+    few = SETTINGS.model_copy(update={"max_pairs": 20})
+    assert tune(settings=few).pairs == 20
+    assert tune("all").pairs == searches
