@@ -33,6 +33,27 @@ def primary_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) 
     return _compared("primary", comparison, primary, outcome, text, low=low, high=high)
 
 
+def at_ceiling(comparison: Comparison, policy: GatePolicy) -> bool:
+    """Whether the other side leaves less than `min_gain` to gain among new items alone: of at most k new
+    items every model finds all, so that a gain could never be shown."""
+    return (
+        comparison.measure.startswith("new_only/")
+        and comparison.other is not None
+        and 1.0 - comparison.other < policy.min_gain
+    )
+
+
+def ceiling_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
+    """What stands in place of a primary where nothing is left to gain: that it loses no more than a guardrail
+    may. The other primary has to be shown better still."""
+    why = f"{_nothing_to_gain(comparison, policy)}, and "
+    return guardrail_gate(comparison, policy, primary, required=True, why=why)
+
+
+def _nothing_to_gain(comparison: Comparison, policy: GatePolicy) -> str:
+    return f"{comparison.other:.3f} leaves less than {wording.points(policy.min_gain)} to gain"
+
+
 def _primary_outcome(
     comparison: Comparison, policy: GatePolicy, low: float, high: float
 ) -> tuple[Outcome, str]:
@@ -54,9 +75,11 @@ def _power_note(comparison: Comparison, policy: GatePolicy) -> str:
     return f"; with {wording.requests(n)} a true gain of {gains} points is shown {shares} times in 100"
 
 
-def guardrail_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance, *, required: bool) -> Gate:
+def guardrail_gate(
+    comparison: Comparison, policy: GatePolicy, primary: Entrance, *, required: bool, why: str = ""
+) -> Gate:
     """Non-inferiority, one-sided. Under `min_queries` requests a required guardrail is unsure (missing
-    if there are none), another one is not judged."""
+    if there are none), another one is not judged. why: words before the margin."""
     small = comparison.requests < policy.min_queries
     if comparison.absent is None and small and not required:
         return _not_judged("guardrail", comparison, policy, primary)
@@ -67,7 +90,7 @@ def guardrail_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance
     outcome, finding = _guardrail_outcome(comparison, policy, low, high, margin)
     text = (
         f"{wording.values(comparison)}, at least {wording.signed(low)} with "
-        f"{wording.percent(policy.confidence)} confidence; a loss of {margin:.3f} is allowed – {finding}"
+        f"{wording.percent(policy.confidence)} confidence; {why}a loss of {margin:.3f} is allowed – {finding}"
     )
     return _compared("guardrail", comparison, primary, outcome, text, low=low, high=high, margin=margin)
 
@@ -111,8 +134,10 @@ def _slice_gate(comparison: Comparison, p: float, policy: GatePolicy, primary: E
     low, high = statistics.one_sided_bounds(comparison.means, policy.confidence)
     # Rounded: 1 − 0.95 is 0.05000000000000004 in binary, which would count p = 0.05 as significant.
     harmed = p < round(1.0 - policy.confidence, 12)
-    text = f"{wording.values(comparison)}, adjusted p {p:.3f} – {'shown' if harmed else 'not shown'} harmed"
     margin = _margin(comparison, policy.slice_margin)
+    # The margin is named: an interval below 0 that reaches past it shows a loss, but none so large.
+    finding = f"{'shown' if harmed else 'not shown'} to lose more than {margin:.3f}"
+    text = f"{wording.values(comparison)}, adjusted p {p:.3f} – {finding}"
     outcome: Outcome = "fail" if harmed else "pass"
     return _compared(
         "slice", comparison, primary, outcome, text, low=low, high=high, margin=margin, p_value=p
@@ -147,6 +172,8 @@ def _baseline_outcome(comparison: Comparison, policy: GatePolicy) -> tuple[Outco
         return "pass", f"above {name}, as a first release must be"
     if comparison.requests < policy.min_queries:
         return "unsure", f"not above {name}; {_too_few(comparison, policy)}"
+    if at_ceiling(comparison, policy):
+        return "not applicable", _nothing_to_gain(comparison, policy)
     return "fail", f"not above {name}, as a first release must be"
 
 

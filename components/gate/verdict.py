@@ -138,7 +138,7 @@ def _gates(
     main = challenger.primary
     required, sub = _required_guardrails(challenger), _sub_slice_questions(challenger)
     return (
-        *(gates.primary_gate(answers[q], policy, main) for q in _primary_questions(challenger)),
+        *(_primary_gate(answers[q], policy, main) for q in _primary_questions(challenger)),
         *(gates.guardrail_gate(answers[q], policy, main, required=True) for q in required),
         *(gates.guardrail_gate(answers[q], policy, main, required=False) for q in sub),
         *(gates.baseline_gate(answer, policy, main) for q, answer in answers.items() if q.against_baseline),
@@ -147,6 +147,11 @@ def _gates(
         checks.overlap_gate(overlap),
         *_slice_gates(answers, challenger, champion, policy),
     )
+
+
+def _primary_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
+    full = gates.at_ceiling(comparison, policy)
+    return (gates.ceiling_gate if full else gates.primary_gate)(comparison, policy, primary)
 
 
 def _slice_gates(
@@ -185,9 +190,10 @@ def _verdict(lines: Iterable[Gate]) -> Verdict:
 
 
 def _requests_needed(answers: Comparisons, challenger: Scorecard, policy: GatePolicy) -> int | None:
-    """The larger need of the two primaries, at least `min_queries`; None where it cannot be told: fewer
+    """The larger need of the primaries, at least `min_queries`; None where it cannot be told: fewer
     were judged, or their differences show no spread."""
-    primaries = [answers[q] for q in _primary_questions(challenger)]
+    found = (answers[q] for q in _primary_questions(challenger))
+    primaries = [comparison for comparison in found if not gates.at_ceiling(comparison, policy)]
     needs = [
         power.requests_needed(each.sd, policy.min_gain, policy.power, policy.confidence)
         for each in primaries
@@ -203,8 +209,10 @@ def _sentence(verdict: Verdict, lines: Iterable[Gate], needed: int | None, polic
     if verdict == "INCONCLUSIVE":
         open_gates = _blockers(lines, "unsure", "missing")
         return f"Not promoted, not settled: {open_gates}. {_need(lines, needed, policy)}"
-    primaries = wording.listed([gate.name for gate in lines if gate.kind == "primary"])
-    return f"Passed: {primaries} are shown better, and every other gate passes or does not apply."
+    primaries = [gate.name for gate in lines if gate.kind == "primary"]
+    verb = "is" if len(primaries) == 1 else "are"
+    better = f"{wording.listed(primaries)} {verb} shown better"
+    return f"Passed: {better}, and every other gate passes or does not apply."
 
 
 def _blockers(lines: Iterable[Gate], *outcomes: str) -> str:

@@ -46,6 +46,43 @@ def test_a_clear_loss_rejects(cards, policy):
     assert "new/recall@10 (shown no better)" in report.sentence
 
 
+@pytest.mark.parametrize(
+    ("left", "lost", "verdict", "outcome"),
+    [
+        (0.0, 0.0, "PROMOTE", "pass"),
+        (0.0, 0.2, "REJECT", "fail"),
+        (0.019, 0.0, "PROMOTE", "pass"),
+        (0.021, 0.0, "REJECT", "fail"),
+    ],
+)
+def test_where_a_champion_finds_all_new_items_among_themselves_no_gain_is_asked_for(
+    cards, policy, change, left, lost, verdict, outcome
+):
+    """Of at most k new items every model finds all: the other primary decides, and here nothing may be lost.
+    Where two points are left to gain, a challenger that gains none is rejected as ever."""
+    challenger, champion = cards.promoted()
+    found = np.full(120, 1.0 - left)
+    champion = change(champion, "new_only/recall@10", found)
+    challenger = change(challenger, "new_only/recall@10", found - lost)
+    for name in ("new_only_condensed/recall@10",):
+        champion, challenger = change(champion, name, None), change(challenger, name, None)
+    report = decide(challenger, champion, policy)
+    assert (report.verdict, gate(report, "new_only/recall@10").outcome) == (verdict, outcome)
+    if left < policy.min_gain:
+        assert "leaves less than 2 points to gain" in gate(report, "new_only/recall@10").sentence
+    if verdict == "PROMOTE":
+        assert report.sentence.startswith("Passed: new/recall@10 is shown better")
+
+
+def test_a_champion_that_finds_all_new_items_is_not_replaced_for_that(cards, policy, change):
+    """Among all items too: nothing is shown better."""
+    card = cards.make("champion", np.ones(120))
+    report = decide(replace(card, name="copy", digest="copy"), card, policy, floor=replace(card, name="BM25"))
+    assert report.verdict == "REJECT"
+    assert gate(report, "new/recall@10").outcome == "fail"
+    assert gate(report, "BM25 new_only/recall@10").outcome == "not applicable"
+
+
 def test_an_identical_model_is_rejected(cards, policy):
     """No difference on any request: the upper bound is 0, which shows that nothing was gained."""
     _, champion = cards.promoted()
