@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from components.contract.paths import at_home
 from components.contract.section import EndpointSettings, Section, Seed, Share
@@ -23,6 +23,8 @@ Language = Literal[
     "turkish",
 ]
 """Of the stop words and the stemmer; none: neither."""
+TEXT_FIELDS = ("title", "description", "brand", "category", "attributes", "price", "item_id")
+"""Columns of items that an encoder may read."""
 
 
 class WriterSettings(EndpointSettings):
@@ -73,9 +75,21 @@ class EncoderSettings(Section):
     dimensions: int | None = Field(default=None, ge=1)
     """A vector is the first so many numbers that the model gives: a smaller index. None: all of them."""
     item_fields: tuple[str, ...] = ("title", "brand", "attributes")
-    """Columns of items that make up an item's text, in this order."""
+    """Columns of items that make up an item's text, in this order. Not listed_at: what an encoder reads must not
+    tell what is new."""
     language: Language = "english"
     """Of the texts, for the lexical side."""
+
+    @field_validator("item_fields")
+    @classmethod
+    def _columns_that_are_texts(cls, fields: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [field for field in fields if field not in TEXT_FIELDS]
+        if unknown or not fields:
+            raise ValueError(
+                f"{unknown[0] if unknown else 'nothing'} is no text of an item; name one or more of "
+                f"{', '.join(TEXT_FIELDS)}"
+            )
+        return fields
 
     def without_place(self) -> Self:
         """The same; a local base is called by its folder alone. Where that lies differs by machine, and would

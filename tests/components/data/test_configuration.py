@@ -156,6 +156,9 @@ def test_an_unknown_key_at_the_top_that_resembles_none() -> None:
 @pytest.mark.parametrize(
     ("section", "line", "part"),
     [
+        ("encoder: {item_fields: [title, is_new]}\n", 7, "is_new is no text of an item"),
+        ("encoder: {item_fields: [listed_at]}\n", 7, "name one or more of title, description"),
+        ("encoder: {item_fields: []}\n", 7, "nothing is no text of an item"),
         ("split:\n  cutoff: soon\n", 8, "`split.cutoff`"),
         ("training:\n  batch_size: many\n", 8, "`training.batch_size`"),
         ("training:\n  ranks: 1.5\n", 8, "training.ranks"),
