@@ -85,7 +85,8 @@ class TaskData(Record):
     path: str
     digest: str
     counts: dict[str, dict[str, int]]
-    """Per task rows of train, validation and test; test_new: of the latter those of new items."""
+    """Per task rows of train, validation and test; of the latter test_new: of new items, test_asked_again:
+    with a text that a training row has."""
 
 
 class TrainedModel(Record):

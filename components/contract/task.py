@@ -84,7 +84,8 @@ class Task(Section):
     an attribute "name: value"."""
     precision: Share | None = None
     """classification, nearest: an answer that is less probable than a threshold abstains; the threshold is
-    chosen on validation so that this share of the others is right. None: never."""
+    chosen on validation so that this share of the others is right, and is never below one half. None:
+    never."""
     otherwise: str | None = None
     """Where an answer abstains, what the service says instead: a text in which {items} becomes the titles,
     each with the beginning of the description, of the items that a search for the question finds first.
@@ -108,8 +109,9 @@ class Task(Section):
     others neither. Then the second stage ranks by what reviews say, and the monitor tells of surges."""
     log_scale: bool = False
     """regression: of the target's logarithm; then targets must be above 0."""
-    coverage: Share = 0.9
-    """regression: share of the answers whose interval is to hold the truth."""
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    """regression: share of the answers whose interval is to hold the truth; no interval holds all of them, or
+    none."""
     weight: float = Field(default=0.2, ge=0)
     """Of the task's loss beside the contrastive one in training; 0: the head alone is trained."""
     metrics: tuple[TaskMetric, ...] = ()
@@ -155,7 +157,7 @@ class Task(Section):
 
     @property
     def of_queries(self) -> bool:
-        """Whether its text is a query: encoded as searches are, and held out as judged queries are."""
+        """Whether its text is a query: encoded as searches are, and held out by them where it has no date."""
         return self.text == (QUERY,)
 
     @property

@@ -1,8 +1,8 @@
 """Measures of a task's answers, each a function of sums over rows, so that a bootstrap needs only the sums.
 
-Answers come as a frame, one line per test row: item_id, is_new, target, answer, in_best (whether the first
-five hold the target) and – where the system gives them – probability and abstained, or low and high. Legend
-of shapes: n rows, m statistics of a measure, r resamples.
+Answers come as a frame, one line per test row: item_id, group (rows that ask the same), is_new, target,
+answer, in_best (whether the first five hold the target) and – where the system gives them –
+probability and abstained, or low and high. Legend of shapes: n rows, m statistics of a measure, r resamples.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ GRID = 2.0**20
 class Measure:
     statistics: Callable[[Task, pl.DataFrame], Statistics | None]
     """None: the system does not give what the measure is of."""
-    value: Callable[[Floats, int], Floats]
-    """(r, m) sums over n rows each → (r,)"""
+    value: Callable[[Floats, Floats], Floats]
+    """(r, m) sums over (r,) numbers of rows → (r,)"""
     higher_is_better: bool
 
 
@@ -57,7 +57,7 @@ def value_of(task: Task, metric: TaskMetric, rows: pl.DataFrame) -> float | None
     found = statistics_of(task, metric, rows) if len(rows) else None
     if found is None:
         return None
-    return float(MEASURES[metric].value(np.ones((1, len(rows))) @ found, len(rows))[0])
+    return float(MEASURES[metric].value(np.ones((1, len(rows))) @ found, np.asarray([float(len(rows))]))[0])
 
 
 def statistics_of(task: Task, metric: TaskMetric, rows: pl.DataFrame) -> Statistics | None:
@@ -100,7 +100,7 @@ def _confusion(_: Task, rows: pl.DataFrame) -> csr_array:
     return csr_array((np.ones(len(places[0])), places), shape=(len(rows), 3 * len(labels)))
 
 
-def _macro_f1(sums: Floats, _: int) -> Floats:
+def _macro_f1(sums: Floats, _: Floats) -> Floats:
     """Mean over the classes that occur of 2 · right ÷ (answered + true)."""
     right, answered, true = np.split(sums, 3, axis=1)
     scores = 2 * right / np.maximum(answered + true, 1.0)
@@ -146,7 +146,7 @@ def _number(task: Task, rows: pl.DataFrame, name: str) -> Floats:
     return np.log(values) if task.log_scale else values
 
 
-def _mean(sums: Floats, n: int) -> Floats:
+def _mean(sums: Floats, n: Floats) -> Floats:
     return sums[:, 0] / n
 
 

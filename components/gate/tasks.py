@@ -1,8 +1,10 @@
 """The gates of tasks: each task's first metric beside the champion's and the baseline's, by the task's own
 policy.
 
-The bootstrap draws rows as `statistics.py` draws requests; a resample's metric is computed from its sums,
-which are exact, so that equal scorecards give equal lines.
+The bootstrap draws groups of rows as `statistics.py` draws requests: variants of one item, or a question that
+is asked again, are right or wrong together and no further evidence (pairs cluster bootstrap: Cameron, Gelbach
+and Miller, Review of Economics and Statistics 2008). A resample's metric is computed from its sums, which are
+exact, so that equal scorecards give equal lines.
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.sparse import csr_array
 
 from components.contract.errors import JudgeError
 from components.contract.judging import GatePolicy
@@ -73,9 +76,10 @@ def _gate(
         return line("task", name, "not applicable", f"{said}: {other_name} does not answer this question.")
     ours, theirs = (rows_of(population, card.tasks[task.name]) for card in (challenger, other))
     _check_same_rows(task, ours, theirs)
-    if len(ours) < task.policy.min_rows:
-        told = f"{said}: {len(ours)} test rows, fewer than {task.policy.min_rows} – not judged."
-        return line("task", name, "not judged", told, requests=len(ours))
+    different = ours.get_column("group").n_unique()
+    if different < task.policy.min_rows:
+        told = f"{said}: {different} different test rows, fewer than {task.policy.min_rows} – not judged."
+        return line("task", name, "not judged", told, requests=different)
     found = _compared(task, ours, theirs, policy)
     if found is None:
         outcome: Outcome = "not applicable" if requirement == "reported" else "missing"
@@ -151,15 +155,23 @@ def _compared(task: Task, ours: pl.DataFrame, theirs: pl.DataFrame, policy: Gate
     values = [value_of(task, metric, rows) for rows in (ours, theirs)]
     if sides[0] is None or sides[1] is None or values[0] is None or values[1] is None:
         return None
-    n, chunks = len(ours), []
-    for indices in statistics.resample_indices(n, policy.resamples, policy.seed):
-        counts = _counts(indices, n)
-        first, second = (measure.value(counts @ side, n) for side in sides if side is not None)
+    members, chunks = _members(ours), []
+    sums = [members @ side for side in sides if side is not None]
+    for indices in statistics.resample_indices(members.shape[0], policy.resamples, policy.seed):
+        counts = _counts(indices, members.shape[0])
+        rows = counts @ members.sum(axis=1)
+        first, second = (measure.value(counts @ side, rows) for side in sums)
         chunks.append(first - second)
     gains = np.concatenate(chunks)
     if not np.isfinite(gains).all():  # no bound would be below a margin, so that NaN would pass
         return None
     return _Comparison(values[0], values[1], gains if measure.higher_is_better else -gains)
+
+
+def _members(rows: pl.DataFrame) -> csr_array:
+    """(groups, n) 1 where the row is of the group."""
+    group = rows.get_column("group").rank("dense").cast(pl.Int64).to_numpy() - 1
+    return csr_array((np.ones(len(rows)), (group, np.arange(len(rows)))))
 
 
 def _counts(indices: np.ndarray, n: int) -> Floats:

@@ -177,7 +177,7 @@ def _read(
     unread = rows.join(known, on="text", how="anti").get_column("text").unique().sort().to_list()
     if unread:
         probability = probabilities_unlearned(head, encoder, unread, left_out)
-        label = np.asarray(head.labels, dtype=object)[probability.argmax(axis=1)]
+        label = np.asarray(head.labels, dtype=object)[head.answered(probability)]
         sides = [probability[:, head.labels.index(name)] for name in (POSITIVE, NEGATIVE)]
         fresh = pl.DataFrame(
             {

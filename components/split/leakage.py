@@ -27,7 +27,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     """
     description = json.loads((split / "split.json").read_text())
     cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
-    checked_rows = 0
+    checked_rows, items = 0, pl.read_parquet(checked / "items.parquet")
     seen = _first_seen(checked)
     folders = (
         ("train", validation_cutoff),
@@ -40,7 +40,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
             rows = pl.read_parquet(path)
             checked_rows += len(rows)
             if until is None:
-                _check_undated(rows, path, split, checked)
+                _check_undated(rows, path, split, with_groups(items))
             else:
                 _check_dated(rows, path, until, seen)
     if cutoff is not None:
@@ -49,6 +49,22 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     _check_test_apart(split, dated=cutoff is not None)
     _check_statistics(split, checked, description, cutoff)
     return {"training_rows": checked_rows}
+
+
+def check_task_rows(folder: Path, of_queries: bool, split: Path, checked: Path) -> None:
+    """The same of one task's training rows, with a target and without (components.tasks.rows). of_queries:
+    their text is a query. A row may have no date, or be about no item: then the rest alone is looked up.
+    Duplicate groups are the split's here."""
+    until = _moment(json.loads((split / "split.json").read_text())["validation_cutoff"])
+    for path in (folder / "train.parquet", *folder.glob("unlabelled.parquet")):
+        rows = pl.read_parquet(path)
+        if until is None:
+            items = pl.read_parquet(split / "items.parquet")
+            _check_undated(rows.rename({"text": "query"}) if of_queries else rows, path, split, items)
+            continue
+        _stop(rows.filter(pl.col("at") >= until), path, f"are dated at or after the cut-off {until}")
+        unknown = _unknown(rows, _first_seen(checked), until)
+        _stop(unknown, path, f"are of an item that is first seen at or after {until}")
 
 
 def _first_seen(checked: Path) -> pl.DataFrame:
@@ -72,7 +88,8 @@ def _check_dated(rows: pl.DataFrame, path: Path, until: datetime, seen: pl.DataF
     _stop(_unknown(rows, seen, until), path, f"are of an item that is first seen at or after {until}")
 
 
-def _check_undated(rows: pl.DataFrame, path: Path, split: Path, checked: Path) -> None:
+def _check_undated(rows: pl.DataFrame, path: Path, split: Path, items: pl.DataFrame) -> None:
+    """items: of the catalogue, with their duplicate groups."""
     if "query" in rows.columns:
         held_out = pl.concat(
             pl.read_parquet(split / part / "requests.parquet").select(query="request_id")
@@ -80,7 +97,6 @@ def _check_undated(rows: pl.DataFrame, path: Path, split: Path, checked: Path) -
         )
         leaked = rows.with_columns(query=normalised("query")).join(held_out, on="query", how="semi")
         _stop(leaked, path, "hold a test or validation query")
-    items = with_groups(pl.read_parquet(checked / "items.parquet"))
     marks = pl.read_parquet(split / "items.parquet").filter(pl.col("is_new") | pl.col("is_validation_new"))
     groups = items.join(marks.select("item_id"), on="item_id", how="semi").get_column("group").unique()
     held = items.filter(pl.col("group").is_in(groups.implode())).select("item_id")

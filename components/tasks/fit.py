@@ -171,7 +171,8 @@ def _self_trained(
     for kept, held in folds:
         one = _linear(task, coding, vectors[kept], codes[kept], penalty)
         left_out[held] = one.probabilities(vectors[held])
-    threshold = threshold_of(left_out, given, float(task.self_training or 0.0))
+    right = left_out.argmax(axis=1) == given
+    threshold = threshold_of(left_out.max(axis=1), right, float(task.self_training or 0.0))
     probabilities = head.probabilities(unlabelled)
     sure = probabilities.max(axis=1) >= threshold
     logger.info("task %s: %d of %d rows without a label are taken", task.name, sure.sum(), len(sure))

@@ -1,6 +1,6 @@
 """Heads as a release holds them: one matrix, run by numpy; no torch here.
 
-    heads/<task>/head.safetensors   weights (m, d), bias (k,), members or coefficients (m,)
+    heads/<task>/head.safetensors   weights (m, d), bias (k,), members or coefficients (m,), class_bias (k,)
                  head.json          the task's declaration, its labels and what was calibrated on validation
                  words.*            where the text's own words are read, too (words.py)
                  left_out.parquet   of opinions: what heads that had not learned its texts say (left_out.py)
@@ -49,7 +49,7 @@ class ClassAnswer(Record):
     label: str
     probability: float
     alternatives: tuple[Label, ...]
-    """The next ones, most probable first."""
+    """Others, most probable first. One may be more probable than the label, where the task is `balanced`."""
     abstained: bool = False
     """Too improbable to be relied on, as the task's `precision` has it; the label is a guess."""
 
@@ -88,6 +88,9 @@ class Head:
     """Of a classification's outputs."""
     temperature: float = 1.0
     """Logits are divided by it: chosen on validation, so that probabilities are what they say."""
+    class_bias: Floats | None = None
+    """(k,) added to the logits for probabilities alone; the label is that of the largest output without it.
+    None: of releases from before it was fitted, and of a nearest."""
     half_width: float | None = None
     """Of a regression's interval, on the head's scale (of logarithms, where the task says so)."""
     threshold: float = 0.0
@@ -126,8 +129,25 @@ class Head:
         return self.weights.astype(np.float64)
 
     def probabilities(self, vectors: Vectors, texts: Sequence[str] = ()) -> Floats:
-        """(n, k), of a classification."""
-        return softmax(self.outputs(vectors, texts))
+        """(n, k), of a classification or a nearest; see `probabilities_of`."""
+        return self.probabilities_of(self.outputs(vectors, texts))
+
+    def probabilities_of(self, outputs: Floats) -> Floats:
+        """(n, k) outputs → (n, k)."""
+        return softmax(outputs if self.class_bias is None else outputs + self.class_bias)
+
+    def answered(self, probabilities: Floats) -> NDArray[np.int64]:
+        """(n, k) probabilities that it gave → (n,) numbers of the labels that it answers: of the largest
+        outputs. A `balanced` head is to find rare classes, though a frequent one may be more probable."""
+        if self.class_bias is not None:
+            probabilities = probabilities * np.exp(-self.class_bias)
+        return np.asarray(probabilities.argmax(axis=1))
+
+    def ranked(self, probabilities: Floats) -> NDArray[np.int64]:
+        """(n, k) probabilities that it gave → (n, k) numbers of labels: the one that it answers, then the
+        others, most probable first."""
+        first = np.arange(len(self.labels)) == self.answered(probabilities)[:, None]
+        return np.argsort(np.where(first, -np.inf, -probabilities), axis=1, kind="stable")
 
     def values(self, vectors: Vectors, texts: Sequence[str] = ()) -> tuple[Floats, Floats, Floats]:
         """Of a regression: (n,) values, lower and upper ends (NaN where there is no interval)."""
@@ -139,13 +159,17 @@ class Head:
 
     def answers(self, vectors: Vectors, texts: Sequence[str] = ()) -> list[Answer]:
         if self.task.head != "regression":
-            return [self._class_answer(line) for line in self.probabilities(vectors, texts)]
+            probabilities = self.probabilities(vectors, texts)
+            return list(map(self._class_answer, probabilities, self.ranked(probabilities)))
         values = self.values(vectors, texts)
         return [self._value_answer(*map(float, line)) for line in zip(*values, strict=True)]
 
-    def _class_answer(self, probabilities: Floats) -> ClassAnswer:
-        order = np.argsort(-probabilities, kind="stable")[: 1 + ALTERNATIVES]
-        found = [Label(label=self.labels[place], probability=float(probabilities[place])) for place in order]
+    def _class_answer(self, probabilities: Floats, ranked: NDArray[np.int64]) -> ClassAnswer:
+        """(k,) probabilities and label numbers."""
+        found = [
+            Label(label=self.labels[place], probability=float(probabilities[place]))
+            for place in ranked[: 1 + ALTERNATIVES]
+        ]
         return ClassAnswer(
             task=self.task.name,
             says=self.task.says,
@@ -193,6 +217,8 @@ class Head:
         rows, outputs = len(self.weights), 1 if self.task.head == "regression" else len(self.labels)
         if len(self.bias) != outputs:
             return f"a bias of {len(self.bias)} for {outputs} outputs"
+        if self.class_bias is not None and self.class_bias.shape != (outputs,):
+            return f"a class_bias of shape {self.class_bias.shape} for {outputs} outputs"
         if self.words is not None and (misfit := self.words.misfit(outputs)):
             return misfit
         each = {"members": self.members, "coefficients": self.coefficients, "texts": self.texts or None}
@@ -219,7 +245,8 @@ class Head:
                 "weights": np.ascontiguousarray(self.weights, np.float32),
                 "bias": self.bias,
             }
-            more = {"members": self.members, "coefficients": self.coefficients}
+            more: dict[str, Any] = {"members": self.members, "coefficients": self.coefficients}
+            more["class_bias"] = self.class_bias
             arrays |= {name: array for name, array in more.items() if array is not None}
             save_file(arrays, folder / WEIGHTS)
             if self.words is not None:

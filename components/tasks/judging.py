@@ -38,7 +38,7 @@ def judge_heads(
 def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
     texts = test.get_column("text").to_list()
     vectors = encoded(head.task, encoder, texts)
-    known = test.select("item_id", "is_new", "target")
+    known = test.select("item_id", "group", "is_new", "target")
     if head.task.head == "regression":
         value, low, high = head.values(vectors, texts)
         return known.with_columns(answer=pl.Series(value), low=pl.Series(low), high=pl.Series(high))
@@ -49,14 +49,14 @@ def _answered(head: Head, test: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
 
 
 def _best(head: Head, vectors: Vectors, texts: list[str]) -> tuple[NDArray[np.int64], Floats]:
-    """(n, BEST or fewer) label numbers, most probable first, and (n,) the first one's probability."""
+    """(n, BEST or fewer) label numbers, see `Head.ranked`, and (n,) the first one's probability."""
     count, step = min(BEST, len(head.labels)), most_rows(head)
     best, probability = np.zeros((len(texts), count), dtype=np.int64), np.zeros(len(texts))
     for start in range(0, len(texts), step):
         rows = slice(start, start + step)
         probabilities = head.probabilities(vectors[rows], texts[rows])
-        best[rows] = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
-        probability[rows] = probabilities.max(axis=1)
+        best[rows] = head.ranked(probabilities)[:, :count]
+        probability[rows] = np.take_along_axis(probabilities, best[rows, :1], axis=1)[:, 0]
     return best, probability
 
 
@@ -77,6 +77,6 @@ def judge_baselines(tasks: Sequence[Task], rows: Path) -> dict[str, pl.DataFrame
         kind = test.schema["target"]
         found = baseline_answers(task, train, test.get_column("text").to_list(), BEST)
         constant = pl.lit(constant_answer(task, train), dtype=kind)
-        known = test.select("item_id", "is_new", "target")
+        known = test.select("item_id", "group", "is_new", "target")
         answers[task.name] = _with_answers(known, found).with_columns(constant=constant)
     return answers

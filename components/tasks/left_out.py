@@ -57,7 +57,7 @@ def write_left_out(
     for kept, held in folds_of(texts, 0):
         other = relearn(kept)
         if other.labels == head.labels:
-            other = replace(other, temperature=head.temperature)
+            other = replace(other, temperature=head.temperature, class_bias=head.class_bias)
             probabilities[held] = other.probabilities(vectors[held], [texts[row] for row in held])
     rows = pl.DataFrame({"text": [_key(text) for text in texts], "probabilities": probabilities.tolist()})
     rows = rows.cast({"probabilities": pl.List(pl.Float32)})

@@ -1,11 +1,12 @@
 """Rows of a task whose text is a query: one per query and part, held out as the split holds queries out.
 
 Which part a row belongs to:
-- A query that is judged belongs to its part whatever its date; its rows of other dates are left out.
-- Others by their date: before the validation window, in it, from T on; undated ones are learned.
+- Dated rows, where the split is dated: before the validation window, in it, from T on, whatever is asked
+  later. What was asked before is asked again, and the head that serves has to know it (rows.py).
+- Undated rows: a judged query's belong to its part; others are learned, unless a row of a later part asks the
+  same.
 - What was clicked or judged relevant may be new: a new item's rows are test rows or none, a validation-new
   item's never learned.
-- A query that is held out by one of its rows is learned by none.
 
 People who ask the same take different items, so a query's target is what most of its rows have (of a
 regression the median), apart for new items: `is_new` says of which the row tells, on validation of items that
@@ -42,9 +43,10 @@ def cut_queries(
     rows = rows.filter(pl.col("item_id").is_null() | pl.col("is_new").is_not_null())
     rows = rows.with_columns(pl.col("is_new", "is_validation_new").fill_null(False))
     rows = rows.with_columns(part=_part(cutoffs, judged)).filter(_item_may_be_known())
+    dated = pl.lit(cutoffs[0] is not None) & pl.col("at").is_not_null()
     for part, earlier in (("test", ["train", "validation"]), ("validation", ["train"])):
         held = rows.filter(pl.col("part") == part).get_column("key").unique()
-        rows = rows.filter(~pl.col("part").is_in(earlier) | ~pl.col("key").is_in(held.implode()))
+        rows = rows.filter(dated | ~pl.col("part").is_in(earlier) | ~pl.col("key").is_in(held.implode()))
     new_then = (pl.col("part") == "validation") & pl.col("is_validation_new")
     rows = rows.with_columns(is_new=pl.col("is_new") | new_then)
     one_each = _agreed(task, rows)
@@ -57,12 +59,7 @@ def _part(cutoffs: tuple[datetime | None, ...], judged: Mapping[judged_sets.Part
     asked = pl.lit(None, dtype=pl.String)
     for part in judged_sets.PARTS:  # the test last: a query judged in both is the test's
         asked = pl.when(pl.col("key").is_in(sorted(judged[part]))).then(pl.lit(part)).otherwise(asked)
-    agree = by_date.is_null() | (by_date == asked)
-    return (
-        pl.when(asked.is_null()).then(by_date.fill_null("train"))
-        .when(agree).then(asked)
-        .otherwise(pl.lit("none"))
-    )  # fmt: skip
+    return pl.coalesce(by_date, asked, pl.lit("train"))
 
 
 def _by_date(cutoffs: tuple[datetime | None, ...]) -> pl.Expr:
@@ -86,12 +83,15 @@ def _item_may_be_known() -> pl.Expr:
 
 
 def _agreed(task: Task, rows: pl.DataFrame) -> pl.DataFrame:
-    """part, item_id (null: of several), text, target, is_new: a line per part, query and kind of item."""
+    """part, item_id (null: of several), group (the query), at (the latest), text, target, is_new: a line per
+    part, query and kind of item."""
+    told = [pl.col("text").min(), pl.col("at").max()]
     if task.head == "regression":
-        agreed = rows.group_by(_KEYS).agg(pl.col("text").min(), pl.col("target").median())
+        agreed = rows.group_by(_KEYS).agg(*told, pl.col("target").median())
     else:
-        texts = rows.group_by(_KEYS).agg(pl.col("text").min())
+        texts = rows.group_by(_KEYS).agg(*told)
         counts = rows.group_by(*_KEYS, "target").len().sort("len", "target", descending=[True, False])
         agreed = texts.join(counts.unique(_KEYS, keep="first", maintain_order=True), on=_KEYS)
-    item_id = pl.lit(None, dtype=pl.String)
-    return agreed.sort(_KEYS).select("part", item_id.alias("item_id"), "text", "target", "is_new")
+    item_id = pl.lit(None, dtype=pl.String).alias("item_id")
+    group = pl.col("key").alias("group")
+    return agreed.sort(_KEYS).select("part", item_id, group, "at", "text", "target", "is_new")

@@ -1,6 +1,7 @@
 """A task that is declared in a file of the shop's, from the file to an answer of the service."""
 
 import json
+from textwrap import dedent
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,3 +121,22 @@ def test_the_service_and_the_command_give_the_same_answer(shop: Any, retrained: 
     assert strange.code == 0 and strange.json["task"] == "thing"  # a byte that is no UTF-8
     refused = debut("predict", "size", title, *retrained.arguments)
     assert refused.code == 1 and "its tasks: price, thing" in refused.sentence
+
+
+def test_a_task_without_the_dates_of_what_it_reads_stops_the_run(tiny_shop: Any, connected: Any) -> None:
+    """Its rows of after the cut-off would be learned: one sentence, before anything is trained."""
+    own = """
+    name: sold
+    says: How often an item was bought
+    rows: >
+      SELECT item_id, title, ln(1 + count(*)) AS target FROM items JOIN events USING (item_id) GROUP BY ALL
+    text: [title]
+    head: regression
+    """
+    (tiny_shop.folder / "sold.yaml").write_text(dedent(own))
+    tiny_shop.configure(tasks=["sold.yaml"])
+    outcome = connected("retrain", *tiny_shop.arguments)
+    assert outcome.code == 1
+    told = "error: task sold: its SELECT reads events, whose rows are dated, and gives no date"
+    assert outcome.err.splitlines()[-1].startswith(told)
+    assert not list(tiny_shop.workspace.glob("candidates/*"))

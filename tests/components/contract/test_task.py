@@ -35,6 +35,13 @@ def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any
         Task.model_validate(KIND | changes)
 
 
+@pytest.mark.parametrize("coverage", [0.0, 1.0])
+def test_an_interval_that_no_rows_can_show_is_refused(coverage: float) -> None:
+    """Of all answers, or of none: there would never be an interval."""
+    with pytest.raises(ValidationError, match="coverage"):
+        Task.model_validate(KIND | {"head": "regression", "coverage": coverage})
+
+
 def test_abstaining_is_measured_after_what_decides() -> None:
     task = Task.model_validate(KIND | {"precision": 0.9})
     assert task.measured[0] == "accuracy" and "answered_accuracy" in task.measured

@@ -32,6 +32,7 @@ def answers(right: float, seed: int) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "item_id": [str(n) for n in range(ROWS)],
+            "group": [f"{n:03}" for n in range(ROWS)],
             "is_new": np.arange(ROWS) % 4 == 0,
             "target": np.asarray(["a", "b"])[true].tolist(),
             "answer": np.asarray(["a", "b"])[answered].tolist(),
@@ -89,6 +90,37 @@ def test_few_rows_are_not_judged(judged) -> None:
     """They do not block either."""
     one = task(policy={"min_rows": 200, "populations": ["new"]})
     assert {gate.outcome for gate in judged(one, 0.1, 0.9)} == {"not judged"}
+
+
+def test_few_groups_are_not_judged_however_many_rows_they_have(cards) -> None:
+    one = task(policy={"min_rows": 50, "populations": ["all"]})
+    frame = answers(0.5, 1).with_columns(group=pl.Series([str(n % 40) for n in range(ROWS)]))
+    challenger, champion = (replace(card, tasks={"kind": frame}) for card in cards.promoted())
+    [gate] = task_gates([one], challenger, champion, None, GatePolicy(resamples=400))
+    assert (gate.outcome, gate.requests) == ("not judged", 40)
+
+
+def test_rows_of_one_group_are_one_piece_of_evidence(cards) -> None:
+    """Two systems that are equally good, 50 questions asked eight times each: by rows 0.15 of the gates say
+    that one is shown to lose more than the margin, of at most 0.05 that may."""
+    one = task(policy={"populations": ["all"], "against_champion": "non_inferior", "margin": 0.0})
+    group = np.repeat(np.arange(50), 8)
+    false = 0
+    for seed in range(100):
+        drawn = np.random.default_rng(seed).random((2, 50)) < 0.7
+        frames = [
+            answers(1.0, 1).with_columns(
+                group=pl.Series([f"{n:02}" for n in group]),
+                answer=pl.when(pl.Series(right[group])).then("target").otherwise(pl.lit("neither")),
+            )
+            for right in drawn
+        ]
+        challenger, champion = (
+            replace(card, tasks={"kind": frame}) for card, frame in zip(cards.promoted(), frames, strict=True)
+        )
+        [gate] = task_gates([one], challenger, champion, None, GatePolicy(resamples=400))
+        false += gate.outcome == "fail"
+    assert 0 < false <= 10
 
 
 def test_an_accuracys_interval_is_the_gates_own(judged, cards) -> None:

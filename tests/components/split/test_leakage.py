@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from components.contract.errors import JudgeError, LeakageError
 from components.contract.settings import SplitSettings
-from components.split.leakage import check_leakage
+from components.split.leakage import check_leakage, check_task_rows
 from components.split.split import split
 
 Write = Callable[..., Path]
@@ -184,3 +184,45 @@ def test_a_frequency_that_counts_the_judge_window_stops_the_run(dated_split: tup
     pl.read_parquet(path).with_columns(frequency=pl.col("frequency") + 1_000).write_parquet(path)
     with pytest.raises(LeakageError, match="frequency"):
         check_leakage(*dated_split)
+
+
+def task_rows(folder: Path, name: str = "train", **values: Any) -> Path:
+    """A task's folder with one clean row and one with `values`."""
+    clean = {"item_id": None, "at": None, "text": "clean"}
+    schema = {"item_id": pl.String, "at": pl.Datetime("us"), "text": pl.String}
+    folder.mkdir(exist_ok=True)
+    for each in {"train", name}:
+        rows = [clean, clean | values] if each == name else [clean]
+        pl.DataFrame(rows, schema=schema).write_parquet(folder / f"{each}.parquet")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["train", "unlabelled"])
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"at": datetime(2026, 2, 9)}, "dated at or after the cut-off 2026-02-09"),
+        ({"at": datetime(2026, 1, 9), "item_id": "i061"}, "first seen at or after"),
+        ({"item_id": "i061"}, "first seen at or after"),
+    ],
+)
+def test_a_task_row_of_after_the_cutoff_stops_the_run(
+    dated_split: tuple[Path, Path], tmp_path: Path, values: dict[str, Any], told: str, name: str
+) -> None:
+    """By its own date or its item's, with a target or without; one of before, or about nothing, passes."""
+    known = {"at": datetime(2026, 2, 8), "item_id": "i001"}
+    check_task_rows(task_rows(tmp_path / "task", name, **known), False, *dated_split)
+    with pytest.raises(LeakageError, match=told):
+        check_task_rows(task_rows(tmp_path / "task", name, **values), False, *dated_split)
+
+
+def test_an_undated_task_row_of_what_is_held_out_stops_the_run(
+    undated_split: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Of a held-out item's duplicate; of a judged query in another case, where the text is a query."""
+    query = pl.read_parquet(undated_split[0] / "test" / "requests.parquet").get_column("text")[0].upper()
+    check_task_rows(task_rows(tmp_path / "task", text=query, item_id="101"), False, *undated_split)
+    with pytest.raises(LeakageError, match="test or validation query"):
+        check_task_rows(tmp_path / "task", True, *undated_split)
+    with pytest.raises(LeakageError, match="held-out item"):
+        check_task_rows(task_rows(tmp_path / "task", item_id="105"), False, *undated_split)

@@ -19,11 +19,11 @@ def unit(count: int, seed: int, dimensions: int = 16) -> Vectors:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def clouds(count: int, seed: int, classes: str = "abcd") -> tuple[Vectors, list[str]]:
-    """Unit vectors about four of sixteen axes, as many of each, and the names of the axes."""
+def clouds(count: int, seed: int, classes: str = "abcd", noise: float = 0.35) -> tuple[Vectors, list[str]]:
+    """Unit vectors about four of sixteen axes, as often as `classes` names each, and those names."""
     rng = np.random.default_rng(seed)
     numbers = rng.permutation(["abcd".index(classes[row % len(classes)]) for row in range(count)])
-    vectors = (np.eye(16)[numbers] + rng.normal(scale=0.35, size=(count, 16))).astype(np.float32)
+    vectors = (np.eye(16)[numbers] + rng.normal(scale=noise, size=(count, 16))).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), [list("abcd")[one] for one in numbers]
 
 

@@ -140,6 +140,7 @@ def saved_heads() -> dict[str, Head]:
     ("kind", "changes", "said"),
     [
         ("classification", {"labels": ("a", "b")}, "a bias of 3 for 2 outputs"),
+        ("classification", {"class_bias": np.zeros(2)}, r"a class_bias of shape \(2,\) for 3 outputs"),
         ("classification", {"weights": unit(2, 3)}, "2 rows of weights for 3 outputs"),
         ("classification", {"weights": unit(3, 3).ravel()}, r"weights of shape \(48,\)"),
         ("nearest", {"members": np.arange(3)}, "3 members for 30 rows"),

@@ -38,6 +38,7 @@ def write(folder: Path) -> None:
             frame = pl.DataFrame(
                 {
                     "item_id": [f"{part}{number}" for number in range(count)],
+                    "group": [f"{part}{number}" for number in range(count)],
                     "text": [f"{word} {'cdefgh'[number % 6]}" for number, word in enumerate(first)],
                     "target": [word[0] if task is KIND else 10.0 + 30.0 * (word[0] == "b") for word in first],
                     "is_new": [number < 10 for number in range(count)],

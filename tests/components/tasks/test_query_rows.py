@@ -43,28 +43,47 @@ def queries(parts: dict[Any, pl.DataFrame]) -> dict[str, set[str]]:
     return {part: set(frame.get_column("text")) for part, frame in parts.items()}
 
 
-def test_dated_queries_follow_the_cut_off_and_are_learned_in_one_part_only() -> None:
-    """By their date; a query that comes again in a later part is left out of the earlier ones, in whatever
-    spelling."""
+def test_dated_queries_follow_the_cut_off_whatever_is_asked_later() -> None:
+    """A query that comes again in a later part, judged there or not, was learned before, as where it serves;
+    what was asked from T on is learned by nobody."""
     given = rows(
         ("lamp", "old", -30, "a"),
         ("oak desk", "old", -3, "a"),
         ("Red  Mug", "old", -30, "a"),
-        ("red mug", "old", 2, "a"),
-        ("oak desk", "old", -30, "a"),
+        ("red mug", "old", 2, "b"),
+        ("oak desk", "old", -30, "b"),
         ("late", "old", 9, "a"),
     )
-    found = queries(cut_queries(task(), given, ITEMS, CUTOFFS, NONE))
-    assert found == {"train": {"lamp"}, "validation": {"oak desk"}, "test": {"red mug"}}
+    for judged in (NONE, {"validation": {"oak desk"}, "test": {"red mug", "lamp"}}):
+        parts = cut_queries(task(), given, ITEMS, CUTOFFS, judged)
+        assert queries(parts) == {
+            "train": {"lamp", "oak desk", "Red  Mug"}, "validation": {"oak desk"}, "test": {"red mug"}
+        }  # fmt: skip
+        assert dict(parts["train"].select("group", "target").rows())["red mug"] == "a"
+        assert parts["train"].get_column("at").max() < T - WEEK
 
 
-def test_a_judged_query_is_learned_at_no_date() -> None:
-    """Its rows of the judge's window are judged, older ones are nobody's; also where it is only judged, and
-    asked in no event of the window."""
-    given = rows(("lamp", "old", -30, "a"), ("lamp", "old", 1, "b"), ("mug", "old", -30, "a"))
-    parts = cut_queries(task(), given, ITEMS, CUTOFFS, {"validation": set(), "test": {"lamp", "mug"}})
-    assert queries(parts) == {"train": set(), "validation": set(), "test": {"lamp"}}
-    assert parts["test"].get_column("target").to_list() == ["b"]
+def test_undated_rows_beside_dated_ones_are_held_out_by_query() -> None:
+    """Nobody knows when they were written: a judged query's are of its part, and what a later row asks is
+    learned from dated rows alone."""
+    given = rows(
+        ("lamp", "old", None, "b"),
+        ("lamp", "old", -30, "a"),
+        ("lamp", "old", 1, "a"),
+        ("mug", "old", None, "b"),
+        ("mug", "old", -30, "a"),
+        ("mug", "old", -29, "a"),
+        ("mug", "old", -3, "a"),
+        ("desk", "old", None, "b"),
+    )
+    parts = cut_queries(task(), given, ITEMS, CUTOFFS, {"validation": set(), "test": {"lamp"}})
+    told = {part: frame.select("text", "at", "target").rows() for part, frame in parts.items()}
+    day = timedelta(days=1)
+    assert told == {
+        "train": [("desk", None, "b"), ("lamp", T - 30 * day, "a"), ("mug", T - 29 * day, "a")],
+        "validation": [("mug", T - 3 * day, "a")],
+        "test": [("lamp", T + day, "a")],
+    }
 
 
 def test_undated_judgements_are_held_out_by_query() -> None:

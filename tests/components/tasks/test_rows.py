@@ -39,6 +39,8 @@ def catalogue(count: int = 200) -> pl.DataFrame:
             "title": [f"thing {number}" for number in range(count)],
             "brand": ["oak" if number % 2 else "steel" for number in range(count)],
             "price": [float(number + 1) for number in range(count)],
+            "listed_at": pl.Series([None] * count, dtype=pl.Datetime("us")),
+            "group_id": ["twins" if number in (0, count - 1) else None for number in range(count)],
             "group": ["i000" if name == f"i{count - 1:03d}" else name for name in ids],
             "is_new": [number >= count - 20 for number in range(count)],
             "is_validation_new": [count - 40 <= number < count - 20 for number in range(count)],
@@ -140,6 +142,125 @@ def test_dated_rows_follow_the_cut_off(shop: Callable[..., tuple[Path, Path]], t
     assert found == {"train": {"i050", "i060"}, "validation": {"i051", "i061"}, "test": {"i052", "i190"}}
 
 
+DATED = {
+    "events": pl.DataFrame(
+        {
+            "item_id": [f"i{number:03d}" for number in range(100)] * 2,
+            "query": [f"query {number}" for number in range(200)],
+            "kind": ["purchase"] * 200,
+            "at": [CUTOFF + timedelta(days=number % 40 - 30) for number in range(200)],
+        }
+    ),
+    "reviews": pl.DataFrame(
+        {
+            "item_id": [f"i{number:03d}" for number in range(100)],
+            "text": [f"about {number}" for number in range(100)],
+            "rating": [1.0, 5.0] * 50,
+            "at": [CUTOFF + timedelta(days=number % 40 - 30) for number in range(99)] + [None],
+        }
+    ),
+    "dialogues": pl.DataFrame(
+        {
+            "question": [f"question {number}" for number in range(100)],
+            "answer": ["yes", "no"] * 50,
+            "at": [CUTOFF + timedelta(days=number % 40 - 30) for number in range(100)],
+        }
+    ),
+}
+OF_REVIEWS = "SELECT item_id, text AS title, CAST(rating AS VARCHAR) AS target FROM reviews"
+OF_EVENTS = (
+    "SELECT item_id, title, CAST(count(*) AS VARCHAR) AS target FROM items JOIN events USING (item_id)"
+)
+
+
+@pytest.mark.parametrize(
+    ("rows", "table"),
+    [
+        (OF_REVIEWS, "reviews"),
+        (f"{OF_EVENTS} GROUP BY ALL", "events"),
+        (f"WITH counted AS ({OF_EVENTS} GROUP BY ALL) SELECT * FROM counted", "events"),
+        ("SELECT question AS title, answer AS target FROM Dialogues", "dialogues"),
+        ('SELECT question AS title, answer AS target, NULL AS "at" FROM dialogues', "dialogues"),
+        ("SELECT item_id, title, brand AS target FROM items JOIN relevant USING (item_id)", "relevant"),
+        (
+            "SELECT item_id, title, (SELECT max(kind) FROM events WHERE item_id = i.item_id) AS target"
+            " FROM items i",
+            "events",
+        ),
+    ],
+)
+def test_rows_of_dated_tables_need_their_dates(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path, rows: str, table: str
+) -> None:
+    """Nothing else tells which of them are of after the cut-off: by a hash nine in ten would be learned."""
+    with pytest.raises(ConfigError, match=f"reads {table}, whose rows are dated") as raised:
+        write_rows([task(rows=rows)], *shop(dated=True, **DATED), tmp_path / "rows")
+    assert str(raised.value).startswith("task kind:") and 'as the column "at"' in str(raised.value)
+
+
+def test_rows_of_undated_tables_need_none(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
+    """Reviews without any date; items, beside whatever is dated; and whatever an undated split cuts."""
+    undated = DATED["reviews"].with_columns(at=pl.lit(None, dtype=pl.Datetime("us")))
+    given = {**DATED, "reviews": undated}
+    data = write_rows(
+        [task(), task(name="mood", rows=OF_REVIEWS)], *shop(dated=True, **given), tmp_path / "rows"
+    )
+    assert data.counts["mood"]["train"] > 50
+    others = tmp_path / "other"
+    others.mkdir()
+    split = {"validation_cutoff": None, "cutoff": None, "judged_until": None}
+    (tmp_path / "split" / "split.json").write_text(json.dumps(split))
+    by_events = task(rows=f"{OF_EVENTS} GROUP BY ALL HAVING count(*) > 0 UNION ALL {OF_REVIEWS}")
+    assert write_rows([by_events], tmp_path / "checked", tmp_path / "split", others).counts["kind"]["train"]
+
+
+def test_a_row_made_of_several_is_as_old_as_its_latest(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """With max("at") no training row counts what happened in the validation window or later."""
+    counted = task(
+        rows="""
+        SELECT item_id, title, brand || count(*) AS target, max("at") AS "at"
+        FROM items JOIN events USING (item_id) GROUP BY item_id, title, brand
+        """
+    )
+    write_rows([counted], *shop(dated=True, **DATED), tmp_path / "rows")
+    train = read_rows(tmp_path / "rows", counted, "train", "fit")
+    assert len(train) > 5 and train.get_column("at").max() < CUTOFF - WINDOW
+
+
+def test_a_text_in_another_case_is_the_same_text() -> None:
+    """Undated questions in several spellings: each is on one side, as an uncased encoder reads them alike."""
+    spellings = [f"is lamp {n} dimmable?" for n in range(200)]
+    spellings += [text.upper() for text in spellings] + [f" {text.title()}" for text in spellings]
+    rows = pl.DataFrame({"item_id": pl.Series([None] * 600, dtype=pl.String), "text": spellings})
+    rows = rows.with_columns(target=pl.lit("yes"), at=pl.lit(None, dtype=pl.Datetime("us")))
+    found = {
+        part: set(frame.get_column("text").str.to_lowercase().str.strip_chars())
+        for part, frame in cut(rows, catalogue(), (None, None, None)).items()
+    }
+    assert all(found.values()) and sum(len(of) for of in found.values()) == 200
+
+
+def test_a_held_out_text_is_not_learned_in_another_case(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Neither with a target, about another item, nor without one; and without one each is kept once."""
+    own = task(
+        rows="SELECT item_id, CASE WHEN item_id < 'i100' THEN 'Same  Words' ELSE 'same words' END AS title,"
+        " brand AS target FROM items UNION ALL SELECT item_id, title, brand FROM items"
+        " UNION ALL SELECT item_id, upper(title), NULL FROM items"
+        " UNION ALL SELECT NULL, 'OTHER ' || range, NULL FROM range(40)"
+        " UNION ALL SELECT NULL, 'other ' || range, NULL FROM range(40)",
+        self_training=0.9,
+    )
+    write_rows([own], *shop(), tmp_path / "rows")
+    train = read_rows(tmp_path / "rows", own, "train", "fit").get_column("text").str.to_lowercase()
+    assert "same words" not in train.str.replace_all("  ", " ").to_list()
+    kept = [text.lower() for text in read_unlabelled(tmp_path / "rows", own)]
+    assert len(kept) == len(set(kept)) > 20 and all(text.startswith("other ") for text in kept)
+
+
 def test_a_text_that_is_held_out_is_not_learned(
     shop: Callable[..., tuple[Path, Path]], tmp_path: Path
 ) -> None:
@@ -199,6 +320,8 @@ def test_a_question_that_is_asked_again_was_learned_before(
         for part in ("train", "validation", "test")
     }
     assert asked == {"train": 15, "validation": 1, "test": 1}
+    test = read_rows(tmp_path / "rows", answer, "test", JUDGE)
+    assert dict(test.select("text", "asked_again").rows()) == {"where is it?": True, "question 2": False}
 
 
 def test_only_the_judge_reads_test_rows(shop: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:
@@ -292,6 +415,32 @@ def test_debuts_own_query_tasks_read_whatever_says_what_answers_a_query(
     assert data.counts["query_brand"]["test"] == 1 and data.counts["query_brand"]["validation"] == 11
     by_query = dict(train.select("text", "target").rows())
     assert (by_query["c1"], by_query["c2"]) == ("oak", "steel")
+
+
+def test_a_shop_whose_queries_all_recur_has_rows_to_learn(
+    shop: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """What is asked again in the judged windows was learned before, and the judged rows say so."""
+    clicks = [(query, day) for query in range(8) for day in (-30, -3, 2)] + [(8, 2)]
+    events = pl.DataFrame(
+        {
+            "query": [f"Query {query}" if day == 2 else f"query {query}" for query, day in clicks],
+            "item_id": [f"i{query:03d}" for query, _ in clicks],
+            "kind": ["purchase"] * len(clicks),
+            "at": [CUTOFF + timedelta(days=day) for _, day in clicks],
+        }
+    )
+    checked, split = shop(dated=True, events=events)
+    for part in ("validation", "test"):
+        (split / part).mkdir()
+        texts = [f"query {query}" for query in range(8 if part == "validation" else 9)]
+        pl.DataFrame({"text": texts}).with_columns(entrance=pl.lit("search")).write_parquet(
+            split / part / "requests.parquet"
+        )
+    own = load_task("query_brand")
+    counts = write_rows([own], checked, split, tmp_path / "rows").counts["query_brand"]
+    assert counts == {"train": 8, "validation": 8, "test": 9, "test_new": 0, "test_asked_again": 8}
+    assert trained_queries(tmp_path / "rows", [own]) == [f"query {query}" for query in range(8)]
 
 
 def test_a_new_item_s_duplicate_does_not_calibrate() -> None:
