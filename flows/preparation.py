@@ -9,14 +9,17 @@ from components.contract.records import CheckedData, LoadedData
 from components.encoder.base import resolve_base
 from components.pretraining.spec import check_base
 from components.quality.checks import dated_ahead
+from components.quality.missing import require_rows, warnings
 from components.ranking.model import load_lightgbm
+from components.training.base_size import check_base_size
 from components.understanding.knowledge import check_knowledge
-from flows import data_stages
+from flows import console, data_stages
 from flows.run import Data, Run
 
 
 def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData, Path]]:
-    """Records and folders of the loaded and of the clean tables; stops past the tolerance."""
+    """Records and folders of the loaded and of the clean tables; stops past the tolerance, and
+    where the table to judge by has no row."""
     shop, settings = run.shop, run.shop.settings
     sources = settings.model_dump(mode="json", include={"sources", "tables"})
     loaded = run.cached(
@@ -29,6 +32,7 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
         sources=run.fingerprint["data"],
         replayed=run.fingerprint["replayed"],
     )
+    require_rows(loaded[0], settings)
     now = run.began.astimezone(UTC).replace(tzinfo=None)
     checked = run.cached(
         data_stages.check_quality,
@@ -40,14 +44,18 @@ def load_and_check(run: Run) -> tuple[tuple[LoadedData, Path], tuple[CheckedData
         now=now,
     )
     data_stages.enforce_tolerance(shop, checked[1])
+    for sentence in warnings(loaded[0], checked[1], settings):
+        console.warning(sentence)
     return loaded, checked
 
 
 def prepare(run: Run) -> Data:
-    if run.shop.settings.ranking.learner != "none":
+    settings = run.shop.settings
+    base = resolve_base(settings.encoder)
+    check_base_size(base, settings.encoder, settings.training)  # a rank would tell it after all that
+    if settings.ranking.learner != "none":
         load_lightgbm()  # else it would be missed after the fine-tuning
     (loaded, loaded_folder), (checked, checked_folder) = load_and_check(run)
-    settings = run.shop.settings
     prepared, split = run.cached(
         data_stages.split_data,
         "split",
@@ -56,7 +64,7 @@ def prepare(run: Run) -> Data:
         settings=settings.split,
         primary=settings.judge.primary,
     )
-    check_base(resolve_base(settings.encoder), split)
+    check_base(base, split)
     lost = data_stages.count_lost_items(loaded_folder, checked_folder, prepared)
     if settings.knowledge is not None:
         check_knowledge(settings.knowledge, pl.read_parquet(split / "items.parquet"))

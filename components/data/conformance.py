@@ -1,7 +1,7 @@
 """A SELECT's result to the data contract: the right columns, the right types, and a key for every row.
 
-Nothing is repaired in silence. A value whose text does not parse stops the run and is named;
-a shop that wants such rows in quarantine writes TRY_CAST, which makes them null.
+Nothing is repaired in silence. A value whose text does not parse stops the run and is named, with
+SQL that would parse it; a shop that can do without such values writes TRY_CAST, which makes them null.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import polars as pl
 from components.contract.errors import DataError
 from components.contract.tables import KEY_COLUMNS, TABLES, ColumnType, TableName
 from components.data.row_keys import ROW_HASH, SOURCE_FILE, SOURCE_ROW
+from components.data.unparsed import advice
 
 WHOLE = {
     *("tinyint", "smallint", "integer", "bigint", "hugeint"),
@@ -192,10 +193,12 @@ def _require_parsed(frame: pl.DataFrame, table: TableName) -> None:
         if len(bad):
             column = name.removeprefix(UNPARSED)
             first = bad.row(0, named=True)
+            advised = advice(column, kinds[column], bad.get_column(name))
+            select = f"in the SELECT tables.{table} {advised}" if advised else f"the SELECT tables.{table}"
             raise DataError(
                 f"{first[SOURCE_FILE]}, row {first[SOURCE_ROW]}: {column} {first[name][:80]!r} in table "
-                f"{table} is no {kinds[column]} ({_such_rows(len(bad))}). Correct the file, or use TRY_CAST "
-                f"in tables.{table}: the rows then come without the value and are checked as such."
+                f"{table} is no {kinds[column]} ({_such_rows(len(bad))}). Correct the file, or {select}. "
+                f"TRY_CAST there leaves {column} empty in such rows, which are then checked as such."
             )
 
 

@@ -33,6 +33,7 @@ FORMATS = {
     ".jsonl": "json",
     ".ndjson": "json",
 }
+SPREADSHEETS = {".xlsx", ".xlsm", ".xls", ".ods"}
 # Guesses that DuckDB makes about JSON strings and that would change them: a UUID loses its capitals.
 GUESSED_FROM_TEXT = {"DATE", "TIME", "UUID", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", '"NULL"'}
 
@@ -142,11 +143,16 @@ def _origin(connection: duckdb.DuckDBPyConnection, sql: str, sources: dict[str, 
 
 
 def _format(name: str, source: Source) -> str:
+    path = PurePosixPath(source.path.lower())
     if source.format:
         kind: str | None = source.format
     else:
-        path = PurePosixPath(source.path.lower())
         kind = FORMATS.get((path.with_suffix("") if path.suffix in COMPRESSIONS else path).suffix)
+    if kind is None and path.suffix in SPREADSHEETS:
+        raise ConfigError(
+            f"sources.{name}: {source.path} is a spreadsheet's own format, which is not read; save it as CSV "
+            f"or Parquet, and name that file."
+        )
     if kind is None:
         raise ConfigError(
             f"sources.{name}: {source.path} does not say its format; set format: csv, parquet or json."
@@ -216,7 +222,8 @@ def _sql_errors(
         ) from error
     except duckdb.Error as error:  # a cast, a division, a date out of range: a value is to blame
         raise DataError(
-            f"tables.{table}: {_brief(error)} Correct the value or the SELECT (TRY_CAST makes it null)."
+            f"tables.{table}: {_brief(error)} Correct the value or the SELECT. (TRY_CAST leaves the "
+            f"column empty in such rows.)"
         ) from error
 
 

@@ -82,9 +82,28 @@ def _sentence(table: dict[str, Any], limit: str, stage: Path) -> str:
     reasons = "; ".join(f'{each["rows"]:,} break "{each["expectation"]}"' for each in causes)
     return (
         f"{name}: {bad:,} of {rows:,} rows ({report.percent(bad / rows)}) are in quarantine "
-        f"({stage / quarantine.FILE}) and {limit}: {reasons}. Read {report.PAGE} beside it, then correct the "
-        "rows (`debut quarantine list --export bad.csv`, `debut quarantine replay bad.csv`) or, if they are "
-        f"rightly left out, raise quality.table_tolerance.{name} in debut.yaml."
+        f"({stage / quarantine.FILE}) and {limit}: {reasons} (for instance {_instance(causes[0])}). "
+        f"Read {report.PAGE} beside it, then {_remedy(table, causes[0])}"
+    )
+
+
+def _instance(cause: dict[str, Any]) -> str:
+    """The first row that breaks a rule, and what it has in the rule's column."""
+    first = cause["examples"][0]
+    value = "is empty" if first["value"] is None else repr(first["value"][: report.CELL_CHARACTERS])
+    return f"{first['source_file']}, row {first['source_row']}: {cause['column']} {value}"
+
+
+def _remedy(table: dict[str, Any], cause: dict[str, Any]) -> str:
+    name = table["table"]
+    if 2 * cause["rows"] > table["rows"]:  # no one corrects such rows one by one, nor can a shop do without
+        return (
+            f"correct {cause['column']} in the SELECT tables.{name} in debut.yaml, or the file: most rows "
+            f"break this one rule."
+        )
+    return (
+        "correct the rows (`debut quarantine list --export bad.csv`, `debut quarantine replay bad.csv`) or, "
+        f"if they are rightly left out, raise quality.table_tolerance.{name} in debut.yaml."
     )
 
 

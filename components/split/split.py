@@ -65,13 +65,22 @@ def _parts(tables: dict[str, pl.DataFrame], settings: SplitSettings) -> SplitPar
     items = with_first_seen(with_groups(tables["items"]), events)
     source = judgements if method == "by_item" else events
     if source is None or not len(source):
-        wanted = "judgements" if method == "by_item" else "events"
-        raise JudgeError(
-            f"tables: there are no {wanted}, so nothing says which item answers a query or suits a user. "
-            f"Add a SELECT for judgements or events; `debut check` works without."
-        )
+        raise JudgeError(_nothing_judges("judgements" if method == "by_item" else "events", source is None))
     split_rows = split_by_item if method == "by_item" else split_by_time
     return split_rows(items, source, settings)
+
+
+def _nothing_judges(wanted: str, absent: bool) -> str:
+    effect = "so nothing says which item answers a query or suits a user"
+    if absent:
+        return (
+            f"tables: there are no {wanted}, {effect}. Add a SELECT for judgements or events; `debut check` "
+            f"works without."
+        )
+    return (
+        f"tables.{wanted} gives no row that passes the checks, {effect}. Check its SELECT and its file, and "
+        f"`debut quarantine list`."
+    )
 
 
 def _require_judged(parts: SplitParts) -> None:
@@ -80,6 +89,12 @@ def _require_judged(parts: SplitParts) -> None:
         raise JudgeError(
             f"items: none is new (listed or first seen at or after {parts.cutoff}); there is nothing to "
             f"judge. Set split.cutoff earlier, or give items a listed_at."
+        )
+    if not len(parts.test[0]) and parts.cutoff is not None:
+        raise JudgeError(
+            f"No event from {parts.cutoff} on makes a request to judge: none has a query and at least "
+            f"split.relevant_grade, nor the user_id of someone who acted before. Map query and user_id in "
+            f"tables.events, or set split.cutoff later."
         )
     relevant = parts.test[1].filter("relevant").get_column("item_id")
     if not new & set(relevant):

@@ -96,6 +96,21 @@ def test_an_encoder_folder_without_weights_is_told_what_is_missing(
     refused(tiny_shop, outcome, str(folder), "model.safetensors is missing", "safetensors only")
 
 
+@pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({"frozen_layers": 2}, "training.frozen_layers: 2, but the encoder has 2 layers; leave at least one"),
+        ({"matryoshka_dimensions": [32]}, "training.matryoshka_dimensions: 32 is not below the encoder's 32"),
+    ],
+)
+def test_what_the_encoder_is_too_small_for_is_told_before_anything_is_computed(
+    tiny_shop: Any, connected: Any, training: Any, told: str
+) -> None:
+    tiny_shop.configure(training=training)
+    refused(tiny_shop, connected("retrain", *tiny_shop.arguments), told)
+    assert not list(tiny_shop.workspace.glob("stages/*"))
+
+
 def without_column(shop: Any) -> None:
     header, rows = items(shop).read_text().split("\n", 1)
     items(shop).write_text(header.replace("name", "titel") + "\n" + rows)
@@ -219,6 +234,41 @@ def test_a_plain_select_names_the_files_rows_and_takes_corrections_once(
     )
     again = connected("check", *tiny_shop.arguments)
     assert "123 rows, 1 corrected, 2 in quarantine" in again.out
+
+
+def spreadsheet(shop: Any) -> None:
+    items(shop).rename(shop.folder / "items.xlsx")
+    shop.configure(sources={"feed": {"path": "items.xlsx"}, "log": {"path": "events.parquet"}})
+
+
+def no_events(shop: Any) -> None:
+    path = shop.folder / "events.parquet"
+    pl.read_parquet(path).clear().write_parquet(path)
+
+
+NO_USE: dict[str, tuple[Callable[[Any], None], list[str]]] = {
+    "a spreadsheet": (spreadsheet, ["sources.feed", "items.xlsx", "save it as CSV or Parquet"]),
+    "no events": (no_events, ["tables.events gives no row (events.parquet)", "more than a header"]),
+}
+
+
+@pytest.mark.parametrize("case", NO_USE)
+def test_a_file_of_no_use_stops_the_check_already(tiny_shop: Any, connected: Any, case: str) -> None:
+    damage, parts = NO_USE[case]
+    damage(tiny_shop)
+    refused(tiny_shop, connected("check", *tiny_shop.arguments), *parts)
+
+
+def test_clicks_without_a_query_and_empty_tables_are_warned_of(tiny_shop: Any, connected: Any) -> None:
+    """The check passes: purchases train and judge recommendation, and no review is needed."""
+    reviews = "SELECT sku AS item_id, name AS text, 5 AS rating FROM feed WHERE false"
+    events = "SELECT happened AS at, action AS kind, sku AS item_id, customer AS user_id FROM log"
+    items_sql = "SELECT sku AS item_id, name AS title FROM feed LIMIT 120"
+    tiny_shop.configure(tables={"items": items_sql, "events": events, "reviews": reviews})
+    outcome = connected("check", *tiny_shop.arguments)
+    assert outcome.code == OK, outcome.err
+    assert "warning                tables.reviews gives no row (items.csv)" in outcome.out
+    assert "search_clicks have no query: search is not trained or judged by them" in outcome.out
 
 
 def no_new_items(shop: Any) -> None:

@@ -28,10 +28,11 @@ def test_a_row_that_was_dated_ahead_is_checked_anew_when_its_day_has_come(
     def cached(_: Run, _task: Any, stage: str, inputs: Any, **more: Any) -> tuple[Any, Path]:
         if stage == "check":
             asked.append((sha256_json(_plain(inputs)), more["now"]))
-        return SimpleNamespace(digest="d"), tmp_path
+        return SimpleNamespace(digest="d", rows={}), tmp_path
 
     monkeypatch.setattr(Run, "cached", cached)
     monkeypatch.setattr(data_stages, "enforce_tolerance", lambda *_: None)
+    monkeypatch.setattr(preparation, "warnings", lambda *_: [])
     shop = Shop(Settings(shop="tiny", tables={"items": "SELECT 1"}), tmp_path, tmp_path)
     for days in (0, 1, 3, 90):
         run = Run(shop, "run", {"data": {}, "replayed": {}}, began=BEGAN + timedelta(days=days))

@@ -193,6 +193,14 @@ def test_a_missing_key_is_named() -> None:
     assert "`shop` is missing" in complaint("tables:\n  items: SELECT 1\n")
 
 
+@pytest.mark.parametrize("name", ["My Shop", "-shop", "caf\u00e9", "s" * 64, '""'])
+def test_a_name_that_a_shop_cannot_have_is_told_in_words(name: str) -> None:
+    """What it may hold and an example, not the expression that it is held against."""
+    told = complaint(f"shop: {name}\ntables:\n  items: SELECT 1\n")
+    assert "`shop`: give a name of 1 to 63 small letters (a to z), digits, - and _" in told
+    assert "such as my-shop" in told and "^" not in told
+
+
 def test_items_are_required() -> None:
     """A configuration without items says what it must add."""
     assert "`items` is missing" in complaint("shop: a\ntables:\n  events: SELECT 1\n")

@@ -216,8 +216,9 @@ def test_what_is_no_parquet_is_named(tmp_path: Path) -> None:
 
 def test_the_format_must_be_known(tmp_path: Path) -> None:
     """By suffix or by `format`; encodings are for text."""
-    with pytest.raises(ConfigError, match="does not say its format"):
-        add(tmp_path, "a.xlsx", b"")
+    for name in ("a.xlsx", "A.XLS", "a.ods"):
+        with pytest.raises(ConfigError, match="save it as CSV or Parquet"):
+            add(tmp_path, name, b"")
     with pytest.raises(ConfigError, match="does not say its format"):
         add(tmp_path, "s3://bucket/a", b"")
     with pytest.raises(ConfigError, match="always UTF-8"):

@@ -266,6 +266,22 @@ def test_a_value_that_does_not_parse_is_named(shop: Any, column: str, expression
     assert list(shop.out.iterdir()) == []
 
 
+def test_the_way_to_parse_a_text_is_told_before_the_way_to_lose_it(shop: Any) -> None:
+    """TRY_CAST would leave the whole column empty, without a word."""
+    shop.write("items.csv", "item_id,title,price\n1,a,€110.38\n2,b,€9\n")
+    with pytest.raises(DataError) as told:
+        shop.load("SELECT item_id, title, price FROM items_file")
+    sentence = str(told.value)
+    assert "(2 such rows)" in sentence
+    assert (
+        "in the SELECT tables.items take out what is no number, for instance CAST(replace(price, '€', '')"
+        in (sentence)
+    )
+    assert "TRY_CAST there leaves price empty in such rows" in sentence
+    shop.load("SELECT item_id, title, CAST(replace(price, '€', '') AS DOUBLE) AS price FROM items_file")
+    assert table(shop, "items")["price"].to_list() == [110.38, 9.0]
+
+
 @pytest.mark.parametrize("value", ["1.5", "nine", "99999999999999999999"])
 def test_an_integer_is_never_rounded(shop: Any, value: str) -> None:
     """DuckDB's own cast would make 2 of 1.5."""

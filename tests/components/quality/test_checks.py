@@ -78,6 +78,29 @@ def test_tolerance(loaded, table, tmp_path) -> None:
     assert "The run stopped" in (tmp_path / "out/quality.html").read_text()
 
 
+def test_the_stop_shows_a_row_and_its_value(loaded, table, tmp_path) -> None:
+    """Few bad rows: one of them, as it stands in the file; a missing value is called empty."""
+    good = [{"user_id": str(n)} for n in range(18)]
+    for cell, shown in ((("quantity", -1.0), "quantity '-1.0'"), (("kind", None), "kind is empty")):
+        with pytest.raises(QualityError) as stopped:
+            checks.check(
+                loaded(events=table("events", *good, dict([cell]))), QualitySettings(tolerance=0), tmp_path
+            )
+        assert f"(for instance events.csv, row 19: {shown})" in str(stopped.value)
+        assert "table_tolerance" in str(stopped.value)
+
+
+def test_a_rule_that_most_rows_break_is_told_to_be_the_selects(loaded, table, tmp_path) -> None:
+    """Nobody corrects them one by one, and no tolerance makes them of use."""
+    rows = [{"user_id": str(n), "kind": "click" if n else "purchase"} for n in range(5)]
+    with pytest.raises(QualityError) as stopped:
+        checks.check(loaded(events=table("events", *rows)), QualitySettings(), tmp_path)
+    sentence = str(stopped.value)
+    assert "4 of 5 rows (80 %)" in sentence and "events.csv, row 2: kind 'click'" in sentence
+    assert "correct kind in the SELECT tables.events" in sentence
+    assert "table_tolerance" not in sentence and "replay" not in sentence
+
+
 def test_table_tolerance(loaded, table, tmp_path) -> None:
     """A table's own tolerance goes before the general one; a share equal to it is within."""
     events = table("events", {}, {"kind": "refund"})

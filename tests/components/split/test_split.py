@@ -153,6 +153,26 @@ def test_a_split_that_cannot_be_judged_says_why(
         run(write_tables(**frames), DATED.model_copy(update=changes))
 
 
+def test_events_that_name_nobody_and_no_query_are_told_to_be_mapped(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """No window is wide enough to judge by them."""
+    events = dated["events"].with_columns(query=pl.lit(None), user_id=pl.lit(None))
+    with pytest.raises(JudgeError, match=r"Map query and user_id in tables\.events") as told:
+        run(write_tables(items=dated["items"], events=events), DATED)
+    assert "2026-03-01" in str(told.value) and "judge_window_days" not in str(told.value)
+
+
+def test_a_table_without_a_row_is_told_apart_from_one_without_a_select(
+    write_tables: Write, dated: dict[str, pl.DataFrame]
+) -> None:
+    """Its SELECT stands in debut.yaml; so it is not to be added."""
+    folder = write_tables(items=dated["items"], events=dated["events"].clear())
+    with pytest.raises(JudgeError, match=r"tables\.events gives no row that passes the checks") as told:
+        run(folder, DATED)
+    assert "Add a SELECT" not in str(told.value)
+
+
 def test_one_judged_query_is_refused_before_anything_is_trained(
     write_tables: Write, dated: dict[str, pl.DataFrame]
 ) -> None:
