@@ -75,6 +75,10 @@ def step(text: str) -> None:
     _console.print(f"  [dim]·[/] {text}")
 
 
+def warning(text: str) -> None:
+    _console.print(f"  [yellow]{'warning':<22}[/] {escape(text)}", soft_wrap=True)
+
+
 def data(found: "Data") -> None:
     """What the data stages found: rows, bad rows with the main reasons, what is judged."""
     quality(
@@ -193,11 +197,23 @@ def nothing_new(result: dict[str, Any]) -> None:
 
 
 def summary(result: dict[str, Any]) -> None:
-    """A run's figures: recall of the three systems, the gates, the verdict."""
+    """A run's figures: recall of the three systems, the gates, the verdict, and what serves after it."""
     recall_table(result)
     chapter("Gate")
     gate_table(result)
     verdict(result["verdict"], result["sentence"])
+    fact("serves", _serves(result))
+
+
+def _serves(result: dict[str, Any]) -> str:
+    """By the run's own decision; without one the challenger waits for a review."""
+    if result["verdict"] == "PROMOTE" and result["decision"] is not None:
+        return f"{result['challenger_digest'][:12]}, the challenger"
+    champion = result["champion_digest"][:12]
+    # Only a challenger of version 0 is held against BM25.
+    if any(gate["kind"] == "baseline" for gate in result["gates"]):
+        return f"version 0 ({champion}), made champion as the baseline"
+    return f"{champion}, the champion as before"
 
 
 def recall_table(result: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from components.evaluation.pooled import System
 from components.evaluation.risk_plot import plot_risk_coverage
 from components.evaluation.scorecard import Scorecard
 from components.gate.report import report_html, report_json, report_markdown
+from components.gate.subject import Subject
 from components.gate.verdict import decide
 from components.monitoring.alarms import calibrate
 from components.monitoring.reference import Undiscoverable, build_reference
@@ -109,11 +110,12 @@ def write_report(
     scorecards: dict[str, Scorecard],
     cost: Cost | None,
     tasks: tuple[ShopTask, ...] = (),
+    about: Subject | None = None,
 ) -> None:
-    """gate_report.json is the gate's alone, byte for byte the same again; what it cost stands beside it. It
-    comes last: a run that has it is whole (judged_runs.py)."""
-    write_bytes(folder / "gate_report.md", report_markdown(report, cost).encode())
-    write_bytes(folder / "gate_report.html", report_html(report, cost=cost).encode())
+    """gate_report.json is the gate's alone, byte for byte the same again; what it is about and what it cost
+    stands beside it. It comes last: a run that has it is whole (judged_runs.py)."""
+    write_bytes(folder / "gate_report.md", report_markdown(report, cost, about).encode())
+    write_bytes(folder / "gate_report.html", report_html(report, cost, about).encode())
     if cost is not None:
         write_json(folder / "cost.json", cost.model_dump(mode="json"))
     for name, scorecard in scorecards.items():

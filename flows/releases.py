@@ -15,6 +15,7 @@ from components.contract.task import Task
 from components.evaluation.pooled import System
 from components.evaluation.scorecard import Scorecard
 from components.evaluation.task_measures import measured
+from components.gate.subject import Subject
 from components.index.retrieval import HEADS, read_plan
 from components.monitoring.alarms import Alarms
 from components.monitoring.launches import undiscoverable_launches
@@ -28,7 +29,8 @@ from components.split.judged import JUDGE, read_judged
 from components.split.labels import Labels, own_judgements
 from components.tasks.heads import open_heads
 from components.tracking.client import without_secrets
-from components.tracking.description import Summary, VersionCard
+from components.tracking.description import VersionCard
+from components.tracking.judged_sections import Summary
 from components.tracking.record import RunRecord
 from components.tracking.run import Tracker
 from components.training.examples import DESCRIPTION
@@ -116,8 +118,8 @@ def list_undiscoverable(run: Run, data: Data, challenger: Candidate, champion: C
 def calibrate_monitor(run: Run, data: Data, release: Candidate, name: str) -> None:
     """Makes, once per release and monitoring settings, what the monitor holds live windows against.
 
-    For the champion as for a challenger. Says so where it cannot and raises nothing of Debut's own: what was
-    promoted stays promoted, and a shop too small to watch can still be retrained.
+    For a challenger of any verdict, too: when a person promotes it the stages that this reads may be gone.
+    Says so where it cannot and raises nothing of Debut's own: a shop too small to watch can be retrained.
     """
     folder = run.shop.references / release.digest
     try:
@@ -175,7 +177,8 @@ def decide_gate(run: Run, data: Data, scorecards: dict[str, Scorecard], champion
     report = judge_stages.decide_verdict(
         scorecards, settings.gate, champion.baseline, _overlap(run, data, champion), settings.tasks, own
     )
-    judge_stages.write_report(run.folder, report, scorecards, cost_of_run(run, report), settings.tasks)
+    about, cost = Subject(settings.shop, run.run_id, data.prepared), cost_of_run(run, report)
+    judge_stages.write_report(run.folder, report, scorecards, cost, settings.tasks, about)
     return report
 
 
@@ -230,6 +233,7 @@ def register_challenger(
         metrics_file=folder / "metrics.jsonl",
         scorecards=scorecards,
         report=report,
+        because=run.because,
         cost=cost_of_run(run, report),
         undiscoverable=undiscoverable_items,
         files={

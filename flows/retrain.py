@@ -67,7 +67,7 @@ def retrain(
 
 def run_loop(run: Run, *, monitored: bool = True) -> dict[str, Any]:
     """One retrain inside one MLflow run; one at a time per shop. monitored: the monitor's alarms are
-    calibrated for what serves from now on."""
+    calibrated for what serves, and for what may serve by a review or an override."""
     with retrain_lease(run.shop, run.run_id):
         return _run_loop(run, monitored)
 
@@ -106,10 +106,9 @@ def _decided(run: Run, tracker: Tracker, monitored: bool) -> tuple[dict[str, Any
     hidden = releases.list_undiscoverable(run, data, challenger, champion)
     releases.register_challenger(run, data, tracker, challenger, trained, scorecards, report, hidden)
     decision = releases.act_on_verdict(run, challenger, report)
-    if monitored:  # the champion too: it serves on, or again after a rollback
+    if monitored:  # both: the champion serves on; a challenger that was refused or waits may yet be promoted
         releases.calibrate_monitor(run, data, champion, "champion")
-        if report.verdict == "PROMOTE":
-            releases.calibrate_monitor(run, data, challenger, "challenger")
+        releases.calibrate_monitor(run, data, challenger, "challenger")
     result = result_of(run, data, scorecards, report, decision, hidden, time.monotonic() - started)
     save_result(run, result)
     return result, report

@@ -80,7 +80,8 @@ class ShopReleases:
         records = self._shop.decision_log().records()
         refused, change = aliases(records)["challenger"], last_change(records)
         if refused is not None:
-            return Challenger(refused, "refused")
+            rejected = [one.kind for one in records if one.release == refused][-1] == "rejection"
+            return Challenger(refused, "rejection" if rejected else "inconclusive")
         previous = change.predecessor if change else None
         return Challenger(previous, "previous") if previous is not None else None
 
@@ -171,6 +172,7 @@ def shop_app(shop: Shop, *, anonymous_read: bool, anonymous_names: tuple[str, ..
             chat=shop_chat(shop),
             mlflow_hook=_mlflow_hook(shop),
             options=shop.options,
+            shop=shop.settings.shop,
         )
     )
 

@@ -1,12 +1,13 @@
 """The whole of debut.yaml as frozen, typed sections; nonsense is refused where it is built."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from components.contract.judging import GatePolicy, JudgeSettings
-from components.contract.knowledge import KnowledgeSettings
+from components.contract.knowledge import KnowledgeSettings, Rule
 from components.contract.learning import AugmentSettings, EncoderSettings, TrainingSettings
 from components.contract.operations import (
     ChatSettings,
@@ -20,7 +21,7 @@ from components.contract.retrieving import RankingSettings, RetrievalSettings
 from components.contract.section import Section, Seed, Share
 from components.contract.serving import ServingSettings, SigningSettings
 from components.contract.tables import TableName
-from components.contract.task import Task
+from components.contract.task import Facet, Task
 from components.contract.times import UtcTime
 from components.contract.tuning import Parameter, TuneSettings
 
@@ -99,7 +100,8 @@ changes what a retrain computes."""
 
 
 class Settings(Section):
-    shop: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    shop: str
+    """Names folders and the model in MLflow."""
     workspace: str = ".debut"
     """Folder for caches, runs and candidates; relative to the current folder."""
     decisions: str | None = None
@@ -135,6 +137,17 @@ class Settings(Section):
     cost: CostSettings = CostSettings()
     tune: TuneSettings = TuneSettings()
     pretraining: PretrainingSettings = PretrainingSettings()
+
+    @field_validator("shop")
+    @classmethod
+    def _is_a_name(cls, shop: str) -> str:
+        # Not a pattern of the field: its message would be the expression.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", shop):
+            raise ValueError(
+                "give a name of 1 to 63 small letters (a to z), digits, - and _ that begins with a letter or "
+                "digit, such as my-shop"
+            )
+        return shop
 
     @field_validator("decisions")
     @classmethod
@@ -202,6 +215,40 @@ class Settings(Section):
                 "to torch"
             )
         return self
+
+    @model_validator(mode="after")
+    def _weighs_what_queries_can_imply(self) -> "Settings":
+        """A weight of what nothing says would be left out of the release in silence."""
+        weights = self.retrieval.implied_weights
+        known = facets_of(self.tasks, self.knowledge)
+        said = {} if weights == "auto" else weights
+        unsaid = next((facet for facet, weight in said.items() if weight and facet not in known), None)
+        if unsaid:
+            task = "query_attribute" if unsaid == "attributes" else f"query_{unsaid}"
+            raise ValueError(
+                f"retrieval.implied_weights: nothing says which {unsaid} a query implies: add {task} to "
+                f"tasks or a rule for it to knowledge, or leave {unsaid} out"
+            )
+        return self
+
+
+def facets_of(tasks: Collection[Task], knowledge: KnowledgeSettings | None) -> set[Facet]:
+    """What queries may imply, by the tasks of queries and the shop's knowledge."""
+    facets = {task.facet for task in tasks if task.facet is not None}
+    if knowledge is None:
+        return facets
+    tree: set[Facet] = {"category"} if knowledge.tree else set()
+    return facets.union(tree, *map(_facets_of_rule, knowledge.rules))
+
+
+def _facets_of_rule(rule: Rule) -> set[Facet]:
+    said: dict[Facet, object] = {
+        "category": rule.category,
+        "brand": rule.brand,
+        "price": rule.min_price or rule.max_price,
+        "attributes": rule.attributes,
+    }
+    return {facet for facet, value in said.items() if value}
 
 
 _SECTIONS: dict[str, type[Section]] = {"training": TrainingSettings, "augment": AugmentSettings}

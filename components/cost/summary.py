@@ -187,13 +187,14 @@ def _points(share: float | None) -> float | None:
 def _gain_note(cost: Cost) -> str:
     if cost.gain_points is None:
         return "New-item recall was not compared, so there is no cost per point."
-    interval = "" if cost.gain_low is None else f" [{cost.gain_low:+.1f}, {_signed(cost.gain_high)}]"
-    gained = f"{cost.gain_points:+.1f} points of new-item recall{interval}"
+    interval = "" if cost.gain_low is None else f" [{_signed(cost.gain_low)}, {_signed(cost.gain_high)}]"
+    gained = f"{_signed(cost.gain_points)} points of new-item recall{interval}"
     return f"Gained: {gained}." if cost.per_point else f"No point was gained ({gained}): no cost per point."
 
 
 def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}"
+    """With the minus sign that the gates' lines have."""
+    return "–" if value is None else f"{value:+.1f}".replace("-", "−")
 
 
 def _duration(seconds: float) -> str:

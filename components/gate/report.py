@@ -10,6 +10,7 @@ from components.contract.digests import canonical_json
 from components.contract.records import Gate, GateReport
 from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
 from components.gate import wording
+from components.gate.subject import Subject
 
 TEMPLATE = "report.html.jinja"
 BLOCKING = ("fail", "unsure", "missing")
@@ -60,10 +61,12 @@ def report_json(report: GateReport) -> bytes:
     return canonical_json(report.model_dump(mode="json"))
 
 
-def report_markdown(report: GateReport, cost: Cost | None = None) -> str:
+def report_markdown(report: GateReport, cost: Cost | None = None, about: Subject | None = None) -> str:
     """The verdict and one table of all gates, blocking ones first within each kind. "against": the champion's
-    figure, BM25's in the baseline's lines. Where it is given, what the candidate cost."""
-    head = f"## {report.verdict}\n\n{_cell(report.sentence)}\n\n"
+    figure, BM25's in the baseline's lines. Where they are given, what it is about and what the candidate
+    cost."""
+    head = f"{_cell(about.line)}\n\n" if about else ""
+    head += f"## {report.verdict}\n\n{_cell(report.sentence)}\n\n"
     head += f"{report.own_judgements.sentence}\n\n" if report.own_judgements else ""
     table = "| | gate | against | challenger | difference | requests | finding |\n"
     table += "|---|---|--:|--:|---|--:|---|\n"
@@ -74,7 +77,7 @@ def report_markdown(report: GateReport, cost: Cost | None = None) -> str:
     return f"{head}{table}{rows}{priced}\nChallenger `{report.challenger_digest}`, {_champion(report)}.\n"
 
 
-def report_html(report: GateReport, title: str = "Gate report", cost: Cost | None = None) -> str:
+def report_html(report: GateReport, cost: Cost | None = None, about: Subject | None = None) -> str:
     """One page without scripts or outside resources; every text is escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -85,7 +88,7 @@ def report_html(report: GateReport, title: str = "Gate report", cost: Cost | Non
     )
     environment.globals |= {"figure": _figure, "difference": _difference, "mark": MARKS.__getitem__}
     return environment.get_template(TEMPLATE).render(
-        title=title,
+        about=about,
         report=report,
         champion=_champion(report),
         groups=[_group(kind, report) for kind in GROUPS if any(g.kind == kind for g in report.gates)],
@@ -157,7 +160,8 @@ def _markdown_cost(cost: Cost) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    text = f"{value:.3f}" if abs(value) < 10 else f"{value:,.0f}"
+    return text.replace("-", "−")
 
 
 def _difference(gate: Gate) -> str:

@@ -134,7 +134,10 @@ def build_reference(
 def load_reference(folder: Path) -> Reference:
     """Raises MonitoringError where there is none, or a file of it is damaged."""
     if not (folder / REFERENCE_FILE).is_file():
-        raise MonitoringError(f"{folder}: there is no reference yet; it is made when a release is promoted.")
+        raise MonitoringError(
+            f"{folder}: there is no reference of this release. Every retrain makes one of the champion and "
+            "one of its challenger, or tells why it cannot: run `debut retrain --force`."
+        )
     try:
         with disk_errors(folder):
             facts = ReferenceFacts.model_validate_json((folder / REFERENCE_FILE).read_bytes())

@@ -48,6 +48,8 @@ class Parts:
     version: str
     options: str = ""
     """What `debut` needs to be about this shop, for the commands that pages name: "--config demo"."""
+    shop: str = ""
+    """Its name, on every page."""
     opinions: Path | None = None
     """Holds each release's opinions (monitoring.opinions); None: /opinions is not there."""
     chat: Chat | None = None
@@ -92,7 +94,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(ProfileRoutes(parts.serving).router(parts.gatekeeper))
     if parts.opinions is not None:
         app.include_router(OpinionRoutes(parts.serving, parts.opinions).router(parts.gatekeeper))
-    for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, parts.options):
+    named = {"options": parts.options, "shop": parts.shop}
+    for router in page_routers(parts.serving, parts.settings, parts.gatekeeper, **named):
         app.include_router(router)
     if parts.chat is not None:
         app.include_router(chat_router(parts.chat))

@@ -20,6 +20,7 @@ from components.service.schemas import (
     Act,
     ActsAnswer,
     ActsBody,
+    DeletedAnswer,
     Health,
     IdsBody,
     ItemsAnswer,
@@ -56,11 +57,11 @@ class OperationRoutes:
         read, write = [Depends(gatekeeper.needs("read")), known], [Depends(gatekeeper.needs("write")), known]
         sent: dict[str, Any] = {"dependencies": [*write, Depends(json_body)], "responses": body_responses}
         router.put("/items", response_model=ItemsAnswer, **sent)(self.put_items)
-        router.delete("/items", response_model=ItemsAnswer, dependencies=write)(self.delete_items)
-        router.delete("/items/{item_id:path}", response_model=ItemsAnswer, dependencies=write)(
+        router.delete("/items", response_model=DeletedAnswer, dependencies=write)(self.delete_items)
+        router.delete("/items/{item_id:path}", response_model=DeletedAnswer, dependencies=write)(
             self.delete_item
         )
-        router.post("/items/delete", response_model=ItemsAnswer, **sent)(self.delete_many_items)
+        router.post("/items/delete", response_model=DeletedAnswer, **sent)(self.delete_many_items)
         router.post("/events", response_model=ActsAnswer, **sent)(self.post_events)
         router.get("/release", response_model=ReleaseAnswer, dependencies=read)(self.release)
         # Probes and scrapers have no key; they learn which release serves, and counts.
@@ -76,23 +77,26 @@ class OperationRoutes:
         seq = await asyncio.to_thread(self._serving.put, items)
         return ItemsAnswer(seq=seq, items=len({i.item_id for i in items}), searchable=self._serving.serves())
 
-    async def delete_items(self, item_id: Annotated[list[ItemId], Query(min_length=1)]) -> ItemsAnswer:
+    async def delete_items(self, item_id: Annotated[list[ItemId], Query(min_length=1)]) -> DeletedAnswer:
         """Takes items out; an id that nobody knows is no error. For many ids: POST /items/delete."""
         return await self._delete(item_id)
 
-    async def delete_item(self, item_id: ItemId) -> ItemsAnswer:
+    async def delete_item(self, item_id: ItemId) -> DeletedAnswer:
         """Takes one item out; an id that nobody knows is no error."""
         return await self._delete([item_id])
 
-    async def delete_many_items(self, body: IdsBody) -> ItemsAnswer:
+    async def delete_many_items(self, body: IdsBody) -> DeletedAnswer:
         """Takes out the items of a list of ids, which may be longer than an address can be; an id that nobody
         knows is no error."""
         return await self._delete(body)
 
-    async def _delete(self, item_ids: Sequence[str]) -> ItemsAnswer:
+    async def _delete(self, item_ids: Sequence[str]) -> DeletedAnswer:
         self._check_count(len(item_ids))
+        ids, serves = set(item_ids), self._serving.serves()
+        index = self._serving.release().index if serves else None
+        found = None if index is None else sum(index.row(item_id) is not None for item_id in ids)
         seq = await asyncio.to_thread(self._serving.delete, item_ids)
-        return ItemsAnswer(seq=seq, items=len(set(item_ids)), searchable=self._serving.serves())
+        return DeletedAnswer(seq=seq, items=len(ids), searchable=self._serving.serves(), found=found)
 
     async def post_events(self, body: ActsBody) -> ActsAnswer:
         """Logs clicks and orders on what a request showed."""

@@ -7,13 +7,18 @@ import polars as pl
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from components.monitoring.opinions import ITEMS
+from components.monitoring.opinions import ITEMS, opinion_head
 from components.service.auth import Gatekeeper
 from components.service.explaining import known_row
 from components.service.predictions import ItemIdPath
 from components.service.problems import ProblemError, responses
 from components.service.request_checks import known_parameters
 from components.service.serving import Serving
+
+NO_TASK = (
+    "This release has no task of opinions: add `sentiment` to `tasks` in debut.yaml, or a task of your own "
+    "with `opinions: true` whose labels are negative and positive, and retrain."
+)
 
 
 class ItemOpinions(BaseModel):
@@ -44,8 +49,11 @@ class OpinionRoutes:
         return router
 
     def of_item(self, item_id: ItemIdPath) -> ItemOpinions:
-        """What reviewers think of an item."""
+        """What reviewers think of an item; 404 where the release that serves has no task of opinions."""
         release = self._serving.release()
+        if opinion_head(release.heads) is None:
+            # An earlier release's figures would never be renewed: the monitor reads by this one.
+            raise ProblemError(404, NO_TASK)
         known = release.index.item(known_row(release, item_id))["item_id"]
         file = self._file(release.digest)
         sentiment, reviews = self._items(file).get(known) or (None, 0)

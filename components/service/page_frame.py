@@ -52,7 +52,9 @@ class Viewer:
 class Frame:
     """Turns an async function of the request into a page: checks the role first, and shows what it raises."""
 
-    def __init__(self, gatekeeper: Gatekeeper, serving: Serving, files: PageFiles, options: str) -> None:
+    def __init__(
+        self, gatekeeper: Gatekeeper, serving: Serving, files: PageFiles, options: str, shop: str
+    ) -> None:
         self.gatekeeper = gatekeeper
         self._options = options
         self._serving = serving
@@ -68,6 +70,7 @@ class Frame:
             "link": link,
             "verdict": phrases.verdict,
             "command": self.command,
+            "shop": shop,
         }
         self._environment.filters |= {
             "short": phrases.short,

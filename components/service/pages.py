@@ -16,12 +16,12 @@ from components.service.serving import Serving
 
 
 def page_routers(
-    serving: Serving, settings: ServingSettings, gatekeeper: Gatekeeper, options: str
+    serving: Serving, settings: ServingSettings, gatekeeper: Gatekeeper, options: str, shop: str
 ) -> list[APIRouter]:
     """The pages' routes, which no OpenAPI document shows; in the order in which they are to be included.
-    options: see `Parts.options`."""
+    options, shop: see `Parts`."""
     files = PageFiles()
-    frame = Frame(gatekeeper, serving, files, options)
+    frame = Frame(gatekeeper, serving, files, options, shop)
     return [
         SearchPages(frame, serving, Comparison(serving), settings.max_query_characters).router(),
         UndiscoverablePages(frame, serving).router(),

@@ -25,9 +25,17 @@ from components.service.undiscoverable_table import UndiscoverableTable
 
 WAIT_SECONDS = 4.0
 """A search waits so long for the challenger to be loaded; then it shows the champion alone, and says so."""
-NAMES = {"waiting": "challenger", "refused": "challenger", "previous": "previous champion"}
+NAMES = {
+    **dict.fromkeys(("waiting", "rejection", "inconclusive"), "challenger"),
+    "previous": "previous champion",
+}
 """What the page calls the second release."""
-STANDINGS = {"waiting": "waits for review", "refused": "judged, not promoted", "previous": "served before"}
+STANDINGS = {
+    "waiting": "waits for review",
+    "rejection": "rejected",
+    "inconclusive": "judged, not promoted",
+    "previous": "served before",
+}
 BY_CHALLENGER = "challenger"
 
 

@@ -15,9 +15,9 @@ class Challenger:
     """The release that the page shows beside the champion."""
 
     digest: str
-    standing: Literal["waiting", "refused", "previous"]
-    """waiting: passed its gates and waits for a person; refused: judged last and not promoted; previous: the
-    champion before the present one."""
+    standing: Literal["waiting", "rejection", "inconclusive", "previous"]
+    """waiting: passed its gates and waits for a person; rejection, inconclusive: judged last, with this
+    verdict; previous: the champion before the present one."""
 
 
 @dataclass(frozen=True)

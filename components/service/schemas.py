@@ -81,9 +81,14 @@ class ItemsAnswer(BaseModel):
     seq: int
     """Position in the upsert log; grows with every change."""
     items: int
-    """How many items the request changed."""
+    """How many different ids the request held."""
     searchable: bool
     """Findable on this replica now; false while no release serves (they are kept and come with the first)."""
+
+
+class DeletedAnswer(ItemsAnswer):
+    found: int | None
+    """How many of the ids were findable on this replica before; null while no release serves."""
 
 
 class Act(Body):

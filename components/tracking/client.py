@@ -52,6 +52,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
 )
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "MLFLOW_PARENT_RUN_ID",
     "MLFLOW_RUN_NOTE",
     "MLFLOW_SOURCE_NAME",
+    "MLFLOW_USER",
     "Connection",
     "Dataset",
     "DatasetInput",

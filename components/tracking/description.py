@@ -5,19 +5,14 @@ from dataclasses import dataclass, field
 
 from components.contract.digests import sha256_json
 from components.contract.operations import OpinionSettings
-from components.contract.records import Candidate, Gate, GateReport, PreparedData, RetrievalPlan
+from components.contract.records import Candidate, GateReport, PreparedData, RetrievalPlan
 from components.contract.task import Task
 from components.cost.summary import HEADER, Cost, cost_notes, cost_rows
-from components.evaluation.risk_coverage import AREA
+from components.tracking.judged_sections import Summary, answers, gate_sections, measured_tasks
+from components.tracking.sections import Section, page
 
 DESCRIPTION_CHARACTERS = 5_000
 """MLflow's registry column; Postgres refuses more."""
-SLICES_NAMED = 10
-OPTIONAL_SECTIONS = ("Second stage", "Tasks that did not pass")
-"""Left out where the release has none."""
-
-Summary = Mapping[str, Mapping[str, float | int | None]]
-"""{slice: {metric: mean, …, "requests": n}}, as Scorecard.summary gives it."""
 
 
 @dataclass(frozen=True)
@@ -97,23 +92,22 @@ def version_tags(card: VersionCard) -> dict[str, str]:
 
 
 def describe(card: VersionCard, version: str) -> str:
-    """Markdown of at most 5,000 characters for the version of that number."""
-    parts = [
+    """Markdown of at most 5,000 characters for the version of that number. Where gates and tasks' figures are
+    many, some of their lines are left out; all that only this page says stays."""
+    gates = gate_sections(card.report.gates) if card.report else [_figures(card.summary)]
+    parts: list[Section | str] = [
         _verdict(card),
-        _gates(card.report.gates) if card.report else _figures(card.summary),
-        _tasks(card),
-        _answers(card),
+        *gates,
+        measured_tasks(card.tasks, card.task_figures, card.baseline_figures),
+        answers(card.tasks, card.task_figures),
         _ranking(card.plan, judged=card.report is not None) if card.plan else "",
         _opinions(card.opinions) if card.opinions else "",
         _cost(card.cost) if card.cost else "",
+        _data(card),
+        _loading(card, version),
+        _limits(card),
     ]
-    text = "\n\n".join(part for part in parts if part)
-    never_cut = (_data(card), _loading(card, version), _limits(card))
-    last = "".join(f"\n\n{part}" for part in never_cut)
-    cut = "… (the gate report in the run has the rest)"
-    if len(text) + len(last) > DESCRIPTION_CHARACTERS:
-        text = text[: DESCRIPTION_CHARACTERS - len(cut) - len(last)] + cut
-    return text + last
+    return page(parts, DESCRIPTION_CHARACTERS)
 
 
 def _verdict(card: VersionCard) -> str:
@@ -128,37 +122,6 @@ def _verdict(card: VersionCard) -> str:
     against = f" Judged against champion `{(card.report.champion_digest or 'none')[:12]}`."
     own = f" {card.report.own_judgements.sentence}" if card.report.own_judgements else ""
     return f"**{card.report.verdict}** – {card.report.sentence}{more}{against}{own}"
-
-
-def _gates(gates: Sequence[Gate]) -> str:
-    slices = [gate for gate in gates if gate.kind == "slice"]
-    others = [gate for gate in gates if gate.kind in ("baseline", "bound", "check")]
-    tasks = [gate for gate in gates if gate.kind == "task"]
-    sections = {
-        "Primary figures": [gate for gate in gates if gate.kind == "primary"],
-        "Guardrails": [gate for gate in gates if gate.kind == "guardrail"],
-        "Second stage": [gate for gate in gates if gate.kind == "ranking"],
-        "Tasks that did not pass": _open(tasks),
-        "Bounds and checks that did not pass": _open(others),
-        "Slices shown harmed": [gate for gate in slices if gate.outcome == "fail"],
-    }
-    sections = {title: found for title, found in sections.items() if found or title not in OPTIONAL_SECTIONS}
-    blocks = [_section(title, found) for title, found in sections.items()]
-    unjudged = sum(gate.outcome == "not judged" for gate in slices)
-    counts = f"{len(slices)} slices, {unjudged} of them too small to judge; {len(others)} bounds and checks."
-    if tasks:
-        counts = f"{len(tasks)} comparisons of tasks, {len(_open(tasks))} of them open; {counts}"
-    return "\n\n".join([*blocks, counts])
-
-
-def _open(gates: Sequence[Gate]) -> list[Gate]:
-    return [gate for gate in gates if gate.outcome not in ("pass", "not applicable")]
-
-
-def _section(title: str, gates: Sequence[Gate]) -> str:
-    lines = [f"- {gate.outcome}: {gate.sentence}" for gate in gates[:SLICES_NAMED]]
-    rest = [f"- and {len(gates) - SLICES_NAMED} more"] if len(gates) > SLICES_NAMED else []
-    return "\n".join([f"**{title}**", *(lines or ["- none"]), *rest])
 
 
 def _figures(summary: Summary) -> str:
@@ -214,54 +177,6 @@ def _second_stage(plan: RetrievalPlan, judged: bool) -> str:
         f"- a second stage for {', '.join(plan.rankers)}: LightGBM's LambdaRank scores the proposals again. "
         f"What it gains on established items may cost new ones; {bounded}"
     )
-
-
-def _tasks(card: VersionCard) -> str:
-    """Every figure of each task but what `_answers` tells, on all test rows and in brackets on new items',
-    and the baseline's of the first."""
-    lines = []
-    for task in card.tasks:
-        found = card.task_figures.get(task.name)
-        if not found or not found["all"]["rows"]:
-            continue
-        # How sure it is matters where it may abstain.
-        unsaid = {"rows", "answered_share", "answered_accuracy"} | (set() if task.precision else {AREA})
-        told = [
-            f"{name.replace('_', ' ')} {value}"
-            for name in found["all"]
-            if name not in unsaid and (value := _told(found, name))
-        ]
-        if simple := _told(card.baseline_figures.get(task.name, {}), task.measured[0]):
-            told.insert(1, f"of TF-IDF {simple}")
-        new = found.get("new", {}).get("rows")
-        rows = f"{found['all']['rows']:,} rows" + (f" ({new:,} new)" if new else "")
-        lines.append(f"- {task.name}, {rows}: {', '.join(told) or 'not judged'}")
-    return "\n".join(["**Tasks, measured** (test rows; new items in brackets)", *lines]) if lines else ""
-
-
-def _told(figures: Summary, name: str) -> str:
-    """On all rows and, in brackets, on new items'; empty where there is none."""
-    value, new = (figures.get(population, {}).get(name) for population in ("all", "new"))
-    return "" if value is None else f"{value:.3f}" + ("" if new is None else f" ({new:.3f})")
-
-
-def _answers(card: VersionCard) -> str:
-    """Of the tasks that abstain, how often they do and are right; and what a release holds of customers."""
-    lines = []
-    for task in card.tasks:
-        found = card.task_figures.get(task.name, {})
-        for population in ("all", "new"):
-            figures = found.get(population, {})
-            share, right = figures.get("answered_share"), figures.get("answered_accuracy")
-            if task.precision is None or share is None or right is None or not figures["rows"]:
-                continue
-            lines.append(
-                f"- {task.name}, {population} rows: {share:.0%} of {figures['rows']:,} answered, {right:.0%} "
-                f"of these rightly, where {task.precision:.0%} were asked for"
-            )
-        if task.name in card.task_figures and task.head == "nearest":
-            lines.append(f"- {task.name} holds the training texts as people wrote them: fit to be shown?")
-    return "\n".join(["**Answers** (test rows)", *lines]) if lines else ""
 
 
 def _opinions(opinions: OpinionSettings) -> str:

@@ -26,6 +26,8 @@ class RunRecord:
     scorecards: Mapping[str, Scorecard] = field(default_factory=dict)
     """By role: "challenger", "champion", "bm25"."""
     report: GateReport | None = None
+    because: str = ""
+    """Why it was asked for."""
     cost: Cost | None = None
     undiscoverable: Mapping[str, int] = field(default_factory=dict)
     """By role: new items that none of their likely queries finds."""
@@ -46,8 +48,15 @@ def record_run(tracker: Tracker, settings: Settings, record: RunRecord) -> None:
         tracker.metrics(cost_metrics(record.cost))
     if record.report:
         tracker.tags({"verdict": record.report.verdict, "candidate": record.report.challenger_digest[:12]})
+        tracker.describe(_description(settings.shop, record.report, record.because))
     for folder, paths in record.files.items():
         tracker.files(folder, paths)
+
+
+def _description(shop: str, report: GateReport, because: str) -> str:
+    """The verdict and its sentence, the shop, and why the run was asked for where somebody said so."""
+    asked = f" Asked for because: {because}" if because else ""
+    return f"{report.verdict} for {shop}: {report.sentence}{asked}"
 
 
 def data_inputs(settings: Settings, record: RunRecord) -> list[DataInput]:

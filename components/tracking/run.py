@@ -1,7 +1,9 @@
 """One MLflow run per retrain, open from the flow's beginning to its end."""
 
+import getpass
 import json
 import logging
+import os
 import re
 import shlex
 import time
@@ -14,11 +16,13 @@ from typing import Any
 from components.contract.errors import DebutError, TrackingError
 from components.contract.files import disk_errors
 from components.contract.settings import OPERATING, Settings
+from components.contract.texts import as_utf8
 from components.tracking.client import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
+    MLFLOW_USER,
     Connection,
     Dataset,
     DatasetInput,
@@ -92,6 +96,10 @@ class Tracker:
             logger.texts(values)
         self._log_batch(tags=[RunTag(name, value) for name, value in values.items()])
 
+    def describe(self, text: str) -> None:
+        """What MLflow's page shows as the run's description."""
+        self.tags({MLFLOW_RUN_NOTE: text[:PARAM_CHARACTERS]})
+
     def metrics(self, values: Mapping[str, Any], step: int = 0) -> None:
         """Finite numbers; anything else is left out, because MLflow holds numbers only."""
         self._log_metrics([(name, value, step) for name, value in values.items()])
@@ -138,7 +146,7 @@ def start(
     parent: Tracker | None = None,
 ) -> Iterator[Tracker]:
     """Opens a run with the settings as parameters; system metrics are measured until the block ends, for a
-    run without a parent.
+    run without a parent. Its user is the tag `requested_by`, else who acts (DEBUT_ACTOR, the login name).
 
     The run ends FINISHED; where the block raises, FAILED (KILLED at Ctrl-C) with the error's sentence as its
     description, and the error goes on.
@@ -204,11 +212,20 @@ def read_steps(metrics_file: Path) -> Iterator[tuple[str, Any, int]]:
 
 
 def _create(connection: Connection, settings: Settings, name: str | None, tags: Mapping[str, str]) -> Tracker:
-    every = {"shop": settings.shop, MLFLOW_SOURCE_NAME: "debut", **tags}
+    user = tags.get("requested_by") or _actor()
+    every = {"shop": settings.shop, MLFLOW_SOURCE_NAME: "debut", MLFLOW_USER: user, **tags}
     with mlflow_errors(connection.uri):
         experiment_id = _experiment(connection, settings.tracking.experiment or settings.shop)
         run = connection.client.create_run(experiment_id, tags=every, run_name=name)
     return Tracker(connection, run.info.run_id, experiment_id)
+
+
+def _actor() -> str:
+    """As flows.shop.actor, which components do not import."""
+    try:
+        return as_utf8(os.environ.get("DEBUT_ACTOR") or getpass.getuser())
+    except (KeyError, OSError):  # a container's user id without a name
+        return "unknown"
 
 
 def _experiment(connection: Connection, name: str) -> str:
@@ -237,7 +254,8 @@ def _end(tracker: Tracker, status: str, sentence: str | None) -> None:
     """Closes the run. Where a failure is being reported already, a lost server must not hide it."""
     try:
         if sentence:
-            tracker.tags({"error": sentence[:PARAM_CHARACTERS], MLFLOW_RUN_NOTE: sentence[:PARAM_CHARACTERS]})
+            tracker.tags({"error": sentence[:PARAM_CHARACTERS]})
+            tracker.describe(sentence)
         with mlflow_errors(tracker.connection.uri):
             tracker.connection.client.set_terminated(tracker.run_id, status)
     except TrackingError as error:

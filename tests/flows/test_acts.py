@@ -11,6 +11,7 @@ from components.contract.serving import SigningSettings
 from components.release.signature import make_keys, sign, signature_path
 from flows import acts, reviews
 from flows.cli import _next_steps
+from flows.releases import is_calibrated
 from flows.serving import ShopReleases
 from flows.shop import Shop, open_shop
 from flows.signing import sign_release, verify_release
@@ -37,6 +38,21 @@ def test_a_release_that_waits_for_review_is_not_promoted_past_it(waiting: Shop, 
         promote(shop)
     assert shop.reviews().waiting() is not None
     assert promote(shop, override=True, reason="launch", role="lead").kind == "override"
+
+
+def test_a_refused_challenger_that_is_promoted_all_the_same_can_be_watched(
+    retrained: Any, connected: Any
+) -> None:
+    """By an override: its retrain has made reference and alarms, as for the champion."""
+    shop = opened(retrained, monitoring={"min_rows": 20, "resamples": 100, "false_alarm_rate": 0.2})
+    told = connected("retrain", *retrained.arguments, "--force", "--json")
+    assert told.code == 0, told.err
+    result = told.json
+    assert result["verdict"] != "PROMOTE"
+    override = {"override": True, "reason": "launch", "role": "lead"}
+    promoted = acts.promote_by_hand(shop, result["challenger_digest"], "tester", **override)
+    for release in (result["champion_digest"], promoted.release):
+        assert is_calibrated(shop.references / str(release), shop.settings.monitoring)
 
 
 def test_a_rejected_release_is_not_promoted_by_its_gate_report(waiting: Shop) -> None:

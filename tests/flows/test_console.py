@@ -43,6 +43,28 @@ def test_a_baselines_figure_stands_under_no_other_name(shown: io.StringIO) -> No
     assert "against" in heading and "champion" not in heading
 
 
+@pytest.mark.parametrize(
+    ("verdict", "decision", "kinds", "told"),
+    [
+        ("REJECT", 2, ["primary", "baseline"], "version 0 (aaaaaaaaaaaa), made champion as the baseline"),
+        ("REJECT", 2, ["primary"], "aaaaaaaaaaaa, the champion as before"),
+        ("PROMOTE", 2, ["primary", "baseline"], "bbbbbbbbbbbb, the challenger"),
+        ("PROMOTE", None, ["primary"], "aaaaaaaaaaaa, the champion as before"),
+    ],
+)
+def test_the_summary_ends_with_what_serves(
+    shown: io.StringIO, verdict: str, decision: int | None, kinds: list[str], told: str
+) -> None:
+    """After a first run's refusal it is version 0; a challenger that waits for a review does not serve."""
+    result = {"verdict": verdict, "sentence": "Why.", "decision": decision, "entrance": "search"}
+    digests = {"champion_digest": "a" * 64, "challenger_digest": "b" * 64}
+    figures: dict[str, Any] = {"bm25": {}, "champion": {}, "challenger": {}}
+    gates = [gate("new/recall@10", kind) for kind in kinds]
+    console.summary({**result, **digests, **figures, "gates": gates})
+    last = shown.getvalue().splitlines()[-1]
+    assert last.split(maxsplit=1) == ["serves", told]
+
+
 def test_corrected_rows_are_counted_once(shown: io.StringIO) -> None:
     """They stand in the place of the rows that they correct, and are named only where there are any."""
     found = {"rows": {"items": 603, "events": 9}, "corrected": {"items": 3}, "quarantined": {"items": 6}}
@@ -51,6 +73,12 @@ def test_corrected_rows_are_counted_once(shown: io.StringIO) -> None:
     assert items.endswith("603 rows, 3 corrected, 6 in quarantine")
     assert "2 replayed rows left out: what they correct has changed since" in outdated
     assert events.endswith("9 rows, 0 in quarantine")
+
+
+def test_a_warning_stays_one_line_and_is_no_markup(shown: io.StringIO) -> None:
+    console.warning("tables.reviews gives no row ([red].csv)" + "x" * 120)
+    [line] = shown.getvalue().splitlines()
+    assert line.startswith("  warning                tables.reviews gives no row ([red].csv)x")
 
 
 def test_the_fine_tuning_bar_counts_no_step_before_it_knows_them(shown: io.StringIO) -> None:

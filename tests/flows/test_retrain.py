@@ -120,6 +120,18 @@ def test_the_run_leaves_report_plots_scorecards_and_result(finished: Any, result
     assert json.loads((folder / "gate_report.json").read_text())["verdict"] == result["verdict"]
 
 
+def test_the_report_and_the_terminal_say_what_it_was_about(finished: Any, result: Any) -> None:
+    """The report's first line names shop, run and counts; the terminal ends with version 0, which serves."""
+    shop, ended = finished[0], finished[1]
+    folder, counts = shop.workspace / "runs" / result["run_id"], result["counts"]
+    about = (folder / "gate_report.md").read_text().splitlines()[0]
+    assert about.startswith(f"{result['shop']} · run {result['run_id']} · ")
+    assert f" · {counts['items']:,} catalogue items, {counts['new_items']:,} of them new · " in about
+    assert f"judged requests: {counts['test_search_requests']:,} search, " in about
+    told = f"version 0 ({result['champion_digest'][:12]}), made champion as the baseline"
+    assert told in ended.out + ended.err
+
+
 def test_the_decision_log_holds_version_0_and_the_refusal(finished: Any, result: Any) -> None:
     """Two chained records: the baseline's promotion and the challenger's refusal, by the actor named."""
     log = DecisionLog(LocalStore(finished[0].workspace / "decisions"))
@@ -144,6 +156,8 @@ def test_mlflow_has_the_run_and_its_aliases_mirror_the_log(client: MlflowClient,
     [run] = client.search_runs([experiment.experiment_id])
     assert run.info.status == "FINISHED"
     assert run.data.tags["run_id"] == result["run_id"]
+    assert run.data.tags["mlflow.user"] == "tester"
+    assert run.data.tags["mlflow.note.content"] == f"INCONCLUSIVE for tiny: {result['sentence']}"
     assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"gate", "quality"}
     for alias in ("champion", "challenger"):
         version = client.get_model_version_by_alias("tiny", alias)

@@ -2,14 +2,16 @@
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from components.contract.digests import canonical_json
-from components.contract.records import OwnJudgements
+from components.contract.records import OwnJudgements, PreparedData
 from components.gate.report import report_html, report_json, report_markdown
+from components.gate.subject import Subject
 from components.gate.verdict import decide
 
 
@@ -50,7 +52,7 @@ def test_json_is_canonical(report):
 
 def test_html_is_whole_and_loads_nothing(report):
     """Balanced tags, no script, no address of another server."""
-    page = report_html(report, "Gate report of demo")
+    page = report_html(report)
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -118,3 +120,57 @@ def test_a_report_without_champion_digest_renders(report):
     bare = report.model_copy(update={"champion_digest": None})
     assert "no digest of the champion" in report_markdown(bare)
     assert "no digest of the champion" in report_html(bare)
+
+
+@pytest.fixture
+def subject():
+    counts = {
+        "items": 2_000,
+        "new_items": 110,
+        "test_search_requests": 1_267,
+        "test_recommendation_requests": 829,
+    }
+    prepared = PreparedData(
+        path="split",
+        digest="f" * 64,
+        counts=counts,
+        entrances=("search", "recommendation"),
+        cutoff=datetime(2026, 1, 1),
+        judged_until=datetime(2026, 1, 15, 6, 30),
+    )
+    return Subject("small_shop", "20260116-080000-abcdef", prepared)
+
+
+def test_both_pages_begin_with_what_they_are_about(report, subject):
+    """Shop, run, judged window, catalogue and requests in one line; the shop in the title."""
+    line = (
+        "small_shop · run 20260116-080000-abcdef · judged 2026-01-01 – 2026-01-15 06:30 · "
+        "2,000 catalogue items, 110 of them new · judged requests: 1,267 search, 829 recommendation"
+    )
+    assert report_markdown(report, about=subject).startswith(f"{line}\n\n## REJECT\n")
+    page = report_html(report, about=subject)
+    assert f'<p class="about">{line}</p>' in page
+    assert "<title>Gate report of small_shop: REJECT</title>" in page
+    assert report_html(report, about=subject) == page
+    assert report_markdown(report).startswith("## REJECT\n") and 'class="about"' not in report_html(report)
+
+
+def test_what_has_no_dates_is_said_to_be_undated(subject):
+    """Judgements without dates have no window; without a cut-off the items have none either."""
+    of_judgements = subject.prepared.model_copy(update={"judged_until": None})
+    assert "· cut-off 2026-01-01, judgements undated ·" in replace(subject, prepared=of_judgements).line
+    undated = of_judgements.model_copy(update={"cutoff": None})
+    assert "· undated, new items held out by id ·" in replace(subject, prepared=undated).line
+
+
+def test_every_minus_of_a_table_is_the_minus_sign(report, cost):
+    """In the figures of both sides and in the gain, as in the differences."""
+    lower = report.gates[0].model_copy(update={"champion": -0.125, "challenger": -12_000.0})
+    changed = report.model_copy(update={"gates": (lower,)})
+    lost = cost.model_copy(
+        update={"gain_points": -4.0, "gain_low": -5.0, "gain_high": -3.0, "per_point": None}
+    )
+    for page in (report_html(changed, lost), report_markdown(changed, lost)):
+        assert "−0.125" in page and "−12,000" in page
+        assert "−4.0 points of new-item recall" in page and "−5.0, −3.0" in page
+        assert not re.search(r"[\s\[>|]-\d", page.partition("</style>")[2] or page)

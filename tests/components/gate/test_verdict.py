@@ -181,6 +181,7 @@ def test_a_harmed_slice_blocks_and_a_small_one_does_not(cards, policy, change):
     report = decide(change(challenger, "category:Tools/recall@10", harmed), champion, policy)
     line = gate(report, "category:Tools/recall@10")
     assert (report.verdict, line.outcome, line.p_value) == ("REJECT", "fail", 0.0)
+    assert line.sentence.endswith(f"adjusted p 0.000 – shown to lose more than {line.margin:.3f}.")
     few = np.where(np.arange(120) < 49, harmed, np.nan)
     theirs = np.where(np.isnan(few), np.nan, 0.5)
     pair = [
@@ -194,7 +195,7 @@ def test_a_harmed_slice_blocks_and_a_small_one_does_not(cards, policy, change):
 
 
 def test_a_slice_in_doubt_does_not_block(cards, policy, change):
-    """A slice that is worse, but not shown to be, passes: it is a harm test."""
+    """A slice that is worse, but not shown to be by more than the margin, passes: it is a harm test."""
     challenger, champion = cards.promoted()
     noisy = np.where(np.arange(120) % 2 == 0, 0.0, 0.76)
     pair = (
@@ -204,6 +205,9 @@ def test_a_slice_in_doubt_does_not_block(cards, policy, change):
     line = gate(decide(*pair, policy), "category:Tools/recall@10")
     assert line.outcome == "pass"
     assert 0.05 < line.p_value < 1.0
+    assert line.sentence.endswith(
+        f"adjusted p {line.p_value:.3f} – not shown to lose more than {line.margin:.3f}."
+    )
 
 
 def test_an_empty_slice_or_sub_slice_is_not_judged(cards, policy, change):

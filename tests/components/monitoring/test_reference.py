@@ -130,7 +130,7 @@ def test_the_same_arguments_give_the_same_bytes_and_no_query_text(champion, tmp_
 
 
 def test_no_reference_and_a_damaged_one_say_so(champion, tmp_path: Path) -> None:
-    with pytest.raises(MonitoringError, match="no reference yet"):
+    with pytest.raises(MonitoringError, match=r"no reference of this release.*`debut retrain --force`"):
         load_reference(tmp_path / "absent")
     build_reference(*champion(True), SETTINGS, tmp_path / "reference")
     (tmp_path / "reference" / "items.parquet").write_bytes(b"half")

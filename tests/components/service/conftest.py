@@ -327,6 +327,7 @@ def _parts(
         metrics=metrics,
         version="0",
         options=options,
+        shop="corner-shop",
     )
 
 

@@ -125,7 +125,9 @@ def test_items_of_the_snapshot_can_be_replaced_deleted_and_put_again(champion, s
         "seq": shop.serving.table.head(),
         "items": 2,
         "searchable": True,
+        "found": 2,
     }
+    assert shop.delete("100", "nobody", "102", "nobody").json()["found"] == 1
     assert not {"100", "101"} & set(shop.found("soft garden bracket", k=100))
     shop.put({"item_id": "101", "title": "red lamp"})
     assert shop.found("red lamp", k=1) == ["101"]
@@ -221,6 +223,7 @@ def test_what_is_put_before_the_first_champion_is_kept(make_candidate, releases,
     """The answer says that it cannot be found yet; it can as soon as there is a champion."""
     shop = service()
     assert shop.put({"item_id": "x", "title": f"oak {_word(1)}"}).json()["searchable"] is False
+    assert shop.delete("nobody").json()["found"] is None
     assert shop.client.get("/search", params={"q": "oak"}).status_code == 503
     releases.promote(make_candidate(TITLES))
     until(shop.serving.serves)

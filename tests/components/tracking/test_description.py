@@ -193,15 +193,62 @@ def test_a_pretrained_base_is_called_one(make_card):
     assert "as it was downloaded" in describe(make_card(verdict=None), "1")
 
 
-def test_long_reports_are_cut(make_card, make_gate):
-    """However many slices were harmed, the text fits MLflow's column and says that there is more."""
+def test_long_reports_are_shortened(make_card, make_gate):
+    """However many slices were harmed, the text fits MLflow's column and says that there is more, and where:
+    gates that passed make room for one that did not."""
     few = tuple(make_gate("slice", f"category:{n}", "fail") for n in range(12))
-    assert "- and 2 more" in describe(make_card(gates=few), "1")
-    many = tuple(make_gate("guardrail", f"g{n}", sentence="long " * 200) for n in range(9))
-    text = describe(make_card(gates=many), "1")
-    assert len(text) == DESCRIPTION_CHARACTERS
-    assert "(the gate report in the run has the rest)\n\n**Data**" in text
+    assert "- and 2 more in the gate report: 2 fail" in describe(make_card(gates=few), "1")
+    many = tuple(make_gate("guardrail", f"g{n}", sentence=f"{n} long " * 125) for n in range(9))
+    unsure = make_gate("guardrail", "last", "unsure", "Not shown.")
+    text = describe(make_card(gates=(*many, unsure)), "1")
+    assert DESCRIPTION_CHARACTERS - 1000 < len(text) <= DESCRIPTION_CHARACTERS
+    assert "- unsure: Not shown.\n- and 5 more in the gate report: 5 pass\n" in text
     assert 'load_model("models:/demo/1")' in text and "Known limits" in text
+    failing = tuple(gate.model_copy(update={"outcome": "fail"}) for gate in many)
+    text = describe(make_card(gates=(make_gate("primary", "new/recall@10"), *failing)), "1")
+    assert "- pass: new/recall@10" in text and "more in the gate report: 5 fail\n" in text
+
+
+def test_a_text_without_sections_is_cut(make_card):
+    text = describe(make_card(tracking="x" * DESCRIPTION_CHARACTERS), "1")
+    assert len(text) == DESCRIPTION_CHARACTERS and text.endswith("(the gate report in the run has the rest)")
+
+
+def test_what_only_this_page_says_stays_where_tasks_are_many(make_card, make_gate, cost):
+    """Eight tasks and a second stage: Answers with what a person has to decide, Ranking, Opinions and Cost
+    are whole; what gives way says how many lines and where they are. No sentence stands twice."""
+    tasks = tuple(load_task(name) for name in TASKS[:8])
+    few = {"rows": 49, "answered_share": 0.62, "answered_accuracy": 0.84}
+    figures = {
+        task.name: {"all": {"rows": 1468, **dict.fromkeys(task.measured, 0.989)}, "new": few}
+        for task in tasks
+    }
+    told = "recall@10 0.509 against 0.488, +0.021, at least +0.002 with 95 % confidence; a loss of 0.024"
+    gates = [make_gate("primary", "new/recall@10", sentence=f"New items: {told} is allowed.")]
+    for kind, number in (("guardrail", 6), ("ranking", 4)):
+        gates += [make_gate(kind, str(n), sentence=f"{kind} {n}: {told} is allowed.") for n in range(number)]
+    for task in tasks:
+        sentence = f"{task.says}, new items: 49 different test rows, fewer than 50 – not judged."
+        gates += 2 * [make_gate("task", task.name, "not judged", sentence)]
+    gates.append(make_gate("task", "price", "fail", "Price: shown to lose more than 0.050."))
+    card = make_card(
+        gates=tuple(gates), tasks=tasks, task_figures=figures, baseline_figures=figures, cost=cost,
+        plan=RetrievalPlan(rankers=("search", "recommendation")), opinions=OpinionSettings(),
+    )  # fmt: skip
+    text = describe(card, "7")
+    assert len(text) <= DESCRIPTION_CHARACTERS
+    for heading in (
+        *("Primary figures", "Guardrails", "Second stage", "Tasks that did not pass", "Tasks, measured"),
+        *("Answers", "Ranking", "Opinions", "Cost", "Data", "How to load", "Known limits"),
+    ):
+        assert f"**{heading}**" in text
+    assert "- answer holds the training texts as people wrote them: fit to be shown?" in text
+    for part in ("LambdaRank scores the proposals again", "10 topics are learnt", "- energy (estimate)"):
+        assert part in text
+    assert "- fail: Price: shown to lose more than 0.050.\n" in text
+    assert "in the gate report: " in text and "New items: recall@10" in text
+    lines = text.splitlines()
+    assert all(lines.count(line) == 1 for line in lines if line.startswith("- not judged"))
 
 
 def test_tags_filter(make_card):

@@ -79,10 +79,19 @@ def test_whole_retrain_is_recorded(make_settings, workspace, record):
     }
     assert run.data.tags["verdict"] == "PROMOTE"
     assert run.data.tags["candidate"] == "d" * 12
+    assert run.data.tags["mlflow.note.content"] == f"PROMOTE for demo: {record.report.sentence}"
     names = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
     assert names == {"goods": "2" * 36, "checked tables": "3" * 36, "split": "f" * 36}
     [file] = tracker.connection.client.list_artifacts(tracker.run_id, "gate")
     assert file.path == "gate/gate.md"
+
+
+def test_the_description_says_why_the_run_was_asked_for(make_settings, workspace, record):
+    """Beside verdict and shop, where somebody gave a reason."""
+    with start(make_settings(), workspace) as tracker:
+        record_run(tracker, make_settings(), replace(record, because="new lamps came"))
+    note = tracker.connection.client.get_run(tracker.run_id).data.tags["mlflow.note.content"]
+    assert note.endswith(" Asked for because: new lamps came")
 
 
 def test_the_cost_becomes_metrics(make_settings, workspace, record, cost):

@@ -20,6 +20,20 @@ def fetched(tracker):
     return tracker.connection.client.get_run(tracker.run_id)
 
 
+def test_a_run_has_a_user(make_settings, workspace, monkeypatch):
+    """Who asked for it, else who acts, as the decision log names them."""
+    monkeypatch.setenv("DEBUT_ACTOR", "ci")
+    for tags, user in (({"requested_by": "slack:U1"}, "slack:U1"), ({}, "ci")):
+        with start(make_settings(), workspace, tags=tags) as tracker:
+            pass
+        assert fetched(tracker).data.tags["mlflow.user"] == user
+    monkeypatch.delenv("DEBUT_ACTOR")
+    monkeypatch.setattr("getpass.getuser", lambda: {}["nobody"])
+    with start(make_settings(), workspace) as tracker:
+        pass
+    assert fetched(tracker).data.tags["mlflow.user"] == "unknown"
+
+
 def test_run_holds_settings_metrics_inputs_and_files(make_settings, workspace, tmp_path):
     """One run on a real SQLite store shows what was set, measured, read and written, and no secret."""
     (tmp_path / "metrics.jsonl").write_text(

@@ -191,16 +191,29 @@ def test_a_search_does_not_wait_long_for_the_challenger(
 
 @pytest.mark.parametrize(
     ("standing", "words"),
-    [("waiting", "waits for review"), ("refused", "judged, not promoted"), ("previous", "served before")],
+    [
+        ("waiting", "waits for review"),
+        ("rejection", "rejected"),
+        ("inconclusive", "judged, not promoted"),
+        ("previous", "served before"),
+    ],
 )
 def test_the_second_column_says_how_its_release_stands(
     page_shop: Callable[..., Any], standing: Any, words: str
 ) -> None:
-    """A challenger that waits for a person is told from one that was refused."""
+    """A challenger that waits for a person is told from one that was rejected, and from one not settled."""
     shop = page_shop()
     shop.releases.challenger = lambda: Challenger(shop.challenger, standing)
     assert words in _column(shop.page("/", q="red chair"), "challenger")
     assert "Each search shows the" in shop.page("/")
+
+
+@pytest.mark.parametrize("path", ["/", "/?q=chair", "/undiscoverable", "/releases", "/login", "/releases/x"])
+def test_every_page_names_the_shop(page_shop: Callable[..., Any], path: str) -> None:
+    """In the window's title and in the header: somebody with two shops has two windows."""
+    html = page_shop().get(path).text
+    assert " – corner-shop – Debut</title>" in html
+    assert 'class="shop"><span class="hidden">Shop: </span>corner-shop</span>' in html
 
 
 def test_without_a_challenger_the_champion_stands_alone(page_shop: Callable[..., Any]) -> None:
