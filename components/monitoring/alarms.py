@@ -148,7 +148,10 @@ class Alarms(Record):
         """Raises MonitoringError where there are none, or the file is damaged."""
         path = folder / ALARMS_FILE
         if not path.is_file():
-            raise MonitoringError(f"{path}: not calibrated yet; that is done when a release is promoted.")
+            raise MonitoringError(
+                f"{path}: not calibrated yet; every retrain does that for its champion and its "
+                "challenger: run `debut retrain --force`."
+            )
         try:
             with disk_errors(path):
                 return cls.model_validate_json(path.read_bytes())
