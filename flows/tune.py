@@ -15,7 +15,7 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from components.contract.digests import sha256_json
-from components.contract.errors import ConfigError, DebutError, TrackingError, TrainingError
+from components.contract.errors import DebutError, TrackingError, TrainingError
 from components.contract.settings import Settings, changed
 from components.encoder.base import resolve_base
 from components.tracking.run import Tracker, start
@@ -23,7 +23,7 @@ from components.tracking.trial import record_search, tracked_trial
 from components.training.prepare import SEARCHED
 from components.training.spec import TrainingSpec
 from components.tuning.limits import Limits, limits_of
-from components.tuning.space import configured, yaml_lines
+from components.tuning.space import check_space, configured, yaml_lines
 from components.tuning.study import Finished, Proposal, Study
 from components.tuning.trial import INTERIM, Outcome, check_validation
 from flows import console, console_tune
@@ -59,16 +59,7 @@ def tune(
 def _search(run: Run, limits: Limits) -> dict[str, Any]:
     began = time.monotonic()
     settings, workspace = run.shop.settings, run.shop.workspace
-    if settings.training.method == "query_side":
-        raise ConfigError(
-            "training.method query_side has none of the settings that are searched: set it to full."
-        )
-    unaveraged = settings.training.method == "prompt" or settings.training.adapter_only
-    if unaveraged and "fine_tuned_share" in settings.tune.space:
-        raise ConfigError(
-            "tune.space: neither a prompt nor an adapter alone is averaged with its base: leave "
-            "fine_tuned_share out."
-        )
+    check_space(settings)
     console.chapter("Data")
     data = prepare(run)
     console.data(data)

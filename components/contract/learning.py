@@ -75,8 +75,8 @@ class EncoderSettings(Section):
     dimensions: int | None = Field(default=None, ge=1)
     """A vector is the first so many numbers that the model gives: a smaller index. None: all of them."""
     item_fields: tuple[str, ...] = ("title", "brand", "attributes")
-    """Columns of items that make up an item's text, in this order. Not listed_at: what an encoder reads must not
-    tell what is new."""
+    """Columns of items that make up an item's text, in this order. Not listed_at: what an encoder reads must
+    not tell what is new."""
     language: Language = "english"
     """Of the texts, for the lexical side."""
 

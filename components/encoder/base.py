@@ -18,6 +18,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from components.contract.digests import sha256_file, sha256_json
 from components.contract.errors import EncoderError
@@ -76,6 +77,32 @@ def resolve_base(settings: EncoderSettings) -> Path:
             f"The file is damaged or was changed: reinstall {WEIGHTS_PACKAGE} or clear the hub's cache."
         )
     return folder
+
+
+@dataclass(frozen=True)
+class BaseSize:
+    """What its config.json says; None: nothing under a name that is known here."""
+
+    layers: int | None
+    dimensions: int | None
+
+
+def base_size(folder: Path) -> BaseSize:
+    """Raises EncoderError where config.json is damaged."""
+    path = folder / "config.json"
+    try:
+        config = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise EncoderError(
+            f"{path} is damaged ({type(error).__name__}): fetch the encoder again, or name another one as "
+            f"encoder.name."
+        ) from error
+    # The second names are DistilBERT's.
+    return BaseSize(_number(config, "num_hidden_layers", "n_layers"), _number(config, "hidden_size", "dim"))
+
+
+def _number(config: dict[str, Any], *names: str) -> int | None:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)
 
 
 @dataclass(frozen=True)

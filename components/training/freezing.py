@@ -4,23 +4,21 @@ from itertools import takewhile
 
 from torch.nn import Module, ModuleList
 
-from components.contract.errors import ConfigError
+from components.contract.learning import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
+from components.training.base_size import check_frozen_layers
 
 
-def freeze_lowest(encoder: TransformerEncoder, count: int) -> None:
-    """Freezes the embeddings and the `count` lowest layers, in place; 0: nothing.
+def freeze_lowest(encoder: TransformerEncoder, settings: TrainingSettings) -> None:
+    """Freezes the embeddings and the `frozen_layers` lowest layers, in place; 0: nothing.
 
     Raises ConfigError where no layer would be left to train.
     """
+    count = settings.frozen_layers
     if count == 0:
         return
     layers = layers_of(encoder.model)
-    if count >= len(layers):
-        raise ConfigError(
-            f"training.frozen_layers: {count}, but the encoder has {len(layers)} layers; leave at least one "
-            f"to train."
-        )
+    check_frozen_layers(settings, len(layers))
     first_trained = {id(weight) for weight in layers[count].parameters()}
     # A model defines its parts in the order in which it uses them.
     for weight in takewhile(lambda weight: id(weight) not in first_trained, encoder.model.parameters()):

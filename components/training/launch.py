@@ -21,7 +21,14 @@ from components.contract.files import disk_errors, write_json
 from components.contract.learning import TrainingSettings
 from components.contract.records import TrainedModel
 from components.cost.usage import USAGE, Meter, read_usage, together
-from components.training.attempts import ATTEMPTS, Attempt, Result, begin_attempt, read_result
+from components.training.attempts import (
+    ATTEMPTS,
+    Attempt,
+    Result,
+    begin_attempt,
+    newest_checkpoint,
+    read_result,
+)
 from components.training.spec import RankSpec
 from components.training.watch import launcher_lock
 
@@ -191,23 +198,26 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _failure(attempt: Attempt, code: int) -> str:
-    """One sentence: the first rank's error, else how the processes ended, and the log to look into."""
+    """One sentence: the first rank's error, else how the processes ended; the log to look into, and whether
+    a new run continues from a checkpoint."""
     if not attempt.folder.is_dir():
         return "Another run finished the same training meanwhile: run again to use its result."
     errors = []
     for path in attempt.folder.glob("rank-*.error.json"):
         error = json.loads(path.read_text())
         errors.append((error["at"], path.name.removesuffix(".error.json"), error["message"]))
-    kept = "the newest checkpoint is kept: run again to continue from it"
+    kept = ""
+    if newest_checkpoint(attempt) is not None:
+        kept = "; the newest checkpoint is kept: run again to continue from it"
     if errors:
         _, name, message = min(errors)
         first_line = message.splitlines()[0] if message else "no message"
-        return f"Training failed in {name}: {first_line} (log: {attempt.folder / name}.log; {kept})."
+        return f"Training failed in {name}: {first_line} (log: {attempt.folder / name}.log{kept})."
     log = attempt.folder / "rank-0.log"
     if code < 0:
         name = signal.Signals(-code).name
-        return f"Training was ended by {name}, perhaps for want of memory (log: {log}; {kept})."
-    return f"Training ended with code {code}: {_last_line(attempt)} (log: {log}; {kept})."
+        return f"Training was ended by {name}, perhaps for want of memory (log: {log}{kept})."
+    return f"Training ended with code {code}: {_last_line(attempt)} (log: {log}{kept})."
 
 
 def _last_line(attempt: Attempt) -> str:

@@ -19,6 +19,7 @@ from components.contract.learning import TrainingSettings
 from components.encoder.transformer import TransformerEncoder
 from components.tasks.modules import TaskLoss
 from components.training.adapters import add_adapters
+from components.training.base_size import check_matryoshka
 from components.training.batches import Batch
 from components.training.dropout import replace_dropout
 from components.training.freezing import freeze_lowest
@@ -47,7 +48,7 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
         heads: Sequence[TaskLoss] = (),
     ) -> None:
         super().__init__()
-        self._cuts = _cuts(encoder, settings)
+        check_matryoshka(settings, encoder.dimensions)
         prepare_model(encoder, settings)
         self.encoder = encoder
         self.model = encoder.model
@@ -78,7 +79,9 @@ class ContrastiveModule(LightningModule):  # type: ignore[misc]  # lightning shi
                     log_expected=share,
                     weights=self._tensor(batch.weights),
                 )
-                for step in self._gather(anchors, positives, negatives).cut(self._cuts)
+                for step in self._gather(anchors, positives, negatives).cut(
+                    self.settings.matryoshka_dimensions
+                )
             ]
             distilled = self._distillation_loss(vectors, anchors, batch)
             return torch.stack(losses).mean() + distilled + self._task_losses(vectors, batch)
@@ -184,19 +187,8 @@ def prepare_model(encoder: TransformerEncoder, settings: TrainingSettings) -> No
         _set_dropout(encoder.model, settings.dropout)
     replace_dropout(encoder.model)
     add_adapters(encoder, settings)
-    freeze_lowest(encoder, settings.frozen_layers)
+    freeze_lowest(encoder, settings)
     encoder.model.train()
-
-
-def _cuts(encoder: TransformerEncoder, settings: TrainingSettings) -> tuple[int, ...]:
-    """Raises ConfigError for a size that the encoder's vectors do not have in them."""
-    for count in settings.matryoshka_dimensions:
-        if count >= encoder.dimensions:
-            raise ConfigError(
-                f"training.matryoshka_dimensions: {count} is not below the encoder's {encoder.dimensions} "
-                f"dimensions; leave it out."
-            )
-    return settings.matryoshka_dimensions
 
 
 def _set_dropout(model: torch.nn.Module, share: float) -> None:

@@ -20,13 +20,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from components.contract.errors import StorageError
 from components.contract.files import disk_errors
-from components.contract.tuning import WHOLE, TuneSettings
+from components.contract.tuning import TuneSettings
+from components.tuning.sampler import UntriedSampler
 from components.tuning.space import Values, exact
 
 logger = logging.getLogger(__name__)
 FILE = "study.db"
-REPEATS = 30
-"""So many proposals in a row that were tried before: nothing, or hardly anything, is left to try."""
 _SECONDS, _WHY = "seconds", "why"
 _SHOWN = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -72,7 +71,7 @@ class Study:
             )
             # A sampler that began anew with the same seed would draw the first trials again.
             seed = tune.seed + len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=tune.startup_trials, seed=seed)
+        self._sampler = self._study.sampler = UntriedSampler(tune, seed, self._tried)
         self._study.pruner = optuna.pruners.MedianPruner(n_startup_trials=tune.startup_trials)
 
     def take_up(self) -> int:
@@ -91,19 +90,21 @@ class Study:
         may be others than in an earlier call."""
         self._own = values
         with self._storage():
-            known = [self._values(trial.params) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
             waiting = self._trials(TrialState.WAITING)
-            known += [self._values(trial.system_attrs.get("fixed_params", {})) for trial in waiting]
-            if values not in known:
+            to_come = [self._values(trial.system_attrs.get("fixed_params", {})) for trial in waiting]
+            if values not in self._tried() + to_come:
                 self._study.enqueue_trial({str(name): value for name, value in values.items()})
 
     def propose(self) -> Proposal | None:
         """The next trial; None where nothing new is left to try."""
         with self._storage():
-            known = [self._values(trial.params) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
-            for _ in range(REPEATS):
-                trial = self._study.ask()
-                values = self._draw(trial)
+            # A killed call may have left the same values waiting twice.
+            for _ in range(1 + len(self._trials(TrialState.WAITING))):
+                if not self._trials(TrialState.WAITING) and self._sampler.exhausted():
+                    return None
+                known = self._tried()
+                trial = self._study.ask(self._sampler.space)
+                values = self._values(trial.params)
                 if values not in known:
                     self._running[trial.number] = trial
                     return Proposal(trial.number, values)
@@ -173,19 +174,9 @@ class Study:
     def _trials(self, *states: TrialState) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states or None)
 
-    def _draw(self, trial: optuna.Trial) -> Values:
-        values: Values = {}
-        for name, dimension in self._tune.space.items():
-            if dimension.choices is not None:
-                choices = [exact(name, value, dimension) for value in dimension.choices]
-                drawn = trial.suggest_categorical(name, choices)
-            elif name in WHOLE:
-                low, high = (int(end) for end in dimension.values())
-                drawn = trial.suggest_int(name, low, high, log=dimension.log)
-            else:
-                drawn = trial.suggest_float(name, *dimension.values(), log=dimension.log)
-            values[name] = exact(name, drawn, dimension)
-        return values
+    def _tried(self) -> list[Values]:
+        """Of the trials that ended with a result, and of those that are running."""
+        return [self._values(trial.params) for trial in self._trials(*_SHOWN, TrialState.RUNNING)]
 
     def _values(self, params: Mapping[str, Any]) -> Values:
         space = self._tune.space

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from components.encoder.base import QUERY_MAP_FILE
+from components.encoder.base import QUERY_MAP_FILE, items_digest
 from components.index.vectors import read_vectors
 from components.release.candidate import load_manifest
 from flows.building import encoded
@@ -63,15 +63,18 @@ def test_vectors_of_the_index_do_not_stand_for_those_of_a_full_retrain(
         keys.append((inputs, given.get("index")))
         return "", Path(stage)
 
-    [split] = (retrained.workspace / "stages").glob("split-*")
+    stages = retrained.workspace / "stages"
+    [split] = stages.glob("split-*")
     data = SimpleNamespace(split=split, prepared=SimpleNamespace(cutoff=None))
-    [base] = (retrained.workspace / "stages").glob("base-*")
+    encoders = [*stages.glob("base-*"), *stages.glob("train-*/encoder")]
     monkeypatch.setattr(Run, "cached", cached)
     for changes in ({}, {"training": TRAINING}):
         retrained.configure(**changes)
         run = new_run(open_shop(str(retrained.config), None, str(retrained.workspace.parent)))
         champion = run.shop.candidates / str(run.champion)
-        for encoder in (champion / "encoder", base):
+        own = items_digest(champion / "encoder")
+        [another] = (folder for folder in encoders if items_digest(folder) != own)
+        for encoder in (champion / "encoder", another):
             encoded(run, data, encoder, "champion")  # type: ignore[arg-type]
     (full, none), (other, _), (update, index), (other_again, nothing) = keys
     assert full != update and other == other_again

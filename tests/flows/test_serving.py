@@ -21,6 +21,7 @@ import polars as pl
 import pytest
 
 from components.contract.errors import ConfigError, PromotionError
+from components.service.releases import Challenger
 from flows.serving import ShopReleases, set_up_logging, take_address
 from flows.shop import open_shop
 
@@ -197,6 +198,16 @@ def test_a_known_user_gets_recommendations(served: tuple[Any, str]) -> None:
     assert status == 200 and len(found["results"]) == 5
     assert not past & {hit["item_id"] for hit in found["results"]}
     assert _ask(f"{url}/recommend", "POST", {"user_id": "nobody"})[0] == 404
+
+
+@pytest.mark.parametrize("kind", ["rejection", "inconclusive"])
+def test_a_refused_challenger_stands_by_its_verdict(tmp_path: Path, kind: Any) -> None:
+    """Rejected is not the same as not settled."""
+    shop = open_shop("demo", None, str(tmp_path))
+    log = shop.decision_log()
+    log.append("promotion", release="a" * 64, actor="ci", reason="baseline", expected_champion=None)
+    log.append(kind, release="b" * 64, actor="ci", reason="no gain")
+    assert ShopReleases(shop).challenger() == Challenger("b" * 64, kind)
 
 
 def test_a_newer_check_brings_newer_histories(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

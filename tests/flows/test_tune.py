@@ -51,6 +51,18 @@ def test_an_unknown_parameter_is_told_with_its_line(tiny_shop: Any, debut: Any) 
     assert "`tune.space.learning_rte`" in outcome.sentence and "'learning_rate'" in outcome.sentence
 
 
+def test_a_parameter_that_changes_nothing_is_told_before_the_data_is_read(
+    tiny_shop: Any, connected: Any
+) -> None:
+    tiny_shop.configure(tune={"space": {"lora_rank": {"low": 4, "high": 16}}}, training={"method": "full"})
+    outcome = connected("tune", *tiny_shop.arguments, "--minutes", "1")
+    assert outcome.code == 1
+    assert (
+        "tune.space: training.method is full, and only lora has a rank: leave lora_rank" in outcome.sentence
+    )
+    assert list(tiny_shop.workspace.glob("stages/*")) == []
+
+
 def test_what_decides_the_examples_begins_another_study(tmp_path: Path) -> None:
     """Trials of other synonyms, or other rows of a task, do not compare."""
     settings = Settings(shop="tiny", tables={"items": "SELECT 1"})

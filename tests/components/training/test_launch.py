@@ -214,6 +214,20 @@ def test_without_an_error_the_log_is_quoted(tmp_path: Path) -> None:
     assert "rank 1 died of Signal 9 (SIGKILL)" in _failure(attempt, 1)
 
 
+@pytest.mark.parametrize("code", [1, -signal.SIGKILL])
+def test_a_checkpoint_is_told_of_where_there_is_one(tmp_path: Path, code: int) -> None:
+    """A rank that failed, and one that was killed, before and after its first."""
+    attempt = _failed(tmp_path)
+    if code == 1:
+        attempt = _failed(tmp_path, rank_0__error__json=json.dumps({"at": 1.0, "message": "ValueError: odd"}))
+    attempt.checkpoints.mkdir()
+    assert _failure(attempt, code).endswith("rank-0.log).")
+    (attempt.checkpoints / "step-00000005.ckpt").touch()
+    assert _failure(attempt, code).endswith(
+        "rank-0.log; the newest checkpoint is kept: run again to continue from it)."
+    )
+
+
 def test_an_attempt_that_another_run_cleared_away_is_told_as_such(tmp_path: Path) -> None:
     """Two runs of one workspace train the same: the first to finish removes both attempts."""
     assert _failure(Attempt(tmp_path / "gone", "token"), 75).startswith(

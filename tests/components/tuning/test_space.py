@@ -9,7 +9,7 @@ from components.contract.errors import ConfigError
 from components.contract.settings import Settings, changed
 from components.contract.tuning import Dimension
 from components.data.configuration import load_settings, parse_settings
-from components.tuning.space import configured, exact, yaml_lines
+from components.tuning.space import check_space, configured, exact, yaml_lines
 
 SHOP = "shop: demo\ntables:\n  items: SELECT 1\n"
 
@@ -84,6 +84,60 @@ def test_a_space_that_makes_no_sense_is_told_with_its_line(space, told):
     with pytest.raises(ConfigError, match=r"debut\.yaml, line \d+: ") as caught:
         settings(f"tune:\n  space:\n    {space}\n")
     assert told in str(caught.value)
+
+
+NO_NEGATIVES = {"augment": {"hard_negatives": 0}}
+TAUGHT = {"training": {"distillation": {"weight": 1}}}
+NO_FIELDS = {"encoder": {"item_fields": ["title", "description"]}}
+LORA_ALONE = {"training": {"method": "lora", "adapter_only": True}, "retrieval": {"inference": "torch"}}
+NOT_MINED = "tune.space: no negative is mined where augment.hard_negatives is 0"
+
+
+@pytest.mark.parametrize(
+    ("space", "sections", "told"),
+    [
+        ("lora_rank: {low: 4, high: 8}", {}, "tune.space: training.method is full, and only lora has a rank: "
+         "leave lora_rank out."),
+        ("lora_rank: {choices: [8]}", {"training": {"method": "ia3"}}, "training.method is ia3"),
+        ("fine_tuned_share: {low: 0, high: 1}", {"training": {"method": "prompt"}}, "neither a prompt nor"),
+        ("fine_tuned_share: {low: 0, high: 1}", LORA_ALONE, "averaged with its base: leave fine_tuned_share"),
+        ("mining_depth: {low: 5, high: 50}", NO_NEGATIVES, f"{NOT_MINED}: leave mining_depth out."),
+        ("positive_ceiling: {low: 0.8, high: 1}", NO_NEGATIVES, f"{NOT_MINED}: leave positive_ceiling out."),
+        ("{mining_depth: {low: 5, high: 9}, hard_negatives: {choices: [0]}}", {}, NOT_MINED),
+        ("positive_ceiling: {choices: [0.9, 1]}", NO_NEGATIVES | TAUGHT, NOT_MINED),
+        ("attribute_dropout: {low: 0, high: 0.5}", NO_FIELDS, "encoder.item_fields is title, description, so "
+         "an item's text has no brand, category or attributes beside other fields: leave attribute_dropout"),
+        ("attribute_dropout: {choices: [0.1]}", {"encoder": {"item_fields": ["brand"]}}, "is brand, so an"),
+        ("learning_rate: {low: 0.1, high: 0.2}", {"training": {"method": "query_side", "start": "champion"}},
+         "query_side has none of the settings that are searched"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_changes_nothing_is_not_searched(space, sections, told):
+    """The sentence says why, and what to leave out."""
+    with pytest.raises(ConfigError) as caught:
+        check_space(settings(f"tune:\n  space:\n    {space}\n", **sections))
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "sections"),
+    [
+        ("lora_rank: {low: 4, high: 8}", {"training": {"method": "lora"}}),
+        ("fine_tuned_share: {low: 0, high: 1}", {"training": {"method": "lora"}}),
+        ("mining_depth: {low: 5, high: 50}", NO_NEGATIVES | TAUGHT),
+        ("{positive_ceiling: {low: 0.8, high: 1}, hard_negatives: {low: 0, high: 1}}", NO_NEGATIVES),
+        ("attribute_dropout: {low: 0, high: 0.5}", {}),
+        ("{dropout: {low: 0, high: 0.5}, typo_share: {low: 0, high: 0.5}}", NO_NEGATIVES | NO_FIELDS),
+    ],
+)
+def test_a_parameter_that_other_settings_or_the_space_itself_make_count_is_searched(space, sections):
+    """Mined at a depth are a teacher's candidates too; negatives where only some trials have any."""
+    check_space(settings(f"tune:\n  space:\n    {space}\n", **sections))
+
+
+@pytest.mark.parametrize("example", ["demo", "home_depot", "online_retail"])
+def test_the_default_space_changes_something_in_the_examples(example):
+    check_space(load_settings(example)[0])
 
 
 def test_searching_changes_no_other_section():

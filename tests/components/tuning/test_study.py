@@ -1,6 +1,7 @@
 """The study: proposals, early stops, and what a killed search leaves for the next call."""
 
 import threading
+from collections import Counter
 
 import pytest
 
@@ -95,6 +96,78 @@ def test_a_space_that_was_tried_whole_proposes_nothing_more(tmp_path):
     search = study(tmp_path, EPOCHS)
     proposals = [search.propose() for _ in range(3)]
     assert sorted(one.values["max_epochs"] for one in proposals) == [1, 2, 3]
+    assert search.propose() is None
+
+
+def searched(search: Study, most: int) -> list[tuple[int | float, ...]]:
+    """What is proposed until nothing is, at most so often; each is told a recall, best at low values."""
+    found: list[tuple[int | float, ...]] = []
+    while len(found) < most and (proposal := search.propose()) is not None:
+        found.append(tuple(proposal.values.values()))
+        search.done(proposal.number, 1.0 / sum(found[-1]), 1.0)
+    return found
+
+
+def states(search: Study) -> Counter[str]:
+    """Of all trials in the file, by their state's name."""
+    return Counter(trial.state.name for trial in search._trials())
+
+
+def test_every_combination_of_choices_is_tried_before_a_search_ends(tmp_path):
+    """Twenty combinations, in two calls: TPE alone comes back to the best few again and again. Only what was
+    trained is in the file."""
+    space = {
+        "learning_rate": Dimension(choices=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3)),
+        "batch_size": Dimension(choices=(16, 32, 64, 128)),
+    }
+    found = searched(study(tmp_path, space), 12)
+    search = study(tmp_path, space)
+    found += searched(search, 100)
+    assert len(found) == len(set(found)) == 20
+    assert search.propose() is None
+    assert states(search) == {"COMPLETE": 20}
+
+
+def test_every_whole_number_is_tried_before_a_search_ends(tmp_path):
+    """Beside a range of one value; one trial stays open, so it is not proposed again."""
+    space = {
+        "mining_depth": Dimension(low=5, high=9, log=True),
+        "hard_negatives": Dimension(low=1, high=2),
+        "dropout": Dimension(low=0.1, high=0.1),
+    }
+    search = study(tmp_path, space)
+    search.begin_with({"mining_depth": 9, "hard_negatives": 2, "dropout": 0.1})
+    first = search.propose()
+    found = [tuple(first.values.values()), *searched(search, 100)]
+    assert found[0] == (9, 2, 0.1)
+    assert set(found) == {(depth, count, 0.1) for depth in range(5, 10) for count in (1, 2)}
+    assert len(found) == 10
+    assert states(search) == {"COMPLETE": 9, "RUNNING": 1}
+
+
+def test_a_search_of_a_range_of_fractions_does_not_end(tmp_path):
+    """Also beside choices, and where TPE itself draws what was tried: the combinations of three digits are
+    about a hundred."""
+    space = {"learning_rate": Dimension(low=1e-4, high=1.5e-4), "batch_size": Dimension(choices=(32, 64))}
+    search = study(tmp_path, space)
+    found = searched(search, 30)
+    assert len(found) == len(set(found)) == 30
+    assert states(search) == {"COMPLETE": 30}
+
+
+def test_a_range_that_rounds_to_what_was_tried_proposes_nothing_more(tmp_path):
+    """Of three digits it has one value."""
+    search = study(tmp_path, {"learning_rate": Dimension(low=1e-4, high=1.001e-4)})
+    assert searched(search, 10) == [(1e-4,)]
+    assert search.propose() is None
+
+
+def test_values_that_wait_twice_are_tried_once(tmp_path):
+    """As of a call that was killed while it took up what another had left."""
+    search = study(tmp_path, EPOCHS)
+    for epochs in (2, 2, 1):
+        search._study.enqueue_trial({"max_epochs": epochs})
+    assert [search.propose().values["max_epochs"] for _ in range(3)] == [2, 1, 3]
     assert search.propose() is None
 
 
