@@ -82,24 +82,28 @@ def _sentence(table: dict[str, Any], limit: str, stage: Path) -> str:
     reasons = "; ".join(f'{each["rows"]:,} break "{each["expectation"]}"' for each in causes)
     return (
         f"{name}: {bad:,} of {rows:,} rows ({report.percent(bad / rows)}) are in quarantine "
-        f"({stage / quarantine.FILE}) and {limit}: {reasons} (for instance {_instance(causes[0])}). "
-        f"Read {report.PAGE} beside it, then {_remedy(table, causes[0])}"
+        f"({stage / quarantine.FILE}) and {limit}: {reasons}{_instance(causes)}. "
+        f"Read {report.PAGE} beside it, then {_remedy(table, causes)}"
     )
 
 
-def _instance(cause: dict[str, Any]) -> str:
-    """The first row that breaks a rule, and what it has in the rule's column."""
-    first = cause["examples"][0]
+def _instance(causes: list[dict[str, Any]]) -> str:
+    """The first row that breaks the first rule, and what it has in the rule's column."""
+    if not causes:  # a check of an earlier version, which noted none
+        return ""
+    first = causes[0]["examples"][0]
     value = "is empty" if first["value"] is None else repr(first["value"][: report.CELL_CHARACTERS])
-    return f"{first['source_file']}, row {first['source_row']}: {cause['column']} {value}"
+    place = f"{first['source_file']}, row {first['source_row']}"
+    return f" (for instance {place}: {causes[0]['column']} {value})"
 
 
-def _remedy(table: dict[str, Any], cause: dict[str, Any]) -> str:
+def _remedy(table: dict[str, Any], causes: list[dict[str, Any]]) -> str:
     name = table["table"]
-    if 2 * cause["rows"] > table["rows"]:  # no one corrects such rows one by one, nor can a shop do without
+    # No one corrects most of the rows one by one, nor can a shop do without them.
+    if causes and 2 * causes[0]["rows"] > table["rows"]:
         return (
-            f"correct {cause['column']} in the SELECT tables.{name} in debut.yaml, or the file: most rows "
-            f"break this one rule."
+            f"correct {causes[0]['column']} in the SELECT tables.{name} in debut.yaml, or the file: most "
+            f"rows break this one rule."
         )
     return (
         "correct the rows (`debut quarantine list --export bad.csv`, `debut quarantine replay bad.csv`) or, "

@@ -149,7 +149,7 @@ def test_a_challenger_that_waits_for_review_goes_first(tmp_path: Path) -> None:
     case = reviews.open("run-1", "s", report, days=7, requester="anna", because="")
     assert releases.challenger() == Challenger(B, "waiting")
     reviews.reject(case, report, actor="ben", reason="not now")
-    assert releases.challenger() == Challenger(B, "refused")
+    assert releases.challenger() == Challenger(B, "rejection")
 
 
 def test_the_challenger_is_the_refused_release_else_the_champion_before(tmp_path: Path) -> None:
@@ -163,6 +163,6 @@ def test_the_challenger_is_the_refused_release_else_the_champion_before(tmp_path
     log.append("promotion", release=B, actor="t", reason="r", expected_champion=A)
     assert releases.challenger() == Challenger(A, "previous")
     log.append("rejection", release=C, actor="t", reason="r")
-    assert releases.challenger() == Challenger(C, "refused")
+    assert releases.challenger() == Challenger(C, "rejection")
     log.append("rollback", release=A, actor="t", reason="r", expected_champion=B)
     assert releases.challenger() == Challenger(B, "previous")
