@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from components.chatops.board import Comparison, Drift, Status, Thread
+from components.contract.acting import actor
 from components.contract.errors import ConfigError, OrchestrationError
 from components.contract.ports import JobRun, Orchestrator
 from components.contract.records import Decision
@@ -13,7 +14,7 @@ from components.monitoring.evidently_report import HTML_FILE, REPORT_FILE
 from components.release.decision_log import last_change
 from flows import acts
 from flows.orchestrator import PrefectOrchestrator
-from flows.shop import Shop, actor
+from flows.shop import Shop
 
 RUNS_SHOWN = 5
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from components.contract.acting import actor
 from components.contract.errors import DebutError
 from components.contract.files import is_full_disk
 from flows import console
@@ -17,7 +18,7 @@ from flows.cli_pretrain import pretrain
 from flows.cli_service import keys, release, serve
 from flows.cli_tune import tune
 from flows.embedded import keep_prefect_in, prepare_environment
-from flows.shop import Shop, actor
+from flows.shop import Shop
 from flows.termination import end_by_signals, signal_behind
 
 app = typer.Typer(

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from components.contract.acting import actor
 from flows import console
 from flows.cli_options import Config, Json, Workspace, opened
-from flows.shop import actor
 
 label = typer.Typer(
     no_args_is_help=True, help="People's judgements of test queries: which next, and answers."

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from components.contract.acting import actor
 from components.contract.errors import ConfigError, DebutError, PromotionError
 from flows import console, console_operations
 from flows.cli_options import Config, Json, Reason, Root, Workspace, opened
-from flows.shop import actor
 
 decisions = typer.Typer(no_args_is_help=True, help="The decision log.")
 review = typer.Typer(no_args_is_help=True, help="Challengers that wait for a person.")

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
+from components.contract.acting import actor
 from flows import console
 from flows.cli_options import Config, Workspace, opened
-from flows.shop import Shop, actor
+from flows.shop import Shop
 
 keys = typer.Typer(no_args_is_help=True, help="API keys of the service, and the key pair of signatures.")
 release = typer.Typer(no_args_is_help=True, help="The files of a release.")

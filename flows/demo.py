@@ -11,6 +11,7 @@ from typing import Any
 
 from prefect import flow
 
+from components.contract.acting import actor
 from components.contract.records import Candidate
 from components.data.demo_shop import generate
 from components.index.retrieval import RANKER, read_plan
@@ -22,7 +23,7 @@ from flows.results import verdict_of
 from flows.retrain import run_loop
 from flows.run import Data, Run, new_run
 from flows.server import PrefectServer
-from flows.shop import Shop, actor, open_shop
+from flows.shop import Shop, open_shop
 
 NOISE, NOISE_SEED = 0.5, 7
 """Damage: share of each weight matrix's standard deviation."""

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 from rich.markup import escape
 
+from components.contract.acting import actor
 from components.contract.errors import DebutError, MonitoringError
 from components.contract.files import write_bytes
 from components.contract.operations import MonitoringSettings
@@ -37,7 +38,7 @@ from components.training.examples import DESCRIPTION
 from flows import building, console, decision_stages, judge_stages
 from flows.costs import cost_of_run
 from flows.run import Data, Run
-from flows.shop import REFERENCE, actor
+from flows.shop import REFERENCE
 from flows.signing import check_signature, verify_release
 
 

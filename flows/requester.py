@@ -11,10 +11,11 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
+from components.contract.acting import actor
 from components.release.four_eyes import UNIDENTIFIED
 from flows.drift_events import DRIFT, drift_told_at
 from flows.orchestrator import prefect_client
-from flows.shop import Shop, actor
+from flows.shop import Shop
 
 SCHEDULE, NOBODY = "schedule", f"prefect{UNIDENTIFIED}"
 ASKED_WITHIN = timedelta(minutes=10)

@@ -23,7 +23,7 @@ from components.contract.records import Decision
 from components.data.storage import open_store
 from components.index.items_table import ItemsTable
 from components.profiles.behaviour import Behaviour
-from components.release.decision_log import last_change
+from components.release.decision_log import last_change, last_verdict
 from components.release.discoverability import CSV
 from components.release.promotion import aliases
 from components.service.app import Parts, create_app
@@ -80,7 +80,8 @@ class ShopReleases:
         records = self._shop.decision_log().records()
         refused, change = aliases(records)["challenger"], last_change(records)
         if refused is not None:
-            rejected = [one.kind for one in records if one.release == refused][-1] == "rejection"
+            verdict = last_verdict(records, refused)
+            rejected = verdict is not None and verdict.kind == "rejection"
             return Challenger(refused, "rejection" if rejected else "inconclusive")
         previous = change.predecessor if change else None
         return Challenger(previous, "previous") if previous is not None else None

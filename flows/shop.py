@@ -1,8 +1,6 @@
 """A shop as the command line sees it: settings, data folder and workspace; imports no heavy library."""
 
-import getpass
 import json
-import os
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +12,6 @@ from components.contract.files import write_json
 from components.contract.paths import at_home
 from components.contract.ports import ObjectStore
 from components.contract.settings import Settings
-from components.contract.texts import as_utf8
 from components.data.configuration import load_settings
 from components.data.storage import open_store
 from components.release.decision_log import DecisionLog
@@ -163,14 +160,3 @@ def _generate(example: str, root: Path) -> None:
     made = {"demo": demo_shop.TRUTH, "help_desk": help_desk.MADE}[example]
     if not (root / made).is_file():
         (demo_shop if example == "demo" else help_desk).generate(root)
-
-
-def actor() -> str:
-    """Who acts, for the decision log: what the job that runs us says, else the login name."""
-    named = os.environ.get("DEBUT_ACTOR")
-    if named:
-        return as_utf8(named)
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        return "unknown"

@@ -25,6 +25,11 @@ Language = Literal[
 """Of the stop words and the stemmer; none: neither."""
 TEXT_FIELDS = ("title", "description", "brand", "category", "attributes", "price", "item_id")
 """Columns of items that an encoder may read."""
+NOT_OF_A_QUERY_SIDE = (
+    *("lowest_grade_weight", "matryoshka_dimensions", "distillation"),
+    *("fine_tuned_share", "dropout", "encode_chunk"),
+)
+"""Settings of training that method query_side does not read."""
 
 
 class WriterSettings(EndpointSettings):
@@ -225,8 +230,7 @@ class TrainingSettings(Section):
     @model_validator(mode="after")
     def _a_query_side_has_its_own_loss(self) -> "TrainingSettings":
         default = TrainingSettings.model_fields
-        without = ("lowest_grade_weight", "matryoshka_dimensions", "distillation", "fine_tuned_share")
-        for name in (*without, "dropout", "encode_chunk"):
+        for name in NOT_OF_A_QUERY_SIDE:
             if self.method == "query_side" and getattr(self, name) != default[name].default:
                 raise ValueError(f"method query_side has its own loss, without {name}: leave that out")
         return self

@@ -79,6 +79,12 @@ class SplitSettings(Section):
     positive_grade: float = 1.0
     """A judged item is trained on as a positive from this grade on."""
 
+    def judged_by(self, tables: Collection[str]) -> Literal["judgements", "events"]:
+        """The table that says what is relevant, of a shop with these."""
+        if self.method == "auto":
+            return "judgements" if "judgements" in tables else "events"
+        return "judgements" if self.method == "by_item" else "events"
+
 
 class TrackingSettings(Section):
     uri: str | None = None

@@ -24,9 +24,13 @@ def line(kind: Kind, name: str, outcome: Outcome, sentence: str, **figures: Any)
 
 
 def primary_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
-    """Passes where the two-sided interval lies above 0; fails where it lies at or below it."""
+    """Passes where the two-sided interval lies above 0; fails where it lies at or below it. Where nothing is
+    left to gain (`at_ceiling`) a guardrail stands in its place: the other primary has to be shown better."""
     if gap := _gap("primary", comparison, primary):
         return gap
+    if at_ceiling(comparison, policy):
+        why = f"{_nothing_to_gain(comparison, policy)}, and "
+        return guardrail_gate(comparison, policy, primary, required=True, why=why)
     low, high = statistics.two_sided_interval(comparison.means, policy.confidence)
     outcome, finding = _primary_outcome(comparison, policy, low, high)
     text = f"{wording.values(comparison)} {wording.interval(low, high)} – {finding}"
@@ -41,13 +45,6 @@ def at_ceiling(comparison: Comparison, policy: GatePolicy) -> bool:
         and comparison.other is not None
         and 1.0 - comparison.other < policy.min_gain
     )
-
-
-def ceiling_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
-    """What stands in place of a primary where nothing is left to gain: that it loses no more than a guardrail
-    may. The other primary has to be shown better still."""
-    why = f"{_nothing_to_gain(comparison, policy)}, and "
-    return guardrail_gate(comparison, policy, primary, required=True, why=why)
 
 
 def _nothing_to_gain(comparison: Comparison, policy: GatePolicy) -> str:

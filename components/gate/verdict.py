@@ -138,7 +138,7 @@ def _gates(
     main = challenger.primary
     required, sub = _required_guardrails(challenger), _sub_slice_questions(challenger)
     return (
-        *(_primary_gate(answers[q], policy, main) for q in _primary_questions(challenger)),
+        *(gates.primary_gate(answers[q], policy, main) for q in _primary_questions(challenger)),
         *(gates.guardrail_gate(answers[q], policy, main, required=True) for q in required),
         *(gates.guardrail_gate(answers[q], policy, main, required=False) for q in sub),
         *(gates.baseline_gate(answer, policy, main) for q, answer in answers.items() if q.against_baseline),
@@ -147,11 +147,6 @@ def _gates(
         checks.overlap_gate(overlap),
         *_slice_gates(answers, challenger, champion, policy),
     )
-
-
-def _primary_gate(comparison: Comparison, policy: GatePolicy, primary: Entrance) -> Gate:
-    full = gates.at_ceiling(comparison, policy)
-    return (gates.ceiling_gate if full else gates.primary_gate)(comparison, policy, primary)
 
 
 def _slice_gates(

@@ -13,7 +13,7 @@ from components.contract.tables import TableName
 
 def require_rows(loaded: LoadedData, settings: Settings) -> None:
     """Raises DataError where the SELECT of the table that a split would judge by gives no row."""
-    table = _judged_by(settings)
+    table = settings.split.judged_by(settings.tables)
     if loaded.rows.get(table) == 0:
         raise DataError(
             f"{_no_row(table, settings)}, so nothing says which item answers a query or suits a user. Check "
@@ -23,18 +23,13 @@ def require_rows(loaded: LoadedData, settings: Settings) -> None:
 
 def warnings(loaded: LoadedData, checked: Path, settings: Settings) -> list[str]:
     """One sentence for each other table without a row, and for searches that no query came with."""
+    judged_by = settings.split.judged_by(settings.tables)
     empty = [
         f"{_no_row(table, settings)}; check the SELECT, and whether its file holds more than a header"
         for table in settings.tables
-        if loaded.rows.get(table) == 0 and table != _judged_by(settings)
+        if loaded.rows.get(table) == 0 and table != judged_by
     ]
     return [*empty, *_without_query(checked / "events.parquet")]
-
-
-def _judged_by(settings: Settings) -> TableName:
-    if settings.split.method == "auto":
-        return "judgements" if "judgements" in settings.tables else "events"
-    return "judgements" if settings.split.method == "by_item" else "events"
 
 
 def _no_row(table: TableName, settings: Settings) -> str:

@@ -27,7 +27,7 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
     """
     description = json.loads((split / "split.json").read_text())
     cutoff, validation_cutoff = (_moment(description[name]) for name in ("cutoff", "validation_cutoff"))
-    checked_rows, items = 0, pl.read_parquet(checked / "items.parquet")
+    checked_rows = 0
     seen = _first_seen(checked)
     folders = (
         ("train", validation_cutoff),
@@ -40,7 +40,8 @@ def check_leakage(split: Path, checked: Path) -> dict[str, int]:
             rows = pl.read_parquet(path)
             checked_rows += len(rows)
             if until is None:
-                _check_undated(rows, path, split, with_groups(items))
+                items = with_groups(pl.read_parquet(checked / "items.parquet"))
+                _check_undated(rows, path, split, items)
             else:
                 _check_dated(rows, path, until, seen)
     if cutoff is not None:
@@ -56,14 +57,14 @@ def check_task_rows(folder: Path, of_queries: bool, split: Path, checked: Path) 
     their text is a query. A row may have no date, or be about no item: then the rest alone is looked up.
     Duplicate groups are the split's here."""
     until = _moment(json.loads((split / "split.json").read_text())["validation_cutoff"])
+    items, seen = pl.read_parquet(split / "items.parquet"), _first_seen(checked)
     for path in (folder / "train.parquet", *folder.glob("unlabelled.parquet")):
         rows = pl.read_parquet(path)
         if until is None:
-            items = pl.read_parquet(split / "items.parquet")
             _check_undated(rows.rename({"text": "query"}) if of_queries else rows, path, split, items)
             continue
         _stop(rows.filter(pl.col("at") >= until), path, f"are dated at or after the cut-off {until}")
-        unknown = _unknown(rows, _first_seen(checked), until)
+        unknown = _unknown(rows, seen, until)
         _stop(unknown, path, f"are of an item that is first seen at or after {until}")
 
 

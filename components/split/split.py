@@ -58,15 +58,12 @@ def _described(split: Path, name: str) -> datetime | None:
 
 
 def _parts(tables: dict[str, pl.DataFrame], settings: SplitSettings) -> SplitParts:
-    judgements, events = tables.get("judgements"), tables.get("events")
-    method = settings.method
-    if method == "auto":
-        method = "by_time" if judgements is None else "by_item"
-    items = with_first_seen(with_groups(tables["items"]), events)
-    source = judgements if method == "by_item" else events
+    judged_by = settings.judged_by(tables)
+    items = with_first_seen(with_groups(tables["items"]), tables.get("events"))
+    source = tables.get(judged_by)
     if source is None or not len(source):
-        raise JudgeError(_nothing_judges("judgements" if method == "by_item" else "events", source is None))
-    split_rows = split_by_item if method == "by_item" else split_by_time
+        raise JudgeError(_nothing_judges(judged_by, source is None))
+    split_rows = split_by_item if judged_by == "judgements" else split_by_time
     return split_rows(items, source, settings)
 
 

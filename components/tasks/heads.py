@@ -245,9 +245,8 @@ class Head:
                 "weights": np.ascontiguousarray(self.weights, np.float32),
                 "bias": self.bias,
             }
-            more: dict[str, Any] = {"members": self.members, "coefficients": self.coefficients}
-            more["class_bias"] = self.class_bias
-            arrays |= {name: array for name, array in more.items() if array is not None}
+            more = ("members", "coefficients", "class_bias")
+            arrays |= {name: array for name in more if (array := getattr(self, name)) is not None}
             save_file(arrays, folder / WEIGHTS)
             if self.words is not None:
                 self.words.save(folder)

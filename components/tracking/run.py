@@ -1,9 +1,7 @@
 """One MLflow run per retrain, open from the flow's beginning to its end."""
 
-import getpass
 import json
 import logging
-import os
 import re
 import shlex
 import time
@@ -13,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from components.contract.acting import actor
 from components.contract.errors import DebutError, TrackingError
 from components.contract.files import disk_errors
 from components.contract.settings import OPERATING, Settings
-from components.contract.texts import as_utf8
 from components.tracking.client import (
     MLFLOW_DATASET_CONTEXT,
     MLFLOW_PARENT_RUN_ID,
@@ -212,20 +210,12 @@ def read_steps(metrics_file: Path) -> Iterator[tuple[str, Any, int]]:
 
 
 def _create(connection: Connection, settings: Settings, name: str | None, tags: Mapping[str, str]) -> Tracker:
-    user = tags.get("requested_by") or _actor()
+    user = tags.get("requested_by") or actor()
     every = {"shop": settings.shop, MLFLOW_SOURCE_NAME: "debut", MLFLOW_USER: user, **tags}
     with mlflow_errors(connection.uri):
         experiment_id = _experiment(connection, settings.tracking.experiment or settings.shop)
         run = connection.client.create_run(experiment_id, tags=every, run_name=name)
     return Tracker(connection, run.info.run_id, experiment_id)
-
-
-def _actor() -> str:
-    """As flows.shop.actor, which components do not import."""
-    try:
-        return as_utf8(os.environ.get("DEBUT_ACTOR") or getpass.getuser())
-    except (KeyError, OSError):  # a container's user id without a name
-        return "unknown"
 
 
 def _experiment(connection: Connection, name: str) -> str:

@@ -37,7 +37,10 @@ class Section:
         return replace(self, lines=kept, left_out=(*self.left_out, self.lines[number]))
 
     def at_most(self, lines: int) -> "Section":
-        return self if len(self.lines) <= lines else self.shorter().at_most(lines)
+        section = self
+        while len(section.lines) > lines:
+            section = section.shorter()
+        return section
 
     def __str__(self) -> str:
         told = [f"- {line.text}" for line in self.lines]

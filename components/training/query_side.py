@@ -68,12 +68,7 @@ def tune_query_side(
     start = np.eye(loaded.dimensions, dtype=np.float32) if loaded.query_map is None else loaded.query_map
     loaded.query_map = None
     items = pl.read_parquet(split / "items.parquet")
-    searches = training_rows(split, part, "search", items)
-    if searches is None or not len(searches):
-        raise DataError(
-            f"{split / part}: there is no query with a relevant item, and training.method query_side learns "
-            f"from nothing else; set training.method to full."
-        )
+    _require_searches(split, part, items)
     pairs = read_pairs(split, part, settings, learned_until, searches_only=True)
     learner = _Learner(pairs, items, part, item_vectors, loaded.encode_queries(pairs.queries), settings)
     judged = None if epochs is not None else _Judged.read(split, items, item_vectors, loaded, settings)
@@ -101,6 +96,15 @@ def tune_query_side(
         seconds=time.perf_counter() - began,
         best_validation_recall=tuned.recall,
     )
+
+
+def _require_searches(split: Path, part: TrainingPart, items: pl.DataFrame) -> None:
+    searches = training_rows(split, part, "search", items)
+    if searches is None or not len(searches):
+        raise DataError(
+            f"{split / part}: there is no query with a relevant item, and training.method query_side learns "
+            f"from nothing else; set training.method to full."
+        )
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from typing import NoReturn
 
 import pytest
 
+from components.contract.acting import actor
 from components.contract.errors import ConfigError, StorageError
 from components.contract.live import LiveItem
 from components.index.items_table import ItemsTable
 from flows.deploy import _values
 from flows.serving import _privacy, shop_keys
-from flows.shop import actor, open_shop
+from flows.shop import open_shop
 from flows.undiscoverable import live_changes
 
 LOGIN = ("LOGNAME", "USER", "LNAME", "USERNAME")
